@@ -1,0 +1,42 @@
+#pragma once
+
+/*
+ * ring3 - a KVM in user space: open, ioctl, mmap and close of a soft
+ * /dev/kvm.  Requests, structures and errno values are those of
+ * <linux/kvm.h> and Linux's Documentation/virt/kvm/api.rst.
+ *
+ * All functions are thread safe.  On failure they return -1 (MAP_FAILED) and
+ * set errno, as the system calls do.
+ */
+#include <stddef.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define RING3_API __attribute__((visibility("default")))
+
+/* ring3_open - a system file descriptor, as open("/dev/kvm", flags). */
+RING3_API int ring3_open(int flags);
+
+/*
+ * ring3_ioctl - an ioctl on a system, VM, vCPU or device descriptor.
+ * ENOTTY or EINVAL for unknown requests as Linux answers; EBADF if @fd is
+ * not one of ours.
+ */
+RING3_API int ring3_ioctl(int fd, unsigned long request, void *arg);
+
+/* ring3_mmap - maps a vCPU's kvm_run area (offset 0, up to the mmap size). */
+RING3_API void *ring3_mmap(void *addr, size_t len, int prot, int flags, int fd,
+			   off_t offset);
+
+/* ring3_close - drops the descriptor; a VM lives until its last one goes. */
+RING3_API int ring3_close(int fd);
+
+/* ring3_is_fd - whether @fd belongs to the soft KVM. */
+RING3_API int ring3_is_fd(int fd);
+
+#ifdef __cplusplus
+}
+#endif
