@@ -1,7 +1,7 @@
 #include "test/guest/lib/trap.h"
 
 volatile struct trap trap;
-volatile word trap_fixup, trap_sp, trap_want;
+volatile word trap_fixup, trap_sp, trap_bp, trap_want;
 word user_sel = SEL_UCODE, user_ss = SEL_UDATA, user_flags = 2, user_sp;
 static void (*handlers[256])(struct frame *);
 
@@ -94,6 +94,7 @@ void trap_dispatch(struct frame *f)
 		unexpected(f);
 	f->ip = trap_fixup;
 	f->cs = SEL_CODE;
+	f->bp = trap_bp;
 	f->flags &= ~(FLAG_TF | FLAG_NT | FLAG_RF | FLAG_AC | FLAG_DF);
 	trap_fixup = 0;
 #ifdef __x86_64__

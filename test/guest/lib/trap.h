@@ -52,8 +52,8 @@ struct trap {
 };
 extern volatile struct trap trap;
 
-/* Where a trap in ring 0 continues, and the stack pointer it gets there. */
-extern volatile word trap_fixup, trap_sp;
+/* Where a trap in ring 0 continues, and the stack and frame pointer there. */
+extern volatile word trap_fixup, trap_sp, trap_bp, trap_want;
 /* #PF error code bits. */
 enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16, PF_PK = 32 };
 
@@ -78,9 +78,11 @@ extern word user_sel, user_ss, user_flags, user_sp;
 #ifdef __x86_64__
 #define MOVW "movq "
 #define ASM_SP "%%rsp"
+#define ASM_BP "%%rbp"
 #else
 #define MOVW "movl "
 #define ASM_SP "%%esp"
+#define ASM_BP "%%ebp"
 #endif
 
 /*
@@ -88,12 +90,15 @@ extern word user_sel, user_ss, user_flags, user_sp;
  * vector of the trap it took, NO_TRAP if none.  The operands follow as for asm;
  * an empty list is written ":".
  */
-#define TRY(insn, ...)                                                         \
+#define TRY(insn, ...) TRY_AT("", insn, __VA_ARGS__)
+/* TRY_AT - the same with instructions before the one under test. */
+#define TRY_AT(before, insn, ...)                                              \
 	({                                                                     \
 		trap_clear();                                                  \
 		asm volatile(MOVW "$771f, trap_fixup\n\t" MOVW ASM_SP          \
-				  ", trap_sp\n\t" MOVW "$772f, trap_want\n"     \
-				  "772: " insn "\n"                            \
+				  ", trap_sp\n\t" MOVW ASM_BP                  \
+				  ", trap_bp\n\t" MOVW "$772f, trap_want\n\t"  \
+				  before "\n772: " insn "\n"                   \
 				  "771:" __VA_ARGS__);                         \
 		trap_end();                                                    \
 	})
