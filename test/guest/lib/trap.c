@@ -24,6 +24,9 @@ const char *trap_name(int vector)
 
 void trap_init(void)
 {
+	/* The firmware's interrupts are not wanted: mask both PICs. */
+	outb(0x21, 0xff);
+	outb(0xa1, 0xff);
 	user_sp = (word)user_stack + sizeof(user_stack) - 64;
 	trap_clear();
 }
@@ -73,6 +76,8 @@ static void record(struct frame *f)
 #endif
 	while (n--)
 		*to++ = *from++;
+	trap.handler_flags = read_flags();
+	trap.handler_sp = (word)f;
 	trap.vector = f->vector;
 	trap.error = f->error;
 	trap.cr2 = read_cr2();

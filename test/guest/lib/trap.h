@@ -48,6 +48,8 @@ struct trap {
 	int vector; /* of the last one; NO_TRAP if none */
 	word error, cr2, dr6;
 	word want; /* address of the instruction under TRY */
+	word handler_flags; /* flags that the handler found */
+	word handler_sp; /* where the frame lies */
 	struct frame frame;
 };
 extern volatile struct trap trap;
@@ -99,7 +101,7 @@ extern word user_sel, user_ss, user_flags, user_sp;
 				  ", trap_sp\n\t" MOVW ASM_BP                  \
 				  ", trap_bp\n\t" MOVW "$772f, trap_want\n\t"  \
 				  before "\n772: " insn "\n"                   \
-				  "771:" __VA_ARGS__);                         \
+				  "771: " MOVW "trap_sp, " ASM_SP __VA_ARGS__); \
 		trap_end();                                                    \
 	})
 
