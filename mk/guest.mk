@@ -1,7 +1,7 @@
 # Bare-metal guests: one folder each in test/guest.  Names that end in 64 are
 # built as 64-bit code, the others as 32-bit; both become multiboot ELF32
 # images.  A folder with a file "raw.ld" becomes a flat binary instead.
-GUESTS := $(filter-out lib,$(notdir $(patsubst %/,%,$(dir \
+GUESTS := $(filter-out lib expect,$(notdir $(patsubst %/,%,$(dir \
 	$(wildcard test/guest/*/*.c test/guest/*/*.S)))))
 GUESTS := $(sort $(GUESTS))
 GUEST_CC := gcc
