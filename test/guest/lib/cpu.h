@@ -135,6 +135,14 @@ SEG_FNS(fs)
 SEG_FNS(gs)
 SEG_FNS(ss)
 
+static inline u16 read_cs(void)
+{
+	u16 v;
+
+	asm volatile("mov %%cs, %0" : "=r"(v));
+	return v;
+}
+
 static inline u64 rdmsr(u32 msr)
 {
 	u32 lo, hi;

@@ -31,6 +31,16 @@ extern tss_t tss __attribute__((alias("tss_area")));
 static u8 trap_stack[16384] __attribute__((aligned(16)));
 extern u8 trap_stubs[];
 
+u8 *tss_iomap(void)
+{
+	return tss_area.iomap;
+}
+
+word tss_stack_top(void)
+{
+	return (word)trap_stack + sizeof(trap_stack);
+}
+
 word idt_stub(unsigned vector)
 {
 	return (word)trap_stubs + 16 * vector;
@@ -70,11 +80,11 @@ void desc_init(void)
 	for (unsigned i = 0; i < 256; i++)
 		idt_set(i, idt_stub(i), i == 3 || i == 4 || i == 0x80 ? 3 : 0);
 #ifdef __x86_64__
-	tss.rsp[0] = (word)trap_stack + sizeof(trap_stack);
+	tss.rsp[0] = tss_stack_top();
 	tss.ist[0] = tss.rsp[0];
 #else
 	tss.ss0 = SEL_DATA;
-	tss.esp0 = (word)trap_stack + sizeof(trap_stack);
+	tss.esp0 = tss_stack_top();
 #endif
 	tss.iomap = sizeof(tss);
 	memset(tss_area.iomap, 0xff, sizeof(tss_area.iomap));

@@ -88,8 +88,10 @@ typedef struct tss32 tss_t;
 
 extern u64 gdt[GDT_ENTRIES];
 extern struct gate idt[256];
-/* The boot CPU's TSS, with an I/O bitmap behind it (tss_iomap()). */
+/* The boot CPU's TSS and the I/O bitmap behind it, and its ring-0 stack. */
 extern tss_t tss;
+u8 *tss_iomap(void);
+word tss_stack_top(void);
 
 /* desc_init - loads GDT, TSS and an IDT with a stub for each vector. */
 void desc_init(void);

@@ -78,6 +78,9 @@ static void record(struct frame *f)
 		*to++ = *from++;
 	trap.handler_flags = read_flags();
 	trap.handler_sp = (word)f;
+	trap.handler_cs = read_cs();
+	trap.handler_ss = read_ss();
+	trap.handler_ds = read_ds();
 	trap.vector = f->vector;
 	trap.error = f->error;
 	trap.cr2 = read_cr2();

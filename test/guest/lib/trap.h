@@ -50,6 +50,7 @@ struct trap {
 	word want; /* address of the instruction under TRY */
 	word handler_flags; /* flags that the handler found */
 	word handler_sp; /* where the frame lies */
+	u16 handler_cs, handler_ss, handler_ds;
 	struct frame frame;
 };
 extern volatile struct trap trap;
@@ -76,6 +77,15 @@ const char *trap_name(int vector);
 int run_user(void *entry, word arg);
 extern word user_sel, user_ss, user_flags, user_sp;
 #define USER_EXIT "int $0x80"
+/* USER_CODE - the address of a piece of ring-3 code. */
+#define USER_CODE(code)                                                        \
+	({                                                                     \
+		void *p_;                                                      \
+		asm(".pushsection .user.text, \"ax\"\n773: " code               \
+		    "\n" USER_EXIT "\n.popsection\nmov $773b, %0"             \
+		    : "=r"(p_));                                               \
+		p_;                                                            \
+	})
 
 #ifdef __x86_64__
 #define MOVW "movq "

@@ -87,6 +87,7 @@ user_leave:
 	mov	$SEL_DATA, %eax
 	mov	%eax, %ds
 	mov	%eax, %es
+	mov	%eax, %ss
 	mov	%edi, %eax
 	popfq
 	pop	%r15
