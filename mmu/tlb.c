@@ -28,6 +28,20 @@ static size_t region_size(const struct tlb *t)
 	return 2 * w_span(t) + TLB_R_OFF;
 }
 
+static void bloom_set(uint64_t *bloom, uint64_t key)
+{
+	unsigned int bit = (key ^ key >> 10) & 1023;
+
+	bloom[bit / 64] |= BIT(bit % 64);
+}
+
+static bool bloom_has(const uint64_t *bloom, uint64_t key)
+{
+	unsigned int bit = (key ^ key >> 10) & 1023;
+
+	return bloom[bit / 64] & BIT(bit % 64);
+}
+
 static void **jump_cache(const struct tlb_table *tt)
 {
 	return (void **)(tt->gs + TLB_JC_OFF);
@@ -123,7 +137,7 @@ static void log_entry(struct tlb_table *tt, uint64_t page, unsigned int flags)
 }
 
 bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
-	      bool writable, bool global)
+	      bool writable, bool global, bool large)
 {
 	uint64_t page = page_index(t, gva);
 	uint64_t addend = (uint64_t)hva - (gva & PAGE_MASK);
@@ -135,6 +149,8 @@ bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
 		*w_entry(tt, page) = addend;
 	else
 		*w_entry(tt, page) = 0;
+	if (large)
+		bloom_set(tt->large, gva >> 30);
 	log_entry(tt, page,
 		  (writable ? TLB_LOG_W : 0) | (global ? TLB_LOG_G : 0));
 	return true;
@@ -145,20 +161,11 @@ static unsigned int jc_index(uint64_t rip)
 	return rip & MASK(TLB_JC_BITS);
 }
 
-static unsigned int jc_page_bit(uint64_t rip)
-{
-	uint64_t page = rip >> PAGE_SHIFT;
-
-	return (page ^ page >> 10) & 1023;
-}
-
 void tlb_jump_set(struct tlb_table *tt, uint64_t rip, void *code)
 {
-	unsigned int bit = jc_page_bit(rip);
-
 	jump_cache(tt)[jc_index(rip)] = code;
 	tt->jc_used = true;
-	tt->jc_pages[bit / 64] |= BIT(bit % 64);
+	bloom_set(tt->jc_pages, rip >> PAGE_SHIFT);
 }
 
 void *tlb_jump_get(struct tlb_table *tt, uint64_t rip)
@@ -173,6 +180,7 @@ static void table_discard(const struct tlb *t, struct tlb_table *tt)
 	madvise(tt->gs + TLB_R_OFF, w_span(t), MADV_DONTNEED);
 	tt->nr_log = 0;
 	tt->log_overflow = false;
+	__builtin_memset(tt->large, 0, sizeof(tt->large));
 }
 
 static void table_flush(struct tlb *t, struct tlb_table *tt, bool keep_global)
@@ -197,6 +205,8 @@ static void table_flush(struct tlb *t, struct tlb_table *tt, bool keep_global)
 		*w_entry(tt, entry >> 2) = 0;
 	}
 	tt->nr_log = kept;
+	if (!kept)
+		__builtin_memset(tt->large, 0, sizeof(tt->large));
 	t->flushes++;
 }
 
@@ -209,18 +219,21 @@ static void tag_flush(struct tlb *t, struct tlb_tag *tag, bool keep_global)
 static void tag_flush_gva(struct tlb *t, struct tlb_tag *tag, gva_t gva)
 {
 	uint64_t page = page_index(t, gva);
-	unsigned int bit = jc_page_bit(gva);
 
 	for (unsigned int m = 0; m < NR_TLB_MODES; m++) {
 		struct tlb_table *tt = &tag->table[m];
 
 		if (!tt->gs)
 			continue;
+		if (bloom_has(tt->large, gva >> 30)) {
+			table_flush(t, tt, false);
+			continue;
+		}
 		if (*r_entry(tt, page))
 			*r_entry(tt, page) = 0;
 		if (*w_entry(tt, page))
 			*w_entry(tt, page) = 0;
-		if (tt->jc_pages[bit / 64] & BIT(bit % 64))
+		if (bloom_has(tt->jc_pages, gva >> PAGE_SHIFT))
 			jump_clear(t, tt, false);
 	}
 }

@@ -47,6 +47,7 @@ struct tlb_table {
 	bool log_overflow;
 	bool jc_used;
 	uint64_t jc_pages[16]; /* Bloom filter of pages in the jump cache */
+	uint64_t large[16];    /* ... of GiBs with parts of large pages */
 };
 
 struct tlb_tag {
@@ -80,11 +81,12 @@ struct tlb_table *tlb_current(struct tlb *t, enum tlb_mode mode);
 
 /*
  * tlb_fill - enters a translation of the page of @gva to @hva (page aligned).
+ * @large: the 4 KiB are part of a larger page, all of which INVLPG drops.
  * Returns false if the entry cannot be expressed (addend 0): such a page is
  * accessed in careful form.
  */
 bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
-	      bool writable, bool global);
+	      bool writable, bool global, bool large);
 
 /* tlb_jump_set - the jump-cache entry for guest rip @rip. */
 void tlb_jump_set(struct tlb_table *tt, uint64_t rip, void *code);
