@@ -211,6 +211,9 @@ static void test_wrap(void)
 	CHECK_EQ(rd(0xfffffffc, buf, 8), CPU_EXIT);
 	CHECK_EQ(mmio.want.gpa, 0xfffffffc);
 	CHECK_EQ(mmio.want.len, 4);
+	mmio.rd[mmio.nr_rd++] = mmio.want;
+	CHECK_EQ(rd(0xfffffffc, buf, 8), CPU_OK);
+	CHECK(!memcmp(buf + 4, ram, 4));
 	mmio = (struct mmio){ 0 };
 	mmu.role.paging = PAGING_32;
 }
