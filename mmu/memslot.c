@@ -263,3 +263,14 @@ void memslots_free(struct memslots *slots)
 {
 	memslots_retire(slots, NULL);
 }
+
+bool memslots_contain(const struct memslots *slots, const void *hva)
+{
+	const uint8_t *p = hva;
+
+	for (uint32_t i = 0; slots && i < slots->nr; i++)
+		if (p >= slots->slot[i].hva &&
+		    p < slots->slot[i].hva + slots->slot[i].size)
+			return true;
+	return false;
+}
