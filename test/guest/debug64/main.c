@@ -40,6 +40,10 @@ static void reset(void)
 {
 	write_dr7(0x400);
 	write_dr6(DR6_ONES);
+	write_dr0(0);
+	write_dr1(0);
+	write_dr2(0);
+	write_dr3(0);
 	hits = 0;
 	set_rf = false;
 }
@@ -134,24 +138,22 @@ static void on_int81(struct frame *f)
 static void exec_breakpoint(void)
 {
 	word target;
-	u32 n = 0;
 
 	reset();
-	asm volatile("lea 1f(%%rip), %0; jmp 2f; 1: inc %1; ret; 2:"
-		     : "=r"(target), "+r"(n));
+	asm volatile("lea 1f(%%rip), %0; jmp 2f; 1: nop; ret; 2:" : "=r"(target));
 	write_dr0(target);
 	write_dr7(0x400 | DR7_L(0) | DR7_RW(0, EXEC, LEN1));
 	/* A fault: before the instruction; RF lets it pass. */
 	set_rf = true;
 	for (int i = 0; i < 5; i++)
-		asm volatile("call *%1" : "+r"(n) : "r"(target) : "memory", "cc");
+		asm volatile("call *%0" : : "r"(target) : "memory");
 	write_dr7(0x400);
 	CHECK_EQ("hits", hits, 5);
 	CHECK_EQ("ip", log[0].ip, target);
 	CHECK_EQ("dr6", log[0].dr6, DR6_ONES | 1);
 	/* The one fault that saves RF = 0. */
 	CHECK_EQ("rf", log[0].flags & FLAG_RF, 0);
-	asm volatile("call *%1" : "+r"(n) : "r"(target) : "memory", "cc");
+	asm volatile("call *%0" : : "r"(target) : "memory");
 	CHECK_EQ("off", hits, 5);
 	/* Code that ran before without a breakpoint, in a loop. */
 	reset();
@@ -159,7 +161,7 @@ static void exec_breakpoint(void)
 	write_dr1(target);
 	for (int i = 0; i < 10; i++) {
 		write_dr7(i & 1 ? 0x400 | DR7_G(1) : 0x400);
-		asm volatile("call *%1" : "+r"(n) : "r"(target) : "memory", "cc");
+		asm volatile("call *%0" : : "r"(target) : "memory");
 	}
 	write_dr7(0x400);
 	CHECK_EQ("toggled", hits, 5);
