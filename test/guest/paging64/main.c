@@ -5,6 +5,7 @@
  * Expectations follow the SDM's chapter on 4-level paging and APM volume 2.
  */
 #include "test/guest/lib/access.h"
+#include "test/guest/lib/paging64.h"
 
 #define VA  (TEST_VA + 0x3000)
 #define RW  (PTE_P | PTE_W)

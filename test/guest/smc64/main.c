@@ -5,6 +5,7 @@
  * freed and reused pages.  x86 needs no flush on the same processor.
  */
 #include "test/guest/lib/access.h"
+#include "test/guest/lib/paging64.h"
 
 #define VA (TEST_VA + 0x8000)
 #define RW (PTE_P | PTE_W)
