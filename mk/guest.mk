@@ -58,8 +58,15 @@ $G/$1/golden.bin: $G/$1/host
 $G/$1/golden.o: $G/$1/golden.bin test/guest/lib/golden.S
 	$(Q)$(GUEST_CC) $(GUEST_FLAGS_$(call guest_bits,$1)) -DGOLDEN='"$$<"' -c test/guest/lib/golden.S -o $$@
 endef
-$(foreach g,$(GUESTS),$(eval $(call guest_rule,$g)))
+define raw_rule
+$G/$1.bin: $(call guest_obj,$1) test/guest/$1/raw.ld
+	$(if $V,,@echo "  GUEST   $1")
+	$(Q)ld -m elf_i386 -nostdlib --oformat binary -T test/guest/$1/raw.ld -o $$@ $(call guest_obj,$1)
+endef
+RAW_GUESTS := $(filter $(GUESTS),$(notdir $(patsubst %/raw.ld,%,$(wildcard test/guest/*/raw.ld))))
+$(foreach g,$(filter-out $(RAW_GUESTS),$(GUESTS)),$(eval $(call guest_rule,$g)))
+$(foreach g,$(RAW_GUESTS),$(eval $(call raw_rule,$g)))
 $(foreach g,$(SNIP_GUESTS),$(eval $(call snip_rule,$g)))
 
-guests: $(patsubst %,$G/%.elf,$(GUESTS))
+guests: $(patsubst %,$G/%.elf,$(filter-out $(RAW_GUESTS),$(GUESTS))) $(patsubst %,$G/%.bin,$(RAW_GUESTS))
 .PHONY: guests

@@ -40,28 +40,44 @@ static u64 call32(const void *fn, u16 sel, u64 ax)
 
 static void kernel_compat(void)
 {
-	CHECK_EQ("plain", call32(CODE32("lea 5(%%eax,%%ecx), %%eax; lret"),
-				 SEL_CODE32, 1), 0x777d);
+	CHECK_EQ("plain",
+		 call32(CODE32("lea 5(%%eax,%%ecx), %%eax; lret"), SEL_CODE32,
+			1),
+		 0x777d);
 	/* INC is one byte again, REX does not exist. */
-	CHECK_EQ("inc", call32(CODE32(".byte 0x40, 0x48, 0x40; lret"), SEL_CODE32,
-			       9), 10);
-	CHECK_EQ("pusha", call32(CODE32("pusha; movl $5, 28(%%esp); popa; lret"),
-				 SEL_CODE32, 9), 5);
-	CHECK_EQ("wrap", call32(CODE32("mov $0xfffffff0, %%edx; lea 0x20(%%edx), "
-				       "%%eax; lret"), SEL_CODE32, 0), 0x10);
+	CHECK_EQ("inc",
+		 call32(CODE32(".byte 0x40, 0x48, 0x40; lret"), SEL_CODE32, 9),
+		 10);
+	CHECK_EQ("pusha",
+		 call32(CODE32("pusha; movl $5, 28(%%esp); popa; lret"),
+			SEL_CODE32, 9),
+		 5);
+	CHECK_EQ("wrap",
+		 call32(CODE32("mov $0xfffffff0, %%edx; lea 0x20(%%edx), "
+			       "%%eax; lret"),
+			SEL_CODE32, 0),
+		 0x10);
 	u32 var = 0x1234;
 
-	CHECK_EQ("load", call32(CODE32("mov -1(%%eax), %%eax; lret"), SEL_CODE32,
-				(u64)&var + 1), 0x1234);
-	CHECK_EQ("aaa", call32(CODE32("mov $0x0f, %%eax; aaa; lret"), SEL_CODE32, 0),
+	CHECK_EQ("load",
+		 call32(CODE32("mov -1(%%eax), %%eax; lret"), SEL_CODE32,
+			(u64)&var + 1),
+		 0x1234);
+	CHECK_EQ("aaa",
+		 call32(CODE32("mov $0x0f, %%eax; aaa; lret"), SEL_CODE32, 0),
 		 0x105);
-	CHECK_EQ("push es", call32(CODE32("push %%es; pop %%eax; lret"), SEL_CODE32,
-				   0), SEL_DATA);
-	CHECK_EQ("salc", call32(CODE32("stc; .byte 0xd6; movzbl %%al, %%eax; lret"),
-				SEL_CODE32, 0), 0xff);
-	CHECK_EQ("loop", call32(CODE32("mov $100000, %%ecx; xor %%eax, %%eax; "
-				       "1: add %%ecx, %%eax; loop 1b; lret"),
-				SEL_CODE32, 0), (u32)(100000ull * 100001 / 2));
+	CHECK_EQ("push es",
+		 call32(CODE32("push %%es; pop %%eax; lret"), SEL_CODE32, 0),
+		 SEL_DATA);
+	CHECK_EQ("salc",
+		 call32(CODE32("stc; .byte 0xd6; movzbl %%al, %%eax; lret"),
+			SEL_CODE32, 0),
+		 0xff);
+	CHECK_EQ("loop",
+		 call32(CODE32("mov $100000, %%ecx; xor %%eax, %%eax; "
+			       "1: add %%ecx, %%eax; loop 1b; lret"),
+			SEL_CODE32, 0),
+		 (u32)(100000ull * 100001 / 2));
 }
 
 static void segments_count(void)
@@ -70,13 +86,23 @@ static void segments_count(void)
 		      DESC_BASE((word)gdt) | DESC_LIMIT(0x1f);
 	/* ES with a base and a limit matters only in compatibility mode. */
 	write_es(S0);
-	CHECK_EQ("base", call32(CODE32("mov %%es:0x10, %%eax; lret"), SEL_CODE32, 0),
+	CHECK_EQ("base",
+		 call32(CODE32("mov %%es:0x10, %%eax; lret"), SEL_CODE32, 0),
 		 (u32)gdt[2]);
-	CHECK_EQ("64-bit ignores", TRY("movl %%es:(%0), %%eax", : : "r"(gdt) : "rax"),
+	CHECK_EQ("64-bit ignores",
+		 TRY("movl %%es:(%0), %%eax",
+		     :
+		     : "r"(gdt)
+		     : "rax"),
 		 NO_TRAP);
 	ptr.off = (u32)(word)CODE32("mov %%es:0x1d, %%eax; lret");
 	ptr.sel = SEL_CODE32;
-	CHECK_EQ("limit", TRY("lcall *%0", : : "m"(ptr) : "rax", "memory"), X_GP);
+	CHECK_EQ("limit",
+		 TRY("lcall *%0",
+		     :
+		     : "m"(ptr)
+		     : "rax", "memory"),
+		 X_GP);
 	CHECK_EQ("limit cs", trap.frame.cs, SEL_CODE32);
 	CHECK_EQ("limit ip", trap.frame.ip, ptr.off);
 	write_es(SEL_DATA);
@@ -91,31 +117,50 @@ static void traps(void)
 	CHECK_EQ("ip", trap.frame.ip, ptr.off);
 	ptr.off = (u32)(word)CODE32("int3; lret");
 	CHECK_EQ("int3", TRY("lcall *%0", : : "m"(ptr) : "memory"), X_BP);
-	ptr.off = (u32)(word)CODE32("into; movb $0x7f, %%al; incb %%al; into; lret");
-	CHECK_EQ("into", TRY("xor %%eax, %%eax; lcall *%0", : : "m"(ptr)
-			     : "rax", "memory", "cc"), X_OF);
+	ptr.off = (u32)(word)CODE32(
+		"into; movb $0x7f, %%al; incb %%al; into; lret");
+	CHECK_EQ("into",
+		 TRY("xor %%eax, %%eax; lcall *%0",
+		     :
+		     : "m"(ptr)
+		     : "rax", "memory", "cc"),
+		 X_OF);
 	ptr.off = (u32)(word)CODE32("aam $0; lret");
-	CHECK_EQ("aam", TRY("lcall *%0", : : "m"(ptr) : "rax", "memory", "cc"), X_DE);
+	CHECK_EQ("aam",
+		 TRY("lcall *%0",
+		     :
+		     : "m"(ptr)
+		     : "rax", "memory", "cc"),
+		 X_DE);
 	/* What REX prefixes are in 64-bit code: INC ESP, DEC ESP. */
-	CHECK_EQ("rex is inc", call32(CODE32(".byte 0x44, 0x4c; mov $3, %%eax; lret"),
-				      SEL_CODE32, 0), 3);
+	CHECK_EQ("rex is inc",
+		 call32(CODE32(".byte 0x44, 0x4c; mov $3, %%eax; lret"),
+			SEL_CODE32, 0),
+		 3);
 }
 
 static void user_compat(void)
 {
 	user_sel = SEL_UCODE32;
-	CHECK_EQ("vector", run_user(CODE32("mov %%cs, %%eax; inc %%ecx; .byte 0x49; "
-					   "mov $0xffffffff, %%edx; int $0x80"), 0),
+	CHECK_EQ("vector",
+		 run_user(CODE32("mov %%cs, %%eax; inc %%ecx; .byte 0x49; "
+				 "mov $0xffffffff, %%edx; int $0x80"),
+			  0),
 		 V_USER);
 	CHECK_EQ("cs", trap.frame.ax & 0xffff, SEL_UCODE32);
 	CHECK_EQ("saved cs", trap.frame.cs, SEL_UCODE32);
 	CHECK_EQ("hlt", run_user(CODE32("hlt"), 0), X_GP);
-	CHECK_EQ("push", run_user(CODE32("mov %%esp, %%ebx; push $1; mov %%esp, %%eax; "
-					 "int $0x80"), 0), V_USER);
+	CHECK_EQ("push",
+		 run_user(CODE32("mov %%esp, %%ebx; push $1; mov %%esp, %%eax; "
+				 "int $0x80"),
+			  0),
+		 V_USER);
 	CHECK_EQ("by four", trap.frame.bx - trap.frame.ax, 4);
 	/* A far jump to 64-bit code and back. */
-	CHECK_EQ("to 64", run_user(CODE32("ljmp $0x33, $1f; .code64; "
-					  "1: mov $-1, %%rax; int $0x80; .code32"), 0),
+	CHECK_EQ("to 64",
+		 run_user(CODE32("ljmp $0x33, $1f; .code64; "
+				 "1: mov $-1, %%rax; int $0x80; .code32"),
+			  0),
 		 V_USER);
 	CHECK_EQ("rax", trap.frame.ax, -1ull);
 	CHECK_EQ("cs 64", trap.frame.cs, SEL_UCODE);
@@ -135,7 +180,10 @@ static void code16(void)
 	u64 ax = 0xffff0000;
 
 	if (ptr.off < 0xffff) {
-		asm volatile("lcall *%1" : "+a"(ax) : "m"(ptr) : "memory", "cc");
+		asm volatile("lcall *%1"
+			     : "+a"(ax)
+			     : "m"(ptr)
+			     : "memory", "cc");
 		CHECK_EQ("ax", ax, 0xffff3456);
 	}
 }

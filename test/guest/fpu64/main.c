@@ -11,11 +11,12 @@
 static u8 area[4096] __attribute__((aligned(64)));
 static u64 image[32] __attribute__((aligned(64)));
 
-#define XMM_LOAD(n) "movups 16*" #n "(%0), %%xmm" #n "\n\t"
+#define XMM_LOAD(n)  "movups 16*" #n "(%0), %%xmm" #n "\n\t"
 #define XMM_STORE(n) "movups %%xmm" #n ", 16*" #n "(%0)\n\t"
 #define ALL(M)                                                                 \
-	M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12)    \
-	M(13) M(14) M(15)
+	M(0)                                                                   \
+	M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13)   \
+		M(14) M(15)
 
 static void load_xmm(u64 seed)
 {
@@ -41,14 +42,20 @@ static void check_xmm(const char *what, u64 seed)
 }
 
 static volatile u32 irqs;
+static volatile bool ticking;
 
 static void on_ipi(struct frame *f)
 {
-	/* A handler that uses vector registers of its own, and restores them. */
+	/* A handler that uses vector registers of its own, and restores them.
+	 */
 	asm volatile("fxsave %0; fninit; fldz; xorps %%xmm0, %%xmm0; "
-		     "xorps %%xmm7, %%xmm7; fxrstor %0" : "+m"(area));
+		     "xorps %%xmm7, %%xmm7; fxrstor %0"
+		     : "+m"(area));
 	irqs++;
 	apic_eoi();
+	/* Again and again, so that one always comes for the HLT. */
+	if (ticking)
+		apic_timer(V_IPI, 50000);
 }
 
 static void across_exits(void)
@@ -81,17 +88,12 @@ static void across_interrupts(void)
 		while (irqs < i)
 			;
 	}
+	ticking = true;
+	apic_timer(V_IPI, 50000);
 	asm volatile("hlt" : : : "memory", "cc");
+	ticking = false;
 	cli();
 	check_xmm("interrupts", 4);
-}
-
-/* An interrupt always comes for the HLT above. */
-static void tick_for_hlt(struct frame *f)
-{
-	on_ipi(f);
-	if (irqs < 21)
-		apic_timer(V_IPI, 50000);
 }
 
 static void across_loops(void)
@@ -100,7 +102,8 @@ static void across_loops(void)
 
 	load_xmm(5);
 	for (int i = 0; i < 30000; i++) {
-		volatile u64 *p = (volatile u64 *)(0xa00000ul + (i & 1023) * PAGE);
+		volatile u64 *p =
+			(volatile u64 *)(0xa00000ul + (i & 1023) * PAGE);
 
 		*p += i;
 		v += *p;
@@ -127,7 +130,8 @@ static void control_words(void)
 
 	asm volatile("ldmxcsr %1; cvtsi2sd %2, %%xmm0; cvtsi2sd %3, %%xmm1; "
 		     "divsd %%xmm1, %%xmm0; movq %%xmm0, %0"
-		     : "=r"(third) : "m"(mxcsr), "r"(1), "r"(3));
+		     : "=r"(third)
+		     : "m"(mxcsr), "r"(1), "r"(3));
 	CHECK_EQ("rounded up", third, 0x3fd5555555555556);
 	asm volatile("stmxcsr %0" : "=m"(got));
 	CHECK_EQ("inexact", got & 0x20, 0x20);
@@ -181,7 +185,12 @@ static void xcr0(void)
 	CHECK_TRAP("no x87", xsetbv(0, 2), X_GP, 0);
 	CHECK_TRAP("reserved", xsetbv(0, BIT(62) | 3), X_GP, 0);
 	CHECK_TRAP("xcr1", xsetbv(1, 3), X_GP, 0);
-	CHECK_TRAP("xgetbv 5", TRY("xgetbv", : : "c"(5) : "rax", "rdx"), X_GP, 0);
+	CHECK_TRAP("xgetbv 5",
+		   TRY("xgetbv",
+		       :
+		       : "c"(5)
+		       : "rax", "rdx"),
+		   X_GP, 0);
 	CHECK_EQ("x87 alone", xsetbv(0, 1), NO_TRAP);
 	if (all & 4) {
 		CHECK_TRAP("avx without sse", xsetbv(0, 5), X_GP, 0);
@@ -222,18 +231,32 @@ static void xsave(void)
 	asm volatile("movups %%xmm3, %0" : "=m"(v));
 	CHECK_EQ("not asked for", v[0], image[6]);
 	*(u64 *)(area + 512) = BIT(40);
-	CHECK_TRAP("bad xstate_bv", TRY("xrstor64 %0", : : "m"(area), "a"(3),
-					"d"(0)), X_GP, 0);
+	CHECK_TRAP("bad xstate_bv",
+		   TRY("xrstor64 %0",
+		       :
+		       : "m"(area), "a"(3), "d"(0)),
+		   X_GP, 0);
 	*(u64 *)(area + 512) = 3;
 	*(u64 *)(area + 520) = 0;
 	*(u64 *)(area + 528) = 1;
-	CHECK_TRAP("bad header", TRY("xrstor64 %0", : : "m"(area), "a"(3),
-				     "d"(0)), X_GP, 0);
+	CHECK_TRAP("bad header",
+		   TRY("xrstor64 %0",
+		       :
+		       : "m"(area), "a"(3), "d"(0)),
+		   X_GP, 0);
 	*(u64 *)(area + 528) = 0;
-	CHECK_TRAP("unaligned", TRY("xsave64 %0", : : "m"(area[32]), "a"(3),
-				    "d"(0) : "memory"), X_GP, 0);
+	CHECK_TRAP("unaligned",
+		   TRY("xsave64 %0",
+		       :
+		       : "m"(area[32]), "a"(3), "d"(0)
+		       : "memory"),
+		   X_GP, 0);
 	write_cr0(read_cr0() | CR0_TS);
-	CHECK_TRAP("ts", TRY("xsave64 %0", : : "m"(area), "a"(3), "d"(0)), X_NM, 0);
+	CHECK_TRAP("ts",
+		   TRY("xsave64 %0",
+		       :
+		       : "m"(area), "a"(3), "d"(0)),
+		   X_NM, 0);
 	asm volatile("clts");
 	write_cr4(read_cr4() & ~CR4_OSXSAVE);
 	asm volatile("fninit");
@@ -246,7 +269,8 @@ static void avx(void)
 	write_cr4(read_cr4() | CR4_OSXSAVE);
 	xsetbv(0, 7);
 	asm volatile("vmovups %0, %%ymm5; vpaddq %%ymm5, %%ymm5, %%ymm6"
-		     : : "m"(w));
+		     :
+		     : "m"(w));
 	cpuid(0, 0);
 	TRY("ud2", :);
 	TRY("mov (%0), %%al", : : "r"(TEST_VA * 3) : "rax");
@@ -304,7 +328,7 @@ void guest_main(void)
 	bool has_xsave = has(FEAT_XSAVE);
 
 	apic_enable();
-	trap_handler(V_IPI, tick_for_hlt);
+	trap_handler(V_IPI, on_ipi);
 	RUN(across_exits);
 	RUN(across_interrupts);
 	RUN(across_loops);

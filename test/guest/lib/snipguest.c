@@ -37,8 +37,9 @@ void guest_main(void)
 #endif
 	if (has(FEAT_XSAVE)) {
 		write_cr4(read_cr4() | CR4_OSXSAVE);
-		asm volatile("xsetbv" : : "a"(has(FEAT_AVX) ? 7 : 3), "d"(0),
-			     "c"(0));
+		asm volatile("xsetbv"
+			     :
+			     : "a"(has(FEAT_AVX) ? 7 : 3), "d"(0), "c"(0));
 	}
 	for (current = 0; current < all; current++)
 		test_quiet((const char *)(word)snip_tab[current].name, snippet);

@@ -86,26 +86,31 @@ static void read_back(void)
 
 static void bad_values(void)
 {
-	CHECK_TRAP("pat type 2", try_wrmsr(MSR_PAT, 0x0007040600070402), X_GP, 0);
-	CHECK_TRAP("pat type 8", try_wrmsr(MSR_PAT, 0x0807040600070406), X_GP, 0);
+	CHECK_TRAP("pat type 2", try_wrmsr(MSR_PAT, 0x0007040600070402), X_GP,
+		   0);
+	CHECK_TRAP("pat type 8", try_wrmsr(MSR_PAT, 0x0807040600070406), X_GP,
+		   0);
 	CHECK_TRAP("lstar", try_wrmsr(MSR_LSTAR, BIT(50)), X_GP, 0);
 	CHECK_TRAP("cstar", try_wrmsr(MSR_CSTAR, BIT(50)), X_GP, 0);
 	CHECK_TRAP("gs base", try_wrmsr(MSR_GS_BASE, BIT(50)), X_GP, 0);
-	CHECK_TRAP("kernel gs", try_wrmsr(MSR_KERNEL_GS_BASE, BIT(50)), X_GP, 0);
-	CHECK_TRAP("sysenter eip", try_wrmsr(MSR_SYSENTER_EIP, BIT(50)), X_GP, 0);
-	CHECK_TRAP("fmask", try_wrmsr(MSR_FMASK, BIT(40)), X_GP, 0);
-	CHECK_TRAP("efer", try_wrmsr(MSR_EFER, rdmsr(MSR_EFER) | BIT(40)), X_GP, 0);
-	CHECK_TRAP("apic base",
-		   try_wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | BIT(60)), X_GP,
+	CHECK_TRAP("kernel gs", try_wrmsr(MSR_KERNEL_GS_BASE, BIT(50)), X_GP,
 		   0);
+	CHECK_TRAP("sysenter eip", try_wrmsr(MSR_SYSENTER_EIP, BIT(50)), X_GP,
+		   0);
+	CHECK_TRAP("fmask", try_wrmsr(MSR_FMASK, BIT(40)), X_GP, 0);
+	CHECK_TRAP("efer", try_wrmsr(MSR_EFER, rdmsr(MSR_EFER) | BIT(40)), X_GP,
+		   0);
+	CHECK_TRAP("apic base",
+		   try_wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | BIT(60)),
+		   X_GP, 0);
 	if (has(FEAT_RDTSCP))
 		CHECK_TRAP("tsc aux", try_wrmsr(MSR_TSC_AUX, BIT(32)), X_GP, 0);
 }
 
 static void unknown(void)
 {
-	static const u32 none[] = { 0x2,	0x7fffffff, 0xc0000fff,
-				    0x12345678, 0xc0012345 };
+	static const u32 none[] = { 0x2, 0x7fffffff, 0xc0000fff, 0x12345678,
+				    0xc0012345 };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(none); i++) {
 		CHECK_TRAP("rdmsr", try_rdmsr(none[i]), X_GP, 0);
@@ -164,7 +169,8 @@ static void kvmclock(void)
 
 static bool is_kvm(void)
 {
-	return (cpuid(1, 0).c & BIT(31)) && cpuid(0x40000000, 0).b == 0x4b4d564b;
+	return (cpuid(1, 0).c & BIT(31)) &&
+	       cpuid(0x40000000, 0).b == 0x4b4d564b;
 }
 
 void guest_main(void)

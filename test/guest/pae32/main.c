@@ -4,15 +4,15 @@
  */
 #include "test/guest/lib/access.h"
 
-#define P 1ull
-#define W 2ull
-#define U 4ull
-#define A 0x20ull
-#define D 0x40ull
-#define PS 0x80ull
-#define NX BIT(63)
+#define P   1ull
+#define W   2ull
+#define U   4ull
+#define A   0x20ull
+#define D   0x40ull
+#define PS  0x80ull
+#define NX  BIT(63)
 #define RWU (P | W | U)
-#define VA 0x40003000ul
+#define VA  0x40003000ul
 
 static volatile u64 *const pdpt = (u64 *)0x800020;
 static volatile u64 *const pd0 = (u64 *)0x801000;
@@ -132,13 +132,25 @@ static void pdptes(void)
 	CHECK_OK("back", try_read(VA));
 	/* Reserved bits make the load fault. */
 	pdpt[1] = (word)pd1 | P | W;
-	CHECK_TRAP("bit 1", TRY("mov %0, %%cr3", : : "r"((word)pdpt) : "memory"),
+	CHECK_TRAP("bit 1",
+		   TRY("mov %0, %%cr3",
+		       :
+		       : "r"((word)pdpt)
+		       : "memory"),
 		   X_GP, 0);
 	pdpt[1] = (word)pd1 | P | BIT(63);
-	CHECK_TRAP("bit 63", TRY("mov %0, %%cr3", : : "r"((word)pdpt) : "memory"),
+	CHECK_TRAP("bit 63",
+		   TRY("mov %0, %%cr3",
+		       :
+		       : "r"((word)pdpt)
+		       : "memory"),
 		   X_GP, 0);
 	pdpt[1] = (word)pd1 | W;
-	CHECK_EQ("not present", TRY("mov %0, %%cr3", : : "r"((word)pdpt) : "memory"),
+	CHECK_EQ("not present",
+		 TRY("mov %0, %%cr3",
+		     :
+		     : "r"((word)pdpt)
+		     : "memory"),
 		 NO_TRAP);
 	pdpt[1] = (word)pd1 | P;
 	reload();

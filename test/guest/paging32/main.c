@@ -5,14 +5,14 @@
  */
 #include "test/guest/lib/access.h"
 
-#define P 1
-#define W 2
-#define U 4
-#define A 0x20
-#define D 0x40
-#define PS 0x80
+#define P   1
+#define W   2
+#define U   4
+#define A   0x20
+#define D   0x40
+#define PS  0x80
 #define RWU (P | W | U)
-#define VA 0x40003000ul
+#define VA  0x40003000ul
 #define BIG 0x50000000ul
 
 static u32 *const pd = (u32 *)0x800000;
@@ -61,7 +61,8 @@ static void error_codes(void)
 	CHECK_PF("user", run_user(user_read, VA), PF_P | PF_U, VA);
 	set((u32)page | P | U);
 	CHECK_USER_OK("user read", run_user(user_read, VA));
-	CHECK_PF("user write", run_user(user_write, VA), PF_P | PF_U | PF_W, VA);
+	CHECK_PF("user write", run_user(user_write, VA), PF_P | PF_U | PF_W,
+		 VA);
 	set((u32)page | RWU);
 	CHECK_USER_OK("user write", run_user(user_write, VA));
 	page[0x100] = 0xc3;
@@ -118,7 +119,8 @@ static void large_pages(void)
 	/* Bit 21 is reserved in a 4 MiB entry (PSE-36 uses 13 to 20). */
 	pd[BIG >> 22] = 0x800000 | 1 << 21 | P | W | PS;
 	invlpg(BIG);
-	CHECK_PF("reserved", try_read((word)alias), PF_P | PF_RSVD, (word)alias);
+	CHECK_PF("reserved", try_read((word)alias), PF_P | PF_RSVD,
+		 (word)alias);
 	pd[BIG >> 22] = 0;
 	invlpg(BIG);
 }
@@ -151,7 +153,11 @@ static void toggle(void)
 		set((u32)page | RWU);
 		CHECK_EQ("on", *(volatile u32 *)VA, 1);
 	}
-	CHECK_EQ("no PE", TRY("mov %0, %%cr0", : : "r"((u32)(read_cr0() & ~CR0_PE))), X_GP);
+	CHECK_EQ("no PE",
+		 TRY("mov %0, %%cr0",
+		     :
+		     : "r"((u32)(read_cr0() & ~CR0_PE))),
+		 X_GP);
 }
 
 static void split(void)
@@ -165,7 +171,11 @@ static void split(void)
 	CHECK_EQ("read", *(volatile u32 *)(VA + PAGE - 2), 0xaabbccdd);
 	pt[(VA >> 12 & 1023) + 1] = 0;
 	invlpg(VA + PAGE);
-	CHECK_PF("absent", TRY("movl $0, (%0)", : : "r"(VA + PAGE - 2) : "memory"),
+	CHECK_PF("absent",
+		 TRY("movl $0, (%0)",
+		     :
+		     : "r"(VA + PAGE - 2)
+		     : "memory"),
 		 PF_W, VA + PAGE);
 	CHECK_EQ("kept", *(u16 *)(page + 4094), 0xccdd);
 }

@@ -5,9 +5,9 @@
  */
 #include "test/guest/lib/trap.h"
 
-#define S0 SEL_FREE
-#define S1 (SEL_FREE + 8)
-#define S2 (SEL_FREE + 16)
+#define S0   SEL_FREE
+#define S1   (SEL_FREE + 8)
+#define S2   (SEL_FREE + 16)
 #define DATA (DESC_P | DESC_S | DESC_DB | DESC_TYPE(TYPE_RW))
 #define CODE (DESC_P | DESC_S | DESC_DB | DESC_TYPE(TYPE_XR))
 
@@ -28,7 +28,8 @@ static void set(unsigned sel, u32 base, u32 limit, u64 bits)
 		v_;                                                            \
 	})
 #define TRY_READ(suffix, off)                                                  \
-	TRY("cmp" suffix " $0, %%fs:(%0)", : : "r"((u32)(off)) : "cc", "memory")
+	TRY("cmp" suffix " $0, %%fs:(%0)", : : "r"((u32)(off)) : "cc", "memor" \
+								       "y")
 #define TRY_WRITE(suffix, off)                                                 \
 	TRY("mov" suffix " $0, %%fs:(%0)", : : "r"((u32)(off)) : "memory")
 
@@ -92,7 +93,11 @@ static void limits(void)
 	CHECK_TRAP("push", TRY("pushl %%fs:0x121", : : : "memory"), X_GP, 0);
 	CHECK_TRAP("sse", TRY("movups %%fs:0x115, %%xmm0", :), X_GP, 0);
 	CHECK_EQ("sse in", TRY("movups %%fs:0x114, %%xmm0", :), NO_TRAP);
-	CHECK_TRAP("bts", TRY("btsl %0, %%fs:0", : : "r"(0x124 * 8) : "memory"),
+	CHECK_TRAP("bts",
+		   TRY("btsl %0, %%fs:0",
+		       :
+		       : "r"(0x124 * 8)
+		       : "memory"),
 		   X_GP, 0);
 	/* Page granularity. */
 	set(S0, (u32)mem, 1, DATA | DESC_G);
@@ -121,15 +126,16 @@ static void expand_down(void)
 	CHECK_TRAP("straddle", TRY_READ("l", 0xffe), X_GP, 0);
 	set(S0, (u32)mem - 0x800, 0xfff, down);
 	write_fs(S0);
-	CHECK_EQ("16: first", TRY_READ("b", 0x1000), NO_TRAP);
-	CHECK_EQ("16: last", TRY_READ("b", 0xffff), NO_TRAP);
-	CHECK_TRAP("16: beyond", TRY_READ("b", 0x10000), X_GP, 0);
-	CHECK_TRAP("16: straddle", TRY_READ("w", 0xffff), X_GP, 0);
+	CHECK_EQ("16-bit first", TRY_READ("b", 0x1000), NO_TRAP);
+	CHECK_EQ("16-bit last", TRY_READ("b", 0xffff), NO_TRAP);
+	CHECK_TRAP("16-bit beyond", TRY_READ("b", 0x10000), X_GP, 0);
+	CHECK_TRAP("16-bit straddle", TRY_READ("w", 0xffff), X_GP, 0);
 }
 
 static void types(void)
 {
-	set(S0, (u32)mem, 0xfffff, DESC_P | DESC_S | DESC_G | DESC_TYPE(TYPE_RO));
+	set(S0, (u32)mem, 0xfffff,
+	    DESC_P | DESC_S | DESC_G | DESC_TYPE(TYPE_RO));
 	write_fs(S0);
 	CHECK_EQ("ro read", TRY_READ("l", 0), NO_TRAP);
 	CHECK_TRAP("ro write", TRY_WRITE("l", 0), X_GP, 0);
@@ -137,14 +143,23 @@ static void types(void)
 	write_fs(SEL_CODE);
 	CHECK_EQ("code read", TRY_READ("l", (u32)mem), NO_TRAP);
 	CHECK_TRAP("code write", TRY_WRITE("l", (u32)mem), X_GP, 0);
-	CHECK_TRAP("cs write", TRY("movl $0, %%cs:(%0)", : : "r"(mem)), X_GP, 0);
+	CHECK_TRAP("cs write",
+		   TRY("movl $0, %%cs:(%0)",
+		       :
+		       : "r"(mem)),
+		   X_GP, 0);
 }
 
 static void execute_only(void)
 {
-	set(S0, 0, 0xfffff, DESC_P | DESC_S | DESC_DB | DESC_G | DESC_TYPE(TYPE_XO));
-	CHECK_EQ("xo runs", TRY("ljmp %0, $1f; 1: cmpb $0, %%cs:(%1)",
-				: : "i"(S0), "r"(mem) : "cc"), X_GP);
+	set(S0, 0, 0xfffff,
+	    DESC_P | DESC_S | DESC_DB | DESC_G | DESC_TYPE(TYPE_XO));
+	CHECK_EQ("xo runs",
+		 TRY("ljmp %0, $1f; 1: cmpb $0, %%cs:(%1)",
+		     :
+		     : "i"(S0), "r"(mem)
+		     : "cc"),
+		 X_GP);
 	CHECK_EQ("xo cs", trap.frame.cs, S0);
 	CHECK_EQ("back", read_cs(), SEL_CODE);
 }
@@ -155,7 +170,9 @@ static void stack_limits(void)
 	set(S0, (u32)mem, 0xfff, DATA);
 	trap_ss_base = (u32)mem;
 #define ON_STACK(sp, insn)                                                     \
-	TRY_AT("mov %0, %%ss; mov %1, %%esp", insn, : : "r"(S0), "r"(sp)       \
+	TRY_AT("mov %0, %%ss; mov %1, %%esp", insn,                            \
+	       :                                                               \
+	       : "r"(S0), "r"(sp)                                              \
 	       : "memory", "eax", "ecx")
 	CHECK_TRAP("push below", ON_STACK(0x800, "mov 0x7fd(%%esp), %%eax"),
 		   X_SS, 0);
@@ -204,7 +221,10 @@ static void code_segments(void)
 	/* mov %cs, %edx; mov $5, %eax; lret */
 	memcpy(mem + 0x100, "\x8c\xca\xb8\x05\x00\x00\x00\xcb", 8);
 	set(S0, (u32)mem, 0x1ff, CODE);
-	asm volatile("lcall %2, $0x100" : "=a"(v), "=d"(cs) : "i"(S0) : "memory");
+	asm volatile("lcall %2, $0x100"
+		     : "=a"(v), "=d"(cs)
+		     : "i"(S0)
+		     : "memory");
 	CHECK_EQ("value", v, 5);
 	CHECK_EQ("cs", cs & 0xffff, S0);
 }
@@ -213,17 +233,37 @@ static void code_segments(void)
 static void code_limits(void)
 {
 	set(S0, (u32)mem, 0x1ff, CODE);
-	CHECK_EQ("beyond", TRY("lcall %0, $0x200", : : "i"(S0) : "memory"), X_GP);
+	CHECK_EQ("beyond",
+		 TRY("lcall %0, $0x200",
+		     :
+		     : "i"(S0)
+		     : "memory"),
+		 X_GP);
 	CHECK_EQ("beyond error", trap.error, 0);
 	memset(mem + 0x1f0, 0x90, 16);
-	CHECK_EQ("fall over", TRY("lcall %0, $0x1f0", : : "i"(S0) : "memory"), X_GP);
+	CHECK_EQ("fall over",
+		 TRY("lcall %0, $0x1f0",
+		     :
+		     : "i"(S0)
+		     : "memory"),
+		 X_GP);
 	CHECK_EQ("fall over eip", trap.frame.ip, 0x200);
 	CHECK_EQ("fall over cs", trap.frame.cs, S0);
 	memcpy(mem + 0x1fd, "\xb8\x01\x02", 3);
-	CHECK_EQ("cut insn", TRY("lcall %0, $0x1fd", : : "i"(S0) : "memory"), X_GP);
+	CHECK_EQ("cut insn",
+		 TRY("lcall %0, $0x1fd",
+		     :
+		     : "i"(S0)
+		     : "memory"),
+		 X_GP);
 	CHECK_EQ("cut insn eip", trap.frame.ip, 0x1fd);
 	memcpy(mem + 0x1f0, "\xe9\x00\x10\x00\x00", 5);
-	CHECK_EQ("jmp out", TRY("lcall %0, $0x1f0", : : "i"(S0) : "memory"), X_GP);
+	CHECK_EQ("jmp out",
+		 TRY("lcall %0, $0x1f0",
+		     :
+		     : "i"(S0)
+		     : "memory"),
+		 X_GP);
 	CHECK_EQ("jmp out eip", trap.frame.ip, 0x1f0);
 }
 
@@ -239,7 +279,11 @@ static void ldt(void)
 	CHECK_EQ("read", FS_READ(u32, 16), 0xabcd1234);
 	CHECK_TRAP("limit", TRY_READ("b", 0x100), X_GP, 0);
 	CHECK_TRAP("beyond", TRY("mov %0, %%fs", : : "r"(0x24)), X_GP, 0x24);
-	CHECK_TRAP("null entry", TRY("mov %0, %%fs", : : "r"(0x14)), X_GP, 0x14);
+	CHECK_TRAP("null entry",
+		   TRY("mov %0, %%fs",
+		       :
+		       : "r"(0x14)),
+		   X_GP, 0x14);
 	asm volatile("lldt %w0" : : "r"(0));
 	CHECK_EQ("cached", FS_READ(u32, 16), 0xabcd1234);
 	CHECK_TRAP("no ldt", TRY("mov %0, %%fs", : : "r"(0xc)), X_GP, 0xc);
@@ -251,16 +295,25 @@ static void queries(void)
 	u32 v, ok;
 
 	set(S0, 0x1000, 5, DATA | DESC_G);
-	asm volatile("lsl %2, %0; setz %b1" : "=r"(v), "=q"(ok) : "r"(S0) : "cc");
+	asm volatile("lsl %2, %0; setz %b1"
+		     : "=r"(v), "=q"(ok)
+		     : "r"(S0)
+		     : "cc");
 	CHECK_EQ("lsl", v, 0x5fff);
 	asm volatile("lar %2, %0" : "=r"(v), "=q"(ok) : "r"(S0) : "cc");
 	CHECK_EQ("lar", v & 0xf0ff00, 0xc09300);
 	v = 5, ok = 0;
-	asm volatile("lsl %2, %0; setz %b1" : "+r"(v), "+q"(ok) : "r"(0x7ff8) : "cc");
+	asm volatile("lsl %2, %0; setz %b1"
+		     : "+r"(v), "+q"(ok)
+		     : "r"(0x7ff8)
+		     : "cc");
 	CHECK_EQ("beyond", ok & 0xff, 0);
 	CHECK_EQ("kept", v, 5);
 	gdt_system(S1, 0, 0x77, TYPE_INT, 0);
-	asm volatile("lsl %2, %0; setz %b1" : "+r"(v), "+q"(ok) : "r"(S1) : "cc");
+	asm volatile("lsl %2, %0; setz %b1"
+		     : "+r"(v), "+q"(ok)
+		     : "r"(S1)
+		     : "cc");
 	CHECK_EQ("gate has no limit", ok & 0xff, 0);
 	set(S0, 0, 5, DESC_P | DESC_S | DESC_TYPE(TYPE_XO));
 	asm volatile("verr %w1; setz %b0" : "+q"(ok) : "r"(S0) : "cc");
@@ -296,7 +349,8 @@ static void call_gate(void)
 	CHECK_EQ("vector",
 		 run_user(USER_CODE("mov %%esp, %%ebx; push $0x33; push $0x22; "
 				    "push $0x11; lcall $0x53, $0; "
-				    "mov %%cs, %%ecx; mov %%ss, %%edx"), 0),
+				    "mov %%cs, %%ecx; mov %%ss, %%edx"),
+			  0),
 		 V_USER);
 	CHECK_EQ("arg 0", gate_args[0], 0x11);
 	CHECK_EQ("arg 1", gate_args[1], 0x22);
@@ -313,7 +367,8 @@ static void call_gate(void)
 
 static void ring3(void)
 {
-	CHECK_EQ("exit", run_user(USER_CODE("mov %%cs, %%eax; mov %%ss, %%ecx"), 7),
+	CHECK_EQ("exit",
+		 run_user(USER_CODE("mov %%cs, %%eax; mov %%ss, %%ecx"), 7),
 		 V_USER);
 	CHECK_EQ("cs", trap.frame.ax & 0xffff, SEL_UCODE);
 	CHECK_EQ("ss", trap.frame.cx & 0xffff, SEL_UDATA);
@@ -323,14 +378,21 @@ static void ring3(void)
 	CHECK_EQ("hlt", run_user(USER_CODE("hlt"), 0), X_GP);
 	CHECK_EQ("cli", run_user(USER_CODE("cli"), 0), X_GP);
 	CHECK_EQ("in", run_user(USER_CODE("in $0x80, %%al"), 0), X_GP);
-	CHECK_EQ("into", run_user(USER_CODE("mov $0x7f, %%al; inc %%al; into"), 0),
+	CHECK_EQ("into",
+		 run_user(USER_CODE("mov $0x7f, %%al; inc %%al; into"), 0),
 		 X_OF);
-	CHECK_EQ("bound", run_user(USER_CODE("push $1; push $0; mov $5, %%eax; "
-					     "bound %%eax, (%%esp)"), 0), X_BR);
+	CHECK_EQ("bound",
+		 run_user(USER_CODE("push $1; push $0; mov $5, %%eax; "
+				    "bound %%eax, (%%esp)"),
+			  0),
+		 X_BR);
 	CHECK_EQ("aam 0", run_user(USER_CODE("aam $0"), 0), X_DE);
 	/* Returning to ring 3 makes DPL 0 segments null. */
-	CHECK_EQ("ds", run_user(USER_CODE("mov $0x2b, %%eax; mov %%eax, %%fs; "
-					  "mov %%gs, %%ecx"), 0), V_USER);
+	CHECK_EQ("ds",
+		 run_user(USER_CODE("mov $0x2b, %%eax; mov %%eax, %%fs; "
+				    "mov %%gs, %%ecx"),
+			  0),
+		 V_USER);
 	CHECK_EQ("gs", trap.frame.cx & 0xffff, 0);
 }
 

@@ -5,7 +5,7 @@
  */
 #include "test/guest/lib/trap.h"
 
-#define S_TSS SEL_FREE
+#define S_TSS  SEL_FREE
 #define S_GATE (SEL_FREE + 16)
 
 static struct tss32 other;
@@ -59,7 +59,9 @@ static void fill(struct tss32 *t)
 /* A switch clobbers what the other task leaves: nothing, but say so. */
 #define SWITCH(insn)                                                           \
 	asm volatile("push %%ebp; mov $0x5555, %%ebx; " insn "; pop %%ebp"     \
-		     : : : "eax", "ebx", "ecx", "edx", "esi", "edi", "memory", \
+		     :                                                         \
+		     :                                                         \
+		     : "eax", "ebx", "ecx", "edx", "esi", "edi", "memory",     \
 		       "cc")
 
 static void call_task(void)
@@ -109,8 +111,12 @@ static void task_gate(void)
 	SWITCH("lcall $0x60, $0x12345678");
 	CHECK_EQ("ran", runs, 1);
 	gdt[S_GATE / 8] = (u64)SEL_DATA << 16 | DESC_TYPE(TYPE_TASK) | DESC_P;
-	CHECK_TRAP("not a tss", TRY("lcall $0x60, $0", : : : "memory"), X_GP,
-		   SEL_DATA);
+	CHECK_TRAP("not a tss",
+		   TRY("lcall $0x60, $0",
+		       :
+		       :
+		       : "memory"),
+		   X_GP, SEL_DATA);
 	gdt[S_GATE / 8] = (u64)S_TSS << 16 | DESC_TYPE(TYPE_TASK);
 	CHECK_TRAP("np", TRY("lcall $0x60, $0", : : : "memory"), X_NP, S_GATE);
 }
@@ -150,12 +156,13 @@ static void fault_through_task(void)
 	fill(&other);
 	other.eip = (word)fault_task;
 	idt[X_GP].lo = (u64)S_TSS << 16 | DESC_TYPE(TYPE_TASK) | DESC_P;
-	asm volatile("mov $0x7ff8, %%eax\n"
-		     "1: .byte 0x3e, 0x3e, 0x3e, 0x8e, 0xe0\n" /* mov %eax, %fs */
-		     "lea 1b, %0"
-		     : "=r"(at)
-		     :
-		     : "eax", "memory");
+	asm volatile(
+		"mov $0x7ff8, %%eax\n"
+		"1: .byte 0x3e, 0x3e, 0x3e, 0x8e, 0xe0\n" /* mov %eax, %fs */
+		"lea 1b, %0"
+		: "=r"(at)
+		:
+		: "eax", "memory");
 	idt[X_GP] = old;
 	CHECK_EQ("ran", runs, 1);
 	CHECK_EQ("error", fault_error, 0x7ff8);
@@ -166,16 +173,23 @@ static void errors(void)
 {
 	fill(&other);
 	leave_by = 0;
-#define TRY_CALL TRY("lcall $0x50, $0", : : : "memory", "eax", "ebx", "ecx",   \
-		     "edx", "esi", "edi")
+#define TRY_CALL                                                               \
+	TRY("lcall $0x50, $0",                                                 \
+	    :                                                                  \
+	    :                                                                  \
+	    : "memory", "eax", "ebx", "ecx", "edx", "esi", "edi")
 	gdt[S_TSS / 8] &= ~DESC_P;
 	CHECK_TRAP("np", TRY_CALL, X_NP, S_TSS);
 	gdt_system(S_TSS, (word)&other, sizeof(other) - 1, TYPE_TSS_BUSY, 0);
 	CHECK_TRAP("busy", TRY_CALL, X_GP, S_TSS);
 	gdt_system(S_TSS, (word)&other, 0x66, TYPE_TSS, 0);
 	CHECK_TRAP("short", TRY_CALL, X_TS, S_TSS);
-	CHECK_EQ("iret, bad link", TRY("pushf; orl $0x4000, (%%esp); popf; iret",
-				       : : : "memory"), X_TS);
+	CHECK_EQ("iret, bad link",
+		 TRY("pushf; orl $0x4000, (%%esp); popf; iret",
+		     :
+		     :
+		     : "memory"),
+		 X_TS);
 	write_flags(2);
 	/* Faults in the new task: its own EIP, the task has switched. */
 	fill(&other);

@@ -7,8 +7,8 @@
 
 #define CODE_SEG 0x2000
 #define DATA_SEG 0x3000
-#define CODE ((u8 *)(CODE_SEG * 16))
-#define DATA ((u8 *)(DATA_SEG * 16))
+#define CODE	 ((u8 *)(CODE_SEG * 16))
+#define DATA	 ((u8 *)(DATA_SEG * 16))
 
 void enter_vm86(u32 ip, u32 flags);
 extern word user_saved_sp;
@@ -62,7 +62,8 @@ static u32 iopl = 3;
 
 static void frame(void)
 {
-	CHECK_VM("vector", VM("nop; mov $0x1234, %%ax"), V_USER, 0x10 + 1 + 3 + 2);
+	CHECK_VM("vector", VM("nop; mov $0x1234, %%ax"), V_USER,
+		 0x10 + 1 + 3 + 2);
 	CHECK_EQ("ax", trap.frame.ax & 0xffff, 0x1234);
 	CHECK_EQ("cs", trap.frame.cs, CODE_SEG);
 	CHECK_EQ("ss", trap.frame.ss, DATA_SEG);
@@ -80,10 +81,12 @@ static void memory(void)
 {
 	*(u16 *)(DATA + 0x200) = 0xbeef;
 	*(u16 *)(u8 *)(0x40000 + 0x200) = 0xcafe;
-	CHECK_EQ("run", VM("mov 0x200, %%ax; mov %%es:0x200, %%bx; "
-			   "mov $0x200, %%si; mov (%%si), %%cx; "
-			   "movw $0x7788, 0x300; push $0x99; mov %%sp, %%dx; "
-			   "mov $0x1ff, %%bp; mov 1(%%bp), %%di"), V_USER);
+	CHECK_EQ("run",
+		 VM("mov 0x200, %%ax; mov %%es:0x200, %%bx; "
+		    "mov $0x200, %%si; mov (%%si), %%cx; "
+		    "movw $0x7788, 0x300; push $0x99; mov %%sp, %%dx; "
+		    "mov $0x1ff, %%bp; mov 1(%%bp), %%di"),
+		 V_USER);
 	CHECK_EQ("ds", trap.frame.ax & 0xffff, 0xbeef);
 	CHECK_EQ("es", trap.frame.bx & 0xffff, 0xcafe);
 	CHECK_EQ("si", trap.frame.cx & 0xffff, 0xbeef);
@@ -91,16 +94,20 @@ static void memory(void)
 	CHECK_EQ("sp", trap.frame.dx & 0xffff, 0xffe);
 	CHECK_EQ("bp", trap.frame.di & 0xffff, 0xbeef);
 	/* Loading a segment register: base is the selector times 16. */
-	CHECK_EQ("load", VM("mov $0x3010, %%ax; mov %%ax, %%fs; mov %%fs:0x100, "
-			    "%%bx"), V_USER);
+	CHECK_EQ("load",
+		 VM("mov $0x3010, %%ax; mov %%ax, %%fs; mov %%fs:0x100, "
+		    "%%bx"),
+		 V_USER);
 	CHECK_EQ("fs", trap.frame.bx & 0xffff, 0xbeef);
 	CHECK_EQ("frame fs", trap.frame.vm_fs, 0x3010);
 	/* Offsets wrap in 16 bits; a 32-bit offset beyond 64 KiB faults. */
-	CHECK_EQ("wrap", VM("mov $0xffff, %%si; mov 0x201(%%si), %%ax"), V_USER);
+	CHECK_EQ("wrap", VM("mov $0xffff, %%si; mov 0x201(%%si), %%ax"),
+		 V_USER);
 	CHECK_EQ("wrap value", trap.frame.ax & 0xffff, 0xbeef);
-	CHECK_VM("limit", VM("mov $0x10000, %%esi; addr32 mov (%%esi), %%ax"), X_GP,
-		 0x16);
-	CHECK_VM("straddle", VM("mov $0xffff, %%si; mov (%%si), %%ax"), X_GP, 0x13);
+	CHECK_VM("limit", VM("mov $0x10000, %%esi; addr32 mov (%%esi), %%ax"),
+		 X_GP, 0x16);
+	CHECK_VM("straddle", VM("mov $0xffff, %%si; mov (%%si), %%ax"), X_GP,
+		 0x13);
 	CHECK_EQ("far jmp", VM("ljmp $0x2001, $5; 1: nop"), V_USER);
 	CHECK_EQ("cs", trap.frame.cs, 0x2001);
 }
@@ -114,8 +121,10 @@ static void sensitive(void)
 	CHECK_EQ("int 0x81", VM("int $0x81"), X_GP);
 	CHECK_EQ("int 0x81 error", trap.error, 0x81 * 8 + 2);
 	CHECK_EQ("int3", VM("int3"), X_BP);
-	CHECK_EQ("iret", VM("pushf; push %%cs; push $1f - 773b + 0x10; iret; hlt; "
-			    "1:"), V_USER);
+	CHECK_EQ("iret",
+		 VM("pushf; push %%cs; push $1f - 773b + 0x10; iret; hlt; "
+		    "1:"),
+		 V_USER);
 	iopl = 0;
 	CHECK_VM("cli 0", VM("cli"), X_GP, 0x10);
 	CHECK_EQ("error", trap.error, 0);
@@ -155,15 +164,21 @@ static void ports(void)
 static void strings(void)
 {
 	memcpy(DATA + 0x400, "abcdefgh", 8);
-	CHECK_EQ("movs", VM("cld; mov $0x400, %%si; mov $0x500, %%di; mov $8, %%cx; "
-			    "rep movsb"), V_USER);
+	CHECK_EQ("movs",
+		 VM("cld; mov $0x400, %%si; mov $0x500, %%di; mov $8, %%cx; "
+		    "rep movsb"),
+		 V_USER);
 	CHECK_EQ("copied", memcmp((u8 *)0x40500, "abcdefgh", 8), 0);
 	CHECK_EQ("si", trap.frame.si & 0xffff, 0x408);
-	CHECK_EQ("loop", VM("mov $1000, %%cx; xor %%ax, %%ax; 1: add %%cx, %%ax; "
-			    "loop 1b"), V_USER);
+	CHECK_EQ("loop",
+		 VM("mov $1000, %%cx; xor %%ax, %%ax; 1: add %%cx, %%ax; "
+		    "loop 1b"),
+		 V_USER);
 	CHECK_EQ("sum", trap.frame.ax & 0xffff, (u16)(1000 * 1001 / 2));
-	CHECK_EQ("32", VM("mov $0x12345678, %%eax; bswap %%eax; call 1f; jmp 2f; "
-			  "1: inc %%eax; ret; 2:"), V_USER);
+	CHECK_EQ("32",
+		 VM("mov $0x12345678, %%eax; bswap %%eax; call 1f; jmp 2f; "
+		    "1: inc %%eax; ret; 2:"),
+		 V_USER);
 	CHECK_EQ("eax", trap.frame.ax, 0x78563413);
 }
 
