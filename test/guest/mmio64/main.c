@@ -84,6 +84,13 @@ static void forms(void)
 	CHECK_EQ("moffs", *(volatile u8 *)MMIO, 0x66);
 	asm volatile("movabs 0xff000008, %%rax" : "=a"(a));
 	CHECK_EQ("moffs load", a, 0x778898);
+}
+
+static void more_forms(void)
+{
+	u64 a, b;
+
+	*(volatile u64 *)(MMIO + 8) = 0x778898;
 	M64 = 0xff;
 	asm volatile("imul $3, (%1), %0" : "=r"(a) : "r"(MMIO) : "cc");
 	CHECK_EQ("imul", a, 0x2fd);
@@ -406,6 +413,7 @@ void guest_main(void)
 {
 	RUN(widths);
 	RUN(forms);
+	RUN(more_forms);
 	RUN(locked);
 	RUN(strings);
 	RUN(vectors);
