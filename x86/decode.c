@@ -57,8 +57,10 @@ static void apply_prefix(struct insn *insn, enum prefix prefix, uint8_t byte)
 		insn->rep = byte;
 		break;
 	default:
-		if (insn->code_size != CODE64 || prefix >= PFX_FS)
+		if (insn->code_size != CODE64 || prefix >= PFX_FS) {
 			insn->seg_ovr = prefix - PFX_ES + SEG_ES;
+			insn->seg = insn->seg_ovr;
+		}
 		break;
 	}
 }
@@ -198,6 +200,14 @@ static uint8_t address_size(const struct insn *insn)
 	return (insn->code_size == CODE32) != insn->p67 ? 4 : 2;
 }
 
+/* Gathers need a SIB byte and three different vector registers. */
+static bool bad_gather(const struct insn *insn)
+{
+	return insn->addrsize == 2 || (insn->modrm & 7) != 4 ||
+	       insn->reg == insn->vvvv || insn->reg == insn->index ||
+	       insn->index == insn->vvvv;
+}
+
 /* Conditions that make an otherwise defined encoding raise #UD. */
 static bool undefined(const struct insn *insn)
 {
@@ -207,7 +217,7 @@ static bool undefined(const struct insn *insn)
 		return true;
 	if (insn->lock && !(attr & IA_LOCK && insn->has_mem))
 		return true;
-	return false;
+	return attr & IA_VSIB && bad_gather(insn);
 }
 
 static void set_undefined(struct insn *insn)
@@ -328,7 +338,7 @@ enum decode_result insn_decode(const uint8_t *bytes, unsigned int avail,
 		.seg_ovr = SEG_NONE,
 		.base = GPR_NONE,
 		.index = GPR_NONE,
-		.seg = SEG_NONE,
+		.seg = SEG_DS,
 	};
 	p = decode_prefixes(insn, copy);
 	if (p)

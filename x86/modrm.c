@@ -42,12 +42,6 @@ static const uint8_t *modrm16(struct insn *insn, const uint8_t *p,
 	return get_disp(insn, p, start, insn->mod);
 }
 
-/* The default segment of rBP- and rSP-based addresses is SS. */
-static uint8_t default_seg(const struct insn *insn)
-{
-	return insn->base == RBP || insn->base == RSP ? SEG_SS : SEG_DS;
-}
-
 const uint8_t *modrm_decode(struct insn *insn, const uint8_t *p,
 			    const uint8_t *start, unsigned int rex)
 {
@@ -79,7 +73,9 @@ const uint8_t *modrm_decode(struct insn *insn, const uint8_t *p,
 	}
 	p = get_disp(insn, p, start, disp_len);
 out:
-	insn->seg =
-		insn->seg_ovr != SEG_NONE ? insn->seg_ovr : default_seg(insn);
+	/* The default segment of rBP- and rSP-based addresses is SS. */
+	if (insn->seg_ovr == SEG_NONE &&
+	    (insn->base == RBP || insn->base == RSP))
+		insn->seg = SEG_SS;
 	return p;
 }

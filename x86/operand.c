@@ -84,7 +84,6 @@ static void moffs(struct reader *r, struct operand *op, unsigned int size)
 	struct insn *insn = r->insn;
 
 	insn->has_mem = true;
-	insn->seg = insn->seg_ovr != SEG_NONE ? insn->seg_ovr : SEG_DS;
 	insn->disp_len = insn->addrsize;
 	insn->off_disp = r->p - r->start;
 	insn->disp = get_le(r->p, insn->addrsize, false);
@@ -103,15 +102,10 @@ static void far_pointer(struct reader *r, struct operand *op)
 	r->insn->imm_len += 2;
 }
 
-static void string(struct reader *r, struct operand *op, unsigned int kind,
-		   unsigned int size)
+static void string(struct operand *op, unsigned int kind, unsigned int size)
 {
-	struct insn *insn = r->insn;
-
 	op->kind = kind;
 	op->size = size;
-	if (kind == OPK_STR_SRC)
-		insn->seg = insn->seg_ovr != SEG_NONE ? insn->seg_ovr : SEG_DS;
 }
 
 /* CR0, CR2, CR3, CR4, CR8 exist, and DR0 to DR7. */
@@ -210,10 +204,10 @@ static bool other_operand(struct reader *r, struct operand *op,
 		fixed(op, OPK_SEG, SEG_ES + class - OC_SES);
 		return true;
 	case OC_X:
-		string(r, op, OPK_STR_SRC, mem_size);
+		string(op, OPK_STR_SRC, mem_size);
 		return true;
 	case OC_Y:
-		string(r, op, OPK_STR_DST, mem_size);
+		string(op, OPK_STR_DST, mem_size);
 		return true;
 	default:
 		return system_reg(r, op, class);
