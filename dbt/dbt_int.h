@@ -1,7 +1,6 @@
 #pragma once
 
-#include <pthread.h>
-
+#include "base/lock.h"
 #include "cpu/cpu.h"
 #include "dbt/dbt.h"
 #include "dbt/emit.h"
@@ -120,7 +119,7 @@ struct code_page {
 	struct code_page *next;
 };
 
-#define CODE_SIZE (128ul << 20)
+#define CODE_SIZE (160ul << 20)
 #define META_SIZE (512ul << 20)
 #define HASH_BITS 16
 #define PAGE_HASH_BITS 14
@@ -128,12 +127,13 @@ struct code_page {
 #define MAX_BLOCKS (1u << 21)
 
 struct dbt {
-	pthread_mutex_t lock; /* translations, links, pages */
+	struct lock lock;      /* translations, links, pages */
 	int code_fd;
 	uint8_t *code_w, *code_x; /* two maps of the code cache */
 	uint8_t *code_start;      /* write address behind the thunks */
 	uint8_t *code_w_next;
 	uint8_t *meta, *meta_next;
+	struct xlat *xlat;        /* the translation under way */
 	struct block **by_addr;   /* all blocks, ascending by address */
 	uint32_t nr_blocks;
 	struct block *hash[1u << HASH_BITS];
@@ -144,7 +144,7 @@ struct dbt {
 	struct cpu *cpu[MAX_VCPUS];
 	unsigned int nr_cpus;
 	/* stop the world */
-	pthread_mutex_t quiet_lock;
+	struct lock quiet_lock;
 	volatile uint32_t quiet;
 	uint64_t generation; /* full flushes so far */
 };
@@ -152,24 +152,29 @@ struct dbt {
 #define SNIPPET_SIZE 65536u
 
 /* The translator's side of a vCPU, not reachable for translated code. */
+struct careful_entry;
+
 struct vcpu_dbt {
 	struct dbt *d;
 	struct cpu *c;
 	int state_fd;
 	volatile uint32_t in_run;
-	bool pending_flush;   /* code_write happened in the middle of a block */
-	gpa_t write_gpa;
-	unsigned int write_len;
+	uint8_t *gs;          /* the GS base that is set */
+	/* writes to code pages that wait for the end of the current block */
+	unsigned int nr_writes;
+	bool drop_all;        /* there were more */
+	struct {
+		gpa_t gpa;
+		unsigned int len;
+	} writes[16];
 	/* host fault */
 	int trapno;
 	uint64_t fault_addr;
-	bool in_snippet;
 	/* careful form */
 	uint8_t *snip_w, *snip_x; /* ring of snippets */
 	uint32_t snip_pos;
 	uint8_t snippet_spill;
-	struct insn insn;
-	struct careful_entry *cache;
+	struct insn insn;     /* the one being executed carefully */
 	uint8_t bounce[4096 + 128] __attribute__((aligned(64)));
 };
 
@@ -226,6 +231,8 @@ enum tlb_mode tlb_mode_of(const struct cpu *c);
 
 /* careful.c */
 enum careful_result { CAREFUL_ON, CAREFUL_LEAVE };
+/* exit_of_insn - the exit reason an emulated instruction is counted under. */
+enum exit_reason exit_of_insn(unsigned int id);
 /*
  * careful_step - executes the instruction at rip in careful form and delivers
  * its fault, if any.  CAREFUL_LEAVE: dbt_run returns *@reason.
@@ -238,13 +245,41 @@ enum careful_result careful_helper(struct cpu *c, const struct insn *i,
 /* careful_deliver - delivers c->fault. */
 enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason);
 
+/* careful_flow.c */
+enum cpu_result careful_stack(struct cpu *c, const struct insn *i);
+enum cpu_result careful_branch(struct cpu *c, const struct insn *i);
+
+/* snippet.c */
+/*
+ * snippet_run - executes an ACT_COPY instruction on the silicon with its
+ * memory operand at host address @mem.  CPU_FAULT: c->fault is #DE, #MF, #XM
+ * or #GP(0); or c->fault.vector is VEC_HOST_MEMORY.
+ */
+#define VEC_HOST_MEMORY 0xff
+enum cpu_result snippet_run(struct cpu *c, const struct insn *i, void *mem);
+
 /* miss.c: called from translated code; returns where to go on or NULL. */
 void *dbt_miss(struct cpu *c, const struct miss_stub *s);
 
 /* run.c */
 enum leave_code dbt_enter(struct cpu *c, void *code);
-/* code_page_write - guest RAM with translations was written. */
+
+/* pages.c */
+/* code_page_write - guest RAM was written; not from inside a block. */
 void code_page_write(struct cpu *c, gpa_t gpa, unsigned int len);
+/* run_code_write - mmu_ops.code_write: remembers the write. */
+void run_code_write(struct mmu *mmu, gpa_t gpa, unsigned int len);
+void pages_pending(struct cpu *c);
+/* pages_translate - makes a block; NULL: take the careful way this once. */
+struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
+			      uint32_t mode);
+
+/* dbt.c: drops all translations; the world is stopped */
+void dbt_drop_all(struct dbt *d);
+
+/* quiet.c */
+void run_gate_enter(struct vcpu_dbt *v);
+void run_gate_leave(struct vcpu_dbt *v);
 /* quiet_self - stop the world from inside dbt_run; not in a block. */
 void quiet_self_enter(struct cpu *c);
 void quiet_self_leave(struct cpu *c);

@@ -64,7 +64,8 @@ uint32_t mode_key(const struct cpu *c)
 		m |= MODE_USER;
 	if (c->code_size == CODE16 || !cpu_protected(c) || cpu_vm86(c) ||
 	    !(m & MODE_SEG_FLAT(SEG_CS)) || !(m & MODE_SEG_FLAT(SEG_SS)) ||
-	    (c->code_size == CODE32 && !(c->seg[SEG_SS].ar & AR_DB)))
+	    (c->code_size == CODE32 && !(c->seg[SEG_SS].ar & AR_DB)) ||
+	    (c->cpl == 3 && (c->rflags & RFLAGS_AC) && (c->cr0 & CR0_AM)))
 		m |= MODE_SLOW;
 	return m;
 }

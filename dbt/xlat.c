@@ -1,6 +1,6 @@
 #include "dbt/xlat.h"
 
-#include "x86/feat.h"
+#include <stdlib.h>
 
 /*
  * A block: guest code from one entry to a branch that always leaves, an
@@ -153,28 +153,40 @@ static struct block *finish(struct xlat *x, gpa_t gpa, uint8_t *ientry,
 	return b;
 }
 
+struct xlat *xlat_alloc(void)
+{
+	return calloc(1, sizeof(struct xlat));
+}
+
+/* Sets up the fields that matter; the arrays need no clearing. */
+void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
+{
+	x->d = d;
+	x->c = c;
+	x->mode = mode;
+	x->code_size = mode & MODE_CODE_SIZE;
+	x->spill = H_NONE;
+	x->snippet = x->done = x->failed = false;
+	x->nr_insns = x->nr_cold = 0;
+	x->e.xdiff = d->code_x - d->code_w;
+	x->e.overflow = false;
+}
+
 struct block *xlat_block(struct dbt *d, struct cpu *c, uint64_t rip, gpa_t gpa,
 			 const uint8_t *hva, uint32_t mode)
 {
-	struct xlat x = {
-		.d = d,
-		.c = c,
-		.e = { .w = d->code_w_next,
-		       .end = d->code_w + CODE_SIZE,
-		       .xdiff = d->code_x - d->code_w },
-		.mode = mode,
-		.code_size = mode & MODE_CODE_SIZE,
-		.block_rip = rip,
-		.next = rip,
-		.spill = H_NONE,
-	};
-	uint8_t *ientry = x.e.w, *entry;
+	struct xlat *x = d->xlat;
+	uint8_t *ientry = d->code_w_next, *entry;
 
-	if (x.e.w + BLOCK_ROOM > x.e.end)
+	xlat_begin(x, d, c, mode);
+	x->e.w = ientry;
+	x->e.end = d->code_w + CODE_SIZE - SNIPPET_SIZE * MAX_VCPUS;
+	x->block_rip = x->next = rip;
+	if (x->e.w + BLOCK_ROOM > x->e.end)
 		return NULL;
-	emit_ientry(&x);
-	entry = x.e.w;
-	xlat_insns(&x, hva);
-	xlat_emit_cold(&x);
-	return finish(&x, gpa, ientry, entry);
+	emit_ientry(x);
+	entry = x->e.w;
+	xlat_insns(x, hva);
+	xlat_emit_cold(x);
+	return finish(x, gpa, ientry, entry);
 }

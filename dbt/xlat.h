@@ -70,3 +70,7 @@ bool xlat_branch(struct xlat *x, const struct insn *i);
 void xlat_jump(struct xlat *x, uint64_t rip);
 /* xlat_leave - ends a path with a way out at guest address @rip. */
 void xlat_leave(struct xlat *x, enum leave_code code, uint64_t rip);
+
+/* xlat.c */
+struct xlat *xlat_alloc(void);
+void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode);

@@ -17,12 +17,11 @@
 /* Tables from this size on are mapped without a reservation of swap. */
 #define BIG_TABLE (256 * 1024)
 
-const struct memslot *memslot_find_from(const struct memslots *slots,
-					uint32_t *hint, gpa_t gpa)
+/* How many slots start at or below @gpa. */
+static uint32_t slots_up_to(const struct memslots *slots, gpa_t gpa)
 {
-	uint32_t lo = 0, hi = slots ? slots->nr : 0;
+	uint32_t lo = 0, hi = slots->nr;
 
-	/* Slots below lo start at or below @gpa, those from hi on above it. */
 	while (lo < hi) {
 		uint32_t mid = (lo + hi) / 2;
 
@@ -31,10 +30,18 @@ const struct memslot *memslot_find_from(const struct memslots *slots,
 		else
 			hi = mid;
 	}
-	if (!lo || gpa - slots->slot[lo - 1].gpa >= slots->slot[lo - 1].size)
+	return lo;
+}
+
+const struct memslot *memslot_find_from(const struct memslots *slots,
+					uint32_t *hint, gpa_t gpa)
+{
+	uint32_t n = slots ? slots_up_to(slots, gpa) : 0;
+
+	if (!n || gpa - slots->slot[n - 1].gpa >= slots->slot[n - 1].size)
 		return NULL;
-	*hint = lo - 1;
-	return &slots->slot[lo - 1];
+	*hint = n - 1;
+	return &slots->slot[n - 1];
 }
 
 const struct memslot *memslot_find(const struct memslots *slots, gpa_t gpa)
@@ -97,15 +104,18 @@ static uint32_t index_of_id(const struct memslots *set, uint32_t id)
 }
 
 /*
- * Index in @set of the slot that is slot @s of another set, looked for near
- * index @i first: sets differ by one slot.
+ * The slot of @set that is slot @s, at index @i, of another set; looked for
+ * near @i first: sets differ by one slot.
  */
 static const struct memslot *counterpart(const struct memslots *set, uint32_t i,
 					 const struct memslot *s)
 {
-	for (uint32_t k = i ? i - 1 : 0; k <= i + 1 && k < set->nr; k++)
-		if (set->slot[k].id == s->id)
-			return &set->slot[k];
+	if (i < set->nr && set->slot[i].id == s->id)
+		return &set->slot[i];
+	if (i && i - 1 < set->nr && set->slot[i - 1].id == s->id)
+		return &set->slot[i - 1];
+	if (i + 1 < set->nr && set->slot[i + 1].id == s->id)
+		return &set->slot[i + 1];
 	i = index_of_id(set, s->id);
 	return i < set->nr ? &set->slot[i] : NULL;
 }
@@ -132,12 +142,12 @@ static bool region_is_valid(uint32_t id, uint32_t flags, gpa_t gpa,
 static bool overlaps(const struct memslots *set, uint32_t id, gpa_t gpa,
 		     uint64_t size)
 {
-	for (uint32_t i = 0; i < set->nr; i++) {
-		const struct memslot *s = &set->slot[i];
+	/* The last slot that starts below the range's end reaches furthest. */
+	for (uint32_t n = slots_up_to(set, gpa + size - 1); n; n--) {
+		const struct memslot *s = &set->slot[n - 1];
 
-		if (s->id != id && s->gpa < gpa + size &&
-		    gpa < s->gpa + s->size)
-			return true;
+		if (s->id != id)
+			return s->gpa + s->size > gpa;
 	}
 	return false;
 }
@@ -252,4 +262,15 @@ void memslots_retire(struct memslots *old, const struct memslots *new)
 void memslots_free(struct memslots *slots)
 {
 	memslots_retire(slots, NULL);
+}
+
+bool memslots_contain(const struct memslots *slots, const void *hva)
+{
+	const uint8_t *p = hva;
+
+	for (uint32_t i = 0; slots && i < slots->nr; i++)
+		if (p >= slots->slot[i].hva &&
+		    p < slots->slot[i].hva + slots->slot[i].size)
+			return true;
+	return false;
 }

@@ -238,6 +238,11 @@ static void tag_flush_gva(struct tlb *t, struct tlb_tag *tag, gva_t gva)
 	}
 }
 
+void tlb_table_forget(struct tlb *t, struct tlb_table *tt)
+{
+	jump_clear(t, tt, false);
+}
+
 void tlb_forget_code(struct tlb *t)
 {
 	for (unsigned int i = 0; i < t->nr_tags; i++)

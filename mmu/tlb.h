@@ -46,6 +46,7 @@ struct tlb_table {
 	uint32_t nr_log;
 	bool log_overflow;
 	bool jc_used;
+	uint32_t jc_mode; /* mode bits that the jump cache's code is for */
 	uint64_t jc_pages[16]; /* Bloom filter of pages in the jump cache */
 	uint64_t large[16];    /* ... of GiBs with parts of large pages */
 };
@@ -91,6 +92,9 @@ bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
 /* tlb_jump_set - the jump-cache entry for guest rip @rip. */
 void tlb_jump_set(struct tlb_table *tt, uint64_t rip, void *code);
 void *tlb_jump_get(struct tlb_table *tt, uint64_t rip);
+
+/* tlb_table_forget - empties one jump cache. */
+void tlb_table_forget(struct tlb *t, struct tlb_table *tt);
 
 /* tlb_forget_code - empties every jump-cache entry (code went away). */
 void tlb_forget_code(struct tlb *t);

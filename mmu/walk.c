@@ -225,9 +225,8 @@ static __always_inline void walk_fill(const struct mmu *mmu,
 	out->pte_w = p->all & PTE_W;
 	out->pte_u = p->all & PTE_U;
 	out->pte_nx = p->any & PTE_NX;
-	out->pkey = 0;
-	if (mmu->role.paging >= PAGING_4LEVEL)
-		out->pkey = leaf >> PTE_PKEY_SHIFT & 15;
+	/* Reserved bits, so zero, in PAE paging; beyond 32-bit entries. */
+	out->pkey = leaf >> PTE_PKEY_SHIFT & 15;
 }
 
 /*

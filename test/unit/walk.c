@@ -156,7 +156,7 @@ static struct chain make_chain(const struct shape *s)
 				      .gb_pages = true };
 	c.gva = 0xabc;
 	for (int level = 1; level <= s->levels; level++) {
-		uint64_t index = level * 37;
+		uint64_t index = level * 38;
 
 		c.gva |= index << (12 + (level - 1) * bits);
 		c.entry[level] = table_gpa(level) + index * size;
@@ -266,6 +266,7 @@ static void test_reserved_bits(const struct shape *s)
 		mmu.role.nx = n & 1;
 		mmu.role.gb_pages = n & 2;
 		mmu.role.pse = n & 4;
+		mmu.role.pge = n & 8;
 		sync_model();
 		for (int level = s->leaf; level <= s->levels; level++) {
 			uint64_t e = c.base[level] | PTE_W | PTE_U | PTE_A;
