@@ -32,9 +32,9 @@
 #define PAT_RESET 0x0007040600070406ull
 
 struct msr_row;
-typedef enum msr_result (*msr_read_fn)(struct cpu *c, const struct msr_row *r,
+typedef enum msr_status (*msr_read_fn)(struct cpu *c, const struct msr_row *r,
 				       unsigned int n, uint64_t *v, bool host);
-typedef enum msr_result (*msr_write_fn)(struct cpu *c, const struct msr_row *r,
+typedef enum msr_status (*msr_write_fn)(struct cpu *c, const struct msr_row *r,
 					unsigned int n, uint64_t v, bool host);
 
 struct msr_row {
@@ -62,96 +62,96 @@ static bool any_feat(const struct cpu *c, const uint8_t *feats, unsigned int n)
 
 /* --- Plain registers --- */
 
-static enum msr_result rd_none(struct cpu *c, const struct msr_row *r,
+static enum msr_status rd_none(struct cpu *c, const struct msr_row *r,
 			       unsigned int n, uint64_t *v, bool host)
 {
-	return MSR_GP;
+	return MSR_FAULT;
 }
 
-static enum msr_result wr_none(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_none(struct cpu *c, const struct msr_row *r,
 			       unsigned int n, uint64_t v, bool host)
 {
-	return MSR_GP;
+	return MSR_FAULT;
 }
 
-static enum msr_result rd_root(struct cpu *c, const struct msr_row *r,
+static enum msr_status rd_root(struct cpu *c, const struct msr_row *r,
 			       unsigned int n, uint64_t *v, bool host)
 {
-	return MSR_ROOT;
+	return MSR_TO_ROOT;
 }
 
-static enum msr_result wr_root(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_root(struct cpu *c, const struct msr_row *r,
 			       unsigned int n, uint64_t v, bool host)
 {
-	return MSR_ROOT;
+	return MSR_TO_ROOT;
 }
 
-static enum msr_result rd_const(struct cpu *c, const struct msr_row *r,
+static enum msr_status rd_const(struct cpu *c, const struct msr_row *r,
 				unsigned int n, uint64_t *v, bool host)
 {
 	*v = r->value;
-	return MSR_OK;
+	return MSR_DONE;
 }
 
-static enum msr_result wr_ignore(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_ignore(struct cpu *c, const struct msr_row *r,
 				 unsigned int n, uint64_t v, bool host)
 {
-	return MSR_OK;
+	return MSR_DONE;
 }
 
-static enum msr_result rd_field(struct cpu *c, const struct msr_row *r,
+static enum msr_status rd_field(struct cpu *c, const struct msr_row *r,
 				unsigned int n, uint64_t *v, bool host)
 {
 	*v = *field(c, r, n);
-	return MSR_OK;
+	return MSR_DONE;
 }
 
-static enum msr_result wr_field(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_field(struct cpu *c, const struct msr_row *r,
 				unsigned int n, uint64_t v, bool host)
 {
 	if (v & ~r->value)
-		return MSR_GP;
+		return MSR_FAULT;
 	if (r->offset)
 		*field(c, r, n) = v;
-	return MSR_OK;
+	return MSR_DONE;
 }
 
 /* Read only for the guest; the VMM sets it. */
-static enum msr_result wr_host(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_host(struct cpu *c, const struct msr_row *r,
 			       unsigned int n, uint64_t v, bool host)
 {
-	return host ? wr_field(c, r, n, v, host) : MSR_GP;
+	return host ? wr_field(c, r, n, v, host) : MSR_FAULT;
 }
 
 /* The width is the processor's, not that of the current paging mode. */
-static enum msr_result wr_canonical(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_canonical(struct cpu *c, const struct msr_row *r,
 				    unsigned int n, uint64_t v, bool host)
 {
 	unsigned int drop = has_feat(c, FEAT_LA57) ? 64 - 57 : 64 - 48;
 
 	if ((uint64_t)((int64_t)(v << drop) >> drop) != v)
-		return MSR_GP;
+		return MSR_FAULT;
 	*field(c, r, n) = v;
-	return MSR_OK;
+	return MSR_DONE;
 }
 
 /* --- EFER, time --- */
 
-static enum msr_result wr_efer(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_efer(struct cpu *c, const struct msr_row *r,
 			       unsigned int n, uint64_t v, bool host)
 {
-	return cpu_set_efer(c, v) == CPU_OK ? MSR_OK : MSR_GP;
+	return cpu_set_efer(c, v) == CPU_OK ? MSR_DONE : MSR_FAULT;
 }
 
-static enum msr_result rd_tsc(struct cpu *c, const struct msr_row *r,
+static enum msr_status rd_tsc(struct cpu *c, const struct msr_row *r,
 			      unsigned int n, uint64_t *v, bool host)
 {
 	*v = cpu_tsc(c);
-	return MSR_OK;
+	return MSR_DONE;
 }
 
 /* A guest's write shows in TSC_ADJUST, the VMM's does not. */
-static enum msr_result wr_tsc(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_tsc(struct cpu *c, const struct msr_row *r,
 			      unsigned int n, uint64_t v, bool host)
 {
 	uint64_t delta = v - cpu_tsc(c);
@@ -159,16 +159,16 @@ static enum msr_result wr_tsc(struct cpu *c, const struct msr_row *r,
 	c->tsc_offset += delta;
 	if (!host)
 		c->tsc_adjust += delta;
-	return MSR_OK;
+	return MSR_DONE;
 }
 
-static enum msr_result wr_tsc_adjust(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_tsc_adjust(struct cpu *c, const struct msr_row *r,
 				     unsigned int n, uint64_t v, bool host)
 {
 	if (!host)
 		c->tsc_offset += v - c->tsc_adjust;
 	c->tsc_adjust = v;
-	return MSR_OK;
+	return MSR_DONE;
 }
 
 static bool has_tsc_aux(const struct cpu *c)
@@ -178,24 +178,24 @@ static bool has_tsc_aux(const struct cpu *c)
 	return any_feat(c, feats, ARRAY_SIZE(feats));
 }
 
-static enum msr_result rd_tsc_aux(struct cpu *c, const struct msr_row *r,
+static enum msr_status rd_tsc_aux(struct cpu *c, const struct msr_row *r,
 				  unsigned int n, uint64_t *v, bool host)
 {
 	if (!host && !has_tsc_aux(c))
-		return MSR_GP;
+		return MSR_FAULT;
 	return rd_field(c, r, n, v, host);
 }
 
 /* Intel reserves bits 63:32, AMD ignores them. */
-static enum msr_result wr_tsc_aux(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_tsc_aux(struct cpu *c, const struct msr_row *r,
 				  unsigned int n, uint64_t v, bool host)
 {
 	if (!host && !has_tsc_aux(c))
-		return MSR_GP;
+		return MSR_FAULT;
 	if ((v >> 32) && !host && cpuid_is_intel(c))
-		return MSR_GP;
+		return MSR_FAULT;
 	c->tsc_aux = (uint32_t)v;
-	return MSR_OK;
+	return MSR_DONE;
 }
 
 /* --- Speculation controls: accepted, without effect --- */
@@ -209,65 +209,65 @@ static bool has_spec_ctrl(const struct cpu *c)
 	return any_feat(c, feats, ARRAY_SIZE(feats));
 }
 
-static enum msr_result rd_spec_ctrl(struct cpu *c, const struct msr_row *r,
+static enum msr_status rd_spec_ctrl(struct cpu *c, const struct msr_row *r,
 				    unsigned int n, uint64_t *v, bool host)
 {
 	if (!host && !has_spec_ctrl(c))
-		return MSR_GP;
+		return MSR_FAULT;
 	return rd_field(c, r, n, v, host);
 }
 
-static enum msr_result wr_spec_ctrl(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_spec_ctrl(struct cpu *c, const struct msr_row *r,
 				    unsigned int n, uint64_t v, bool host)
 {
 	if (!host && !has_spec_ctrl(c))
-		return MSR_GP;
+		return MSR_FAULT;
 	return wr_field(c, r, n, v, host);
 }
 
-static enum msr_result wr_spec_cmd(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_spec_cmd(struct cpu *c, const struct msr_row *r,
 				   unsigned int n, uint64_t v, bool host)
 {
 	const uint8_t feats[] = { FEAT_SPEC_CTRL, FEAT_AMD_IBPB };
 
 	if (!host && !any_feat(c, feats, ARRAY_SIZE(feats)))
-		return MSR_GP;
+		return MSR_FAULT;
 	return wr_field(c, r, n, v, host);
 }
 
 /* --- Features, microcode --- */
 
-static enum msr_result wr_feat_ctl(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_feat_ctl(struct cpu *c, const struct msr_row *r,
 				   unsigned int n, uint64_t v, bool host)
 {
 	if (!host && (c->feat_ctl & FEAT_CTL_LOCKED))
-		return MSR_GP;
+		return MSR_FAULT;
 	return wr_field(c, r, n, v, host);
 }
 
 /* A guest writes 0 before it reads the revision by CPUID. */
-static enum msr_result wr_ucode_rev(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_ucode_rev(struct cpu *c, const struct msr_row *r,
 				    unsigned int n, uint64_t v, bool host)
 {
-	return host ? wr_field(c, r, n, v, host) : MSR_OK;
+	return host ? wr_field(c, r, n, v, host) : MSR_DONE;
 }
 
-static enum msr_result wr_misc_features(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_misc_features(struct cpu *c, const struct msr_row *r,
 					unsigned int n, uint64_t v, bool host)
 {
 	if (v && !(c->platform_info & PLATFORM_INFO_CPUID_FAULT))
-		return MSR_GP;
+		return MSR_FAULT;
 	return wr_field(c, r, n, v, host);
 }
 
-static enum msr_result wr_hwcr(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_hwcr(struct cpu *c, const struct msr_row *r,
 			       unsigned int n, uint64_t v, bool host)
 {
 	v &= ~HWCR_IGNORED;
 	if (v & ~(HWCR_MCSTATUS_WREN | HWCR_TSC_FREQ_SEL))
-		return MSR_GP;
+		return MSR_FAULT;
 	c->hwcr = v;
-	return MSR_OK;
+	return MSR_DONE;
 }
 
 /* --- Memory types --- */
@@ -284,72 +284,72 @@ static bool types_valid(uint64_t v, unsigned int types)
 #define TYPES_MTRR 0x73 /* UC, WC, WT, WP, WB */
 #define TYPES_PAT  0xf3 /* and UC- */
 
-static enum msr_result wr_pat(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_pat(struct cpu *c, const struct msr_row *r,
 			      unsigned int n, uint64_t v, bool host)
 {
 	if (!types_valid(v, TYPES_PAT))
-		return MSR_GP;
+		return MSR_FAULT;
 	c->pat = v;
-	return MSR_OK;
+	return MSR_DONE;
 }
 
-static enum msr_result wr_mtrr_fix(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_mtrr_fix(struct cpu *c, const struct msr_row *r,
 				   unsigned int n, uint64_t v, bool host)
 {
 	if (!types_valid(v, TYPES_MTRR))
-		return MSR_GP;
+		return MSR_FAULT;
 	*field(c, r, n) = v;
-	return MSR_OK;
+	return MSR_DONE;
 }
 
-static enum msr_result wr_mtrr_def(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_mtrr_def(struct cpu *c, const struct msr_row *r,
 				   unsigned int n, uint64_t v, bool host)
 {
 	if (!types_valid(v & 0xff, TYPES_MTRR))
-		return MSR_GP;
+		return MSR_FAULT;
 	return wr_field(c, r, n, v, host);
 }
 
 /* Even: base and type; odd: mask and valid bit. */
-static enum msr_result wr_mtrr_var(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_mtrr_var(struct cpu *c, const struct msr_row *r,
 				   unsigned int n, uint64_t v, bool host)
 {
 	uint64_t rsvd = ~MASK(c->maxphyaddr) | (n & 1 ? 0x7ff : 0xf00);
 
 	if ((v & rsvd) || (!(n & 1) && !types_valid(v & 0xff, TYPES_MTRR)))
-		return MSR_GP;
+		return MSR_FAULT;
 	c->mtrr_var[n] = v;
-	return MSR_OK;
+	return MSR_DONE;
 }
 
 /* --- Machine check --- */
 
-static enum msr_result rd_mcg_ctl(struct cpu *c, const struct msr_row *r,
+static enum msr_status rd_mcg_ctl(struct cpu *c, const struct msr_row *r,
 				  unsigned int n, uint64_t *v, bool host)
 {
 	if (!host && !(c->mcg_cap & MCG_CTL_P))
-		return MSR_GP;
+		return MSR_FAULT;
 	return rd_field(c, r, n, v, host);
 }
 
-static enum msr_result wr_mcg_ctl(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_mcg_ctl(struct cpu *c, const struct msr_row *r,
 				  unsigned int n, uint64_t v, bool host)
 {
 	if (!(c->mcg_cap & MCG_CTL_P) && (v || !host))
-		return MSR_GP;
+		return MSR_FAULT;
 	if (v != 0 && v != ~0ull)
-		return MSR_GP;
+		return MSR_FAULT;
 	c->mcg_ctl = v;
-	return MSR_OK;
+	return MSR_DONE;
 }
 
 enum { MCI_CTL, MCI_STATUS, MCI_ADDR, MCI_MISC };
 
-static enum msr_result rd_mce_bank(struct cpu *c, const struct msr_row *r,
+static enum msr_status rd_mce_bank(struct cpu *c, const struct msr_row *r,
 				   unsigned int n, uint64_t *v, bool host)
 {
 	if (n / 4 >= MCE_BANKS(c->mcg_cap))
-		return MSR_GP;
+		return MSR_FAULT;
 	return rd_field(c, r, n, v, host);
 }
 
@@ -357,21 +357,21 @@ static enum msr_result rd_mce_bank(struct cpu *c, const struct msr_row *r,
  * MCi_CTL takes all ones or zeros; guests also clear bit 0 or bit 10 of one
  * bank to work around firmware.  MCi_STATUS takes zero.
  */
-static enum msr_result wr_mce_bank(struct cpu *c, const struct msr_row *r,
+static enum msr_status wr_mce_bank(struct cpu *c, const struct msr_row *r,
 				   unsigned int n, uint64_t v, bool host)
 {
 	bool ok = true;
 
 	if (n / 4 >= MCE_BANKS(c->mcg_cap))
-		return MSR_GP;
+		return MSR_FAULT;
 	if (n % 4 == MCI_CTL)
 		ok = v == 0 || (v | BIT(10) | BIT(0)) == ~0ull;
 	else if (n % 4 == MCI_STATUS)
 		ok = host || v == 0 || (c->hwcr & HWCR_MCSTATUS_WREN);
 	if (!ok)
-		return MSR_GP;
+		return MSR_FAULT;
 	c->mce_bank[n] = v;
-	return MSR_OK;
+	return MSR_DONE;
 }
 
 /* --- The table --- */
@@ -422,23 +422,23 @@ static bool offered(const struct cpu *c, const struct msr_row *r, bool host)
 	return host || has_feat(c, r->feat);
 }
 
-enum msr_result msr_read(struct cpu *c, uint32_t index, uint64_t *value,
+enum msr_status msr_read(struct cpu *c, uint32_t index, uint64_t *value,
 			 bool host)
 {
 	const struct msr_row *r = find(index);
 
 	if (!r || !offered(c, r, host))
-		return MSR_GP;
+		return MSR_FAULT;
 	return r->read(c, r, index - r->first, value, host);
 }
 
-enum msr_result msr_write(struct cpu *c, uint32_t index, uint64_t value,
+enum msr_status msr_write(struct cpu *c, uint32_t index, uint64_t value,
 			  bool host)
 {
 	const struct msr_row *r = find(index);
 
 	if (!r || !offered(c, r, host))
-		return MSR_GP;
+		return MSR_FAULT;
 	return r->write(c, r, index - r->first, value, host);
 }
 
@@ -485,14 +485,14 @@ void msr_reset(struct cpu *c)
 enum cpu_result op_rdmsr(struct cpu *c, const struct insn *i)
 {
 	uint32_t index = c->gpr[RCX];
-	enum msr_result r = MSR_ROOT;
+	enum msr_status r = MSR_TO_ROOT;
 	uint64_t v;
 
 	if (!c->msr_exits)
 		r = msr_read(c, index, &v, false);
-	if (r == MSR_GP)
+	if (r == MSR_FAULT)
 		return cpu_raise_gp(c);
-	if (r == MSR_ROOT) {
+	if (r == MSR_TO_ROOT) {
 		c->exit.reason = EXIT_MSR_READ;
 		c->exit.msr = index;
 		return CPU_EXIT;
@@ -506,13 +506,13 @@ enum cpu_result op_wrmsr(struct cpu *c, const struct insn *i)
 {
 	uint32_t index = c->gpr[RCX];
 	uint64_t v = (uint32_t)c->gpr[RAX] | c->gpr[RDX] << 32;
-	enum msr_result r = MSR_ROOT;
+	enum msr_status r = MSR_TO_ROOT;
 
 	if (!c->msr_exits)
 		r = msr_write(c, index, v, false);
-	if (r == MSR_GP)
+	if (r == MSR_FAULT)
 		return cpu_raise_gp(c);
-	if (r == MSR_ROOT) {
+	if (r == MSR_TO_ROOT) {
 		c->exit.reason = EXIT_MSR_WRITE;
 		c->exit.msr = index;
 		c->exit.value = v;

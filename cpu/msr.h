@@ -16,10 +16,10 @@
 #define MCE_BANKS(mcg_cap) ((mcg_cap)&0xff)
 
 /* What the processor has to do with an MSR. */
-enum msr_result {
-	MSR_OK,
-	MSR_GP,	  /* does not exist, or a value that is not allowed */
-	MSR_ROOT, /* root mode's: APIC, deadline timer, paravirtual clocks */
+enum msr_status {
+	MSR_DONE,
+	MSR_FAULT,   /* does not exist, or a value that is not allowed */
+	MSR_TO_ROOT, /* root mode's: APIC, deadline timer, paravirtual clocks */
 };
 
 /*
@@ -27,9 +27,9 @@ enum msr_result {
  * KVM_SET_MSRS): features do not matter, and what the guest may only read can
  * be written where KVM's API says so.
  */
-enum msr_result msr_read(struct cpu *c, uint32_t index, uint64_t *value,
+enum msr_status msr_read(struct cpu *c, uint32_t index, uint64_t *value,
 			 bool host);
-enum msr_result msr_write(struct cpu *c, uint32_t index, uint64_t value,
+enum msr_status msr_write(struct cpu *c, uint32_t index, uint64_t value,
 			  bool host);
 
 /*

@@ -3,6 +3,13 @@
 #include "cpu/op.h"
 
 /*
+ * op_string - MOVS, STOS, LODS, SCAS, CMPS.  A repeated one returns with
+ * next_rip = rip while elements remain: after 64 KiB, when exit_req is set,
+ * after MMIO, after each element if TF or a breakpoint may trap.
+ */
+enum cpu_result op_string(struct cpu *c, const struct insn *i);
+
+/*
  * Runs of string elements within one page, for fast copies by host address.
  */
 struct str_run {
