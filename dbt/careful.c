@@ -4,7 +4,6 @@
 #include "cpu/event.h"
 #include "cpu/mode.h"
 #include "cpu/op.h"
-#include "cpu/string.h"
 #include "mmu/walk.h"
 
 /*
@@ -275,8 +274,6 @@ static enum cpu_result execute(struct cpu *c, const struct insn *i)
 		return careful_stack(c, i);
 	case ACT_BRANCH:
 		return careful_branch(c, i);
-	case ACT_STRING:
-		return op_string(c, i);
 	default:
 		break;
 	}
