@@ -43,7 +43,8 @@ enum cpu_result careful_stack(struct cpu *c, const struct insn *i)
 
 	switch (i->row->id) {
 	case ID_PUSH:
-		r = op_read(c, i, 0, &v);
+		v = i->imm; /* sign-extended to the operand size */
+		r = i->op[0].kind == OPK_IMM ? CPU_OK : op_read(c, i, 0, &v);
 		return r == CPU_OK ? cpu_push(c, v, i->opsize) : r;
 	case ID_POP:
 		return do_pop(c, i);

@@ -126,6 +126,7 @@ static bool init_cpu(struct dbt *d, struct cpu *c, struct vcpu_dbt *v, int fd)
 	c->mmu.ops = &mmu_ops;
 	v->snip_w = d->code_w + CODE_SIZE - (n + 1ul) * SNIPPET_SIZE;
 	v->snip_x = v->snip_w + (d->code_x - d->code_w);
+	fpu_reset(c);
 	cpu_reset(c, false);
 	return true;
 }

@@ -371,8 +371,13 @@ void emit_pop(struct emit *e, enum hreg r)
 
 void emit_here8(struct emit *e, uint8_t *rel8)
 {
+	ptrdiff_t rel = e->w - (rel8 + 1);
+
+	/* A distance that does not fit is our bug: make the block fail. */
+	if (rel > 127)
+		e->overflow = true;
 	if (!e->overflow)
-		*rel8 = e->w - (rel8 + 1);
+		*rel8 = rel;
 }
 
 void emit_here32(struct emit *e, uint8_t *rel32)

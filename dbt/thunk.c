@@ -85,7 +85,7 @@ static void emit_leave(struct dbt *d, struct emit *e, unsigned int code)
  */
 static void emit_miss(struct dbt *d, struct emit *e)
 {
-	uint8_t *fail;
+	uint8_t *fail, *ok;
 
 	d->thunk_miss = emit_x(e);
 	emit_gs_pop(e, SLOT_OFF(D_RA));
@@ -96,11 +96,13 @@ static void emit_miss(struct dbt *d, struct emit *e)
 	emit_call_reg(e, H_RAX);
 	emit_mov_rr(e, H_RCX, H_RAX, 8);
 	fail = emit_jrcxz(e);
-	emit_gs_store(e, H_RAX, SLOT_OFF(D_ENTRY), 8);
-	enter_tail(e);
+	ok = emit_jmp_patch(e);
 	emit_here8(e, fail);
 	emit_mov_ri(e, H_RAX, LEAVE_MISS);
 	leave_tail(e);
+	emit_here32(e, ok);
+	emit_gs_store(e, H_RAX, SLOT_OFF(D_ENTRY), 8);
+	enter_tail(e);
 }
 
 void thunks_emit(struct dbt *d, struct emit *e)

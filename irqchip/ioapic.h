@@ -44,9 +44,6 @@ int ioapic_set_pin(struct ioapic *io, unsigned int pin, unsigned int source,
 /* ioapic_eoi - a local APIC ended @vector, which was @level triggered. */
 void ioapic_eoi(struct ioapic *io, uint8_t vector, bool level);
 
-/* ioapic_update_watch - the set of pins whose acknowledgement is watched. */
-void ioapic_update_watch(struct ioapic *io);
-
 bool ioapic_mmio_read(struct ioapic *io, gpa_t gpa, unsigned int len,
 		      void *data);
 bool ioapic_mmio_write(struct ioapic *io, gpa_t gpa, unsigned int len,

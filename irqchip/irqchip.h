@@ -8,9 +8,10 @@
  *
  * Everything here may be called by any thread unless a comment says "vCPU
  * thread": then only by the thread that runs the vCPU, or while it cannot run.
- * Lock order: route, pit, then pic or ioapic, then a local APIC's timer, then
- * host/timer's.  The callbacks of struct irqchip_ops are called with some of
- * them held and must not call back, except where noted.
+ * Locks: each device has its own; pic or ioapic may be held when a local APIC's
+ * timer or the routing table is locked, and host/timer's lock comes last.  The
+ * callbacks of struct irqchip_ops are called with some of them held and must
+ * not call back, except where noted.
  */
 struct irqchip;
 struct lapic;

@@ -117,8 +117,8 @@ enum lapic_lvt {
 };
 
 /*
- * lapic_raise_lvt - a local interrupt source fires.  Returns > 0 delivered, 0
- * merged or masked.  Any thread.
+ * lapic_raise_lvt - a local interrupt source fires.  Returns 1 delivered, 0
+ * merged, -1 masked.  Any thread.
  */
 int lapic_raise_lvt(struct lapic *l, enum lapic_lvt lvt);
 

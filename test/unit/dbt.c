@@ -9,6 +9,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/mode.h"
 #include "dbt/dbt.h"
+#include "mmu/tlb.h"
 #include "test/test.h"
 
 #define RAM_SIZE (4ul << 20)
@@ -139,7 +140,7 @@ SNIPPET(strings, "mov %rbx,%rsi; lea 100(%rbx),%rdi; mov $50,%ecx; rep movsb;"
 SNIPPET(vector, "mov $1234567,%eax; cvtsi2sd %rax,%xmm1; sqrtsd %xmm1,%xmm2;"
 		"movsd %xmm2,(%rbx); addsd (%rbx),%xmm2; movsd %xmm2,8(%rbx);"
 		"vbroadcastsd 8(%rbx),%ymm3; vmovupd %ymm3,33(%rbx);"
-		"movd %xmm2,%r10d; pextrq $0,%xmm2,%r11; fldpi; fstpl 80(%rbx);"
+		"movd %xmm2,%r10d; pextrq $0,%xmm2,%r11; fninit; fldpi; fstpl 80(%rbx);"
 		"pcmpistri $0,%xmm3,%xmm2");
 
 static void check(const char *name, const uint8_t *code, size_t n)
