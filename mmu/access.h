@@ -23,10 +23,10 @@ struct mmio_frag {
  * Writes collect in wr[] and are carried out after the instruction.
  */
 struct mmio {
-	uint8_t nr_rd;  /* answered reads */
+	uint8_t nr_rd;	/* answered reads */
 	uint8_t pos_rd; /* consumed in this attempt; reset before each */
 	uint8_t nr_wr;
-	bool wants;     /* @want is an unanswered read */
+	bool wants; /* @want is an unanswered read */
 	struct mmio_frag want;
 	struct mmio_frag rd[MMIO_MAX_FRAGS];
 	struct mmio_frag wr[MMIO_MAX_FRAGS];
@@ -34,9 +34,14 @@ struct mmio {
 
 /*
  * mem_read, mem_write - @len bytes (1..4096) at linear address @gva.
- * @access: ACCESS_USER, ACCESS_FETCH, ACCESS_AC; the write bit is implied.
+ * @access: ACCESS_USER, ACCESS_FETCH, ACCESS_AC; the write bit is implied in
+ * mem_write; in mem_read it asks for the right to write, too (the load of a
+ * read-modify-write).
  * Returns CPU_OK, CPU_FAULT (@f filled), CPU_EXIT (unanswered MMIO read in
  * @mmio->want).  Writes mark pages dirty and tell ops->code_write.
+ * An access of 1, 2, 4 or 8 bytes that crosses no page is one load or store.
+ * Without @mmio (NULL), and beyond MMIO_MAX_FRAGS fragments an instruction,
+ * MMIO reads as all ones and drops writes.
  */
 enum cpu_result mem_read(struct mmu *mmu, struct mmio *mmio, gva_t gva,
 			 void *buf, unsigned int len, unsigned int access,
@@ -48,7 +53,8 @@ enum cpu_result mem_write(struct mmu *mmu, struct mmio *mmio, gva_t gva,
 /*
  * mem_host - host address of a RAM access that lies within one page, for
  * read-modify-write on the spot (atomics).  @access with ACCESS_WRITE marks
- * the page dirty.  *@hva is NULL if the access crosses a page or is MMIO.
+ * the page dirty.  *@hva is NULL if the access is MMIO (*@gpa is valid then) or
+ * crosses a page (which is not looked at: it may fault).
  * A page with code: the caller must call mmu->ops->code_write afterwards;
  * *@gpa is for that.
  */
@@ -58,7 +64,8 @@ enum cpu_result mem_host(struct mmu *mmu, gva_t gva, unsigned int len,
 
 /*
  * mem_read_phys, mem_write_phys - guest physical RAM for root mode (kvmclock
- * pages and the like).  Return 0 or -EFAULT if a byte is not RAM.
+ * pages and the like).  Return 0, or -EFAULT if a byte is not RAM or, for
+ * writes, is in a read-only slot; nothing is written then.
  */
 int mem_read_phys(struct mmu *mmu, gpa_t gpa, void *buf, unsigned int len);
 int mem_write_phys(struct mmu *mmu, gpa_t gpa, const void *buf,

@@ -2,6 +2,7 @@
 
 #include "base/types.h"
 #include "mmu/memslot.h"
+#include "x86/defs.h"
 #include "x86/fault.h"
 
 enum paging {
@@ -19,22 +20,24 @@ enum paging {
 struct mmu_role {
 	uint8_t paging; /* enum paging */
 	uint8_t maxphyaddr;
-	bool wp;   /* CR0.WP */
-	bool nx;   /* EFER.NXE */
-	bool pse;  /* CR4.PSE (32-bit paging only) */
-	bool pge;  /* CR4.PGE */
+	bool wp;  /* CR0.WP */
+	bool nx;  /* EFER.NXE */
+	bool pse; /* CR4.PSE (32-bit paging only) */
+	bool pge; /* CR4.PGE */
 	bool smep, smap, pke;
 	bool pcide;
 	bool gb_pages; /* CPUID: 1 GiB pages */
 };
 
 /* Access flags; the low ones are the page-fault error code's bits. */
-#define ACCESS_READ 0
+#define ACCESS_READ  0
 #define ACCESS_WRITE PFEC_W
-#define ACCESS_USER PFEC_U   /* CPL 3 */
+#define ACCESS_USER  PFEC_U /* CPL 3 */
 #define ACCESS_FETCH PFEC_I
-#define ACCESS_AC BIT(8)     /* supervisor with EFLAGS.AC: SMAP is overridden */
-#define ACCESS_NO_AD BIT(9)  /* leave accessed and dirty bits alone (debugger) */
+#define ACCESS_AC    BIT(8) /* supervisor with EFLAGS.AC: SMAP is overridden */
+#define ACCESS_NO_AD                                                           \
+	BIT(9) /* leave accessed and dirty bits alone (debugger)               \
+		*/
 
 struct mmu;
 struct tlb;
@@ -50,11 +53,22 @@ struct mmu {
 	uint64_t pdptr[4]; /* PAE: loaded by MOV CR3 and friends */
 	uint32_t pkru;
 	struct memslots *slots;
+	uint32_t
+		slot_hint; /* index of the slot found last; any value is fine */
 	struct tlb *tlb;
 	const struct mmu_ops *ops;
 };
 
-/* A finished translation. */
+/* mmu_slot - the slot that holds @gpa, or NULL (MMIO); remembers the last. */
+static inline const struct memslot *mmu_slot(struct mmu *mmu, gpa_t gpa)
+{
+	return memslot_find_hint(mmu->slots, &mmu->slot_hint, gpa);
+}
+
+/*
+ * A finished translation.  Without paging no access rights apply, whatever
+ * the role says; pte_w and pte_u are true then.
+ */
 struct walk {
 	gpa_t gpa;
 	uint8_t page_shift; /* 12, 21, 22, 30; 12 without paging */
