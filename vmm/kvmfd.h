@@ -1,0 +1,37 @@
+#pragma once
+
+#include <stddef.h>
+
+/*
+ * A handle of the KVM API: the system, a VM, or a vCPU.  kvmfd.c is the one
+ * place that knows whether the kernel's /dev/kvm or ring3's engine is behind
+ * it.
+ */
+enum accel { ACCEL_AUTO, ACCEL_RING3, ACCEL_KVM };
+
+struct kvmfd_ops;
+struct kvmfd {
+	const struct kvmfd_ops *ops;
+	int fd;
+};
+
+/* kvmfd_open - the system handle; @accel is RING3 or KVM.  0 or -errno. */
+int kvmfd_open(struct kvmfd *f, enum accel accel);
+
+/* kvmfd_ioctl - the ioctl's result, or -errno. */
+int kvmfd_ioctl(const struct kvmfd *f, unsigned long request, void *arg);
+int kvmfd_ioctl_val(const struct kvmfd *f, unsigned long request,
+		    unsigned long arg);
+
+/* kvmfd_create - an ioctl of @parent that makes a new handle. */
+int kvmfd_create(const struct kvmfd *parent, unsigned long request,
+		 unsigned long arg, struct kvmfd *child);
+
+/* kvmfd_mmap - maps @len bytes of a vCPU's run area; NULL on failure. */
+void *kvmfd_mmap(const struct kvmfd *f, size_t len);
+
+/* kvmfd_close - drops the handle; closing a zeroed one does nothing. */
+void kvmfd_close(struct kvmfd *f);
+
+/* kvmfd_name - "ring3" or "kvm". */
+const char *kvmfd_name(const struct kvmfd *f);

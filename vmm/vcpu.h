@@ -1,0 +1,30 @@
+#pragma once
+
+#include <linux/kvm.h>
+#include <pthread.h>
+
+#include "vmm/boot/entry.h"
+#include "vmm/exits.h"
+#include "vmm/kvmfd.h"
+
+struct vm;
+
+/* A virtual CPU: its KVM handle, the area shared with KVM, its thread. */
+struct vcpu {
+	struct vm *vm;
+	unsigned id;
+	struct kvmfd fd;
+	struct kvm_run *run;
+	size_t run_size;
+	pthread_t thread;
+	bool started;
+	struct exits exits;
+};
+
+/*
+ * vcpu_create - make it and give it its CPUID; prints what fails.  Only the
+ * boot CPU (@id 0) gets registers; the others wait for INIT and SIPI.
+ */
+int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned id,
+		const struct entry *entry);
+void vcpu_destroy(struct vcpu *vcpu);

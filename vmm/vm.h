@@ -1,0 +1,74 @@
+#pragma once
+
+#include <stdatomic.h>
+
+#include "vmm/boot/acpi.h"
+#include "vmm/boot/image.h"
+#include "vmm/bus.h"
+#include "vmm/dev/power.h"
+#include "vmm/irq.h"
+#include "vmm/kvmfd.h"
+#include "vmm/loop.h"
+#include "vmm/ram.h"
+#include "vmm/stats.h"
+#include "vmm/term.h"
+#include "vmm/vcpu.h"
+
+/* Highest number of CPUs: APIC ids of 8 bits, one more for the I/O APIC. */
+#define VM_CPUS_MAX 254
+
+struct vm_config {
+	enum accel accel;
+	uint64_t mem_size;
+	unsigned nr_cpus;
+	struct boot_config boot;
+	enum stats_format stats;
+};
+
+/* One virtual machine, from its KVM handles to its devices. */
+struct vm {
+	const struct vm_config *config;
+	struct kvmfd sys, fd;
+	struct ram ram;
+	struct bus pio, mmio;
+	struct irq_sink irq;
+	struct power_sink power_sink;
+	struct loop loop;
+	struct term term;
+	bool term_started;
+	int signal_fd;
+	struct machine machine;
+	struct boot boot;
+	struct serial *serial;
+	struct rtc *rtc;
+	struct power *power;
+	struct i8042 *i8042;
+	struct pci *pci;
+	struct debugcon *debugcon;
+	struct testdev *testdev;
+	struct fwcfg *fwcfg;
+	struct vcpu *vcpus;
+	unsigned nr_vcpus;
+	atomic_int status; /* VM_RUNNING, or how it ended */
+	uint64_t wall_ns;
+};
+#define VM_RUNNING (-1)
+
+/* vm_run - build the machine, run it, take it down; the exit status. */
+int vm_run(const struct vm_config *config);
+
+/*
+ * vm_end - the run is over, with this status; any thread.  True for the
+ * first caller, whose status counts.
+ */
+bool vm_end(struct vm *vm, int status);
+
+static inline int vm_status(struct vm *vm)
+{
+	return atomic_load(&vm->status);
+}
+
+static inline bool vm_ended(struct vm *vm)
+{
+	return vm_status(vm) != VM_RUNNING;
+}
