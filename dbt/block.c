@@ -1,0 +1,163 @@
+#include "dbt/dbt_int.h"
+
+/*
+ * Blocks: found by (rip, gpa, mode), by the guest page they came from, and by
+ * host address.  The caller holds d->lock.
+ */
+
+static uint32_t block_hash(uint64_t rip, gpa_t gpa, uint32_t mode)
+{
+	uint64_t h = (rip ^ gpa >> 12 ^ (uint64_t)mode << 40) *
+		     0x9e3779b97f4a7c15ull;
+
+	return h >> (64 - HASH_BITS);
+}
+
+static struct code_page **page_bucket(struct dbt *d, gpa_t gpa)
+{
+	uint64_t h = (gpa >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull;
+
+	return &d->pages[h >> (64 - PAGE_HASH_BITS)];
+}
+
+static struct code_page *page_find(struct dbt *d, gpa_t gpa)
+{
+	struct code_page *p = *page_bucket(d, gpa);
+
+	while (p && p->gpa != (gpa & PAGE_MASK))
+		p = p->next;
+	return p;
+}
+
+struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode)
+{
+	struct block *b = d->hash[block_hash(rip, gpa, mode)];
+
+	while (b && (b->rip != rip || b->gpa != gpa || b->mode != mode))
+		b = b->hash_next;
+	return b;
+}
+
+int block_add(struct dbt *d, struct block *b)
+{
+	struct block **bucket = &d->hash[block_hash(b->rip, b->gpa, b->mode)];
+	struct code_page *p = page_find(d, b->gpa);
+
+	if (d->nr_blocks == MAX_BLOCKS)
+		return -1;
+	if (!p) {
+		struct code_page **pb = page_bucket(d, b->gpa);
+
+		p = meta_alloc(d, sizeof(*p));
+		if (!p)
+			return -1;
+		*p = (struct code_page){ .gpa = b->gpa & PAGE_MASK,
+					 .next = *pb };
+		*pb = p;
+	}
+	b->page_next = p->blocks;
+	p->blocks = b;
+	b->hash_next = *bucket;
+	*bucket = b;
+	d->by_addr[d->nr_blocks++] = b;
+	return 0;
+}
+
+struct block *block_at(struct dbt *d, const uint8_t *host)
+{
+	uint32_t lo = 0, hi = d->nr_blocks;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (host >= d->by_addr[mid]->end)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo == d->nr_blocks || host < d->by_addr[lo]->ientry)
+		return NULL;
+	return d->by_addr[lo];
+}
+
+uint64_t block_guest_pc(const struct block *b, const uint8_t *host,
+			uint8_t *spill)
+{
+	uint32_t off = host - b->ientry;
+	unsigned int i = b->nr_insns;
+
+	while (i > 1 && b->map[i - 1].host > off)
+		i--;
+	if (spill)
+		*spill = b->map[i - 1].spill;
+	return b->rip + b->map[i - 1].guest;
+}
+
+static void patch_rel32(uint8_t *site_w, const uint8_t *site_x,
+			const uint8_t *target)
+{
+	int32_t rel = target - (site_x + 4);
+
+	__atomic_store_n((int32_t *)site_w, rel, __ATOMIC_RELAXED);
+}
+
+void block_link(struct dbt *d, const struct link_stub *s, struct block *b)
+{
+	int64_t xdiff = d->code_x - d->code_w;
+	uint8_t *site_x = (uint8_t *)s + s->site;
+	struct link *l = meta_alloc(d, sizeof(*l));
+
+	if (!l)
+		return;
+	/* The stub starts with the five bytes of its CALL. */
+	*l = (struct link){ .site = site_x - xdiff,
+			    .stub = (uint8_t *)s - 5,
+			    .next = b->links };
+	b->links = l;
+	patch_rel32(l->site, site_x, b->entry);
+}
+
+static void hash_remove(struct dbt *d, struct block *b)
+{
+	struct block **p = &d->hash[block_hash(b->rip, b->gpa, b->mode)];
+
+	while (*p && *p != b)
+		p = &(*p)->hash_next;
+	if (*p)
+		*p = b->hash_next;
+}
+
+void block_kill(struct dbt *d, struct block *b)
+{
+	int64_t xdiff = d->code_x - d->code_w;
+	uint8_t *w = b->entry - xdiff;
+
+	hash_remove(d, b);
+	b->dead = true;
+	for (struct link *l = b->links; l; l = l->next)
+		patch_rel32(l->site, l->site + xdiff, l->stub);
+	b->links = NULL;
+	/* Whoever still comes (jump caches) is sent back to look again. */
+	w[0] = 0xe8;
+	patch_rel32(w + 1, b->entry + 1, d->thunk[LEAVE_STALE]);
+}
+
+bool page_kill_range(struct dbt *d, gpa_t gpa, unsigned int len)
+{
+	struct code_page *p = page_find(d, gpa);
+	struct block **pb;
+
+	if (!p)
+		return false;
+	for (pb = &p->blocks; *pb;) {
+		struct block *b = *pb;
+
+		if (b->gpa < gpa + len && gpa < b->gpa + b->len) {
+			*pb = b->page_next;
+			block_kill(d, b);
+		} else {
+			pb = &b->page_next;
+		}
+	}
+	return p->blocks;
+}

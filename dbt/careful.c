@@ -1,0 +1,409 @@
+#include "dbt/dbt_int.h"
+
+#include "cpu/debug.h"
+#include "cpu/event.h"
+#include "cpu/mode.h"
+#include "cpu/op.h"
+#include "mmu/walk.h"
+
+/*
+ * The careful form: one instruction at a time, fetched, checked and with its
+ * memory operand moved by C code through the page walker.  It serves whatever
+ * the fast form leaves out, and it is the second executor of every guest test.
+ */
+
+/* State that is put back if the instruction has to be executed again. */
+struct attempt {
+	bool sti_shadow, movss_shadow;
+	bool tf, rf;
+};
+
+static void attempt_begin(struct cpu *c, struct attempt *a)
+{
+	*a = (struct attempt){ .sti_shadow = c->sti_shadow,
+			       .movss_shadow = c->movss_shadow,
+			       .tf = c->rflags & RFLAGS_TF,
+			       .rf = c->rflags & RFLAGS_RF };
+	c->sti_shadow = c->movss_shadow = false;
+	c->rflags &= ~RFLAGS_RF;
+	c->mmio.pos_rd = 0;
+	c->mmio.nr_wr = 0;
+	c->mmio.wants = false;
+}
+
+static void attempt_undo(struct cpu *c, const struct attempt *a)
+{
+	c->sti_shadow = a->sti_shadow;
+	c->movss_shadow = a->movss_shadow;
+	if (a->rf)
+		c->rflags |= RFLAGS_RF;
+}
+
+enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason)
+{
+	c->mmio.nr_rd = 0;
+	if (c->fault.vector == VEC_HOST_MEMORY) {
+		*reason = EXIT_HOST_MEMORY;
+		return CAREFUL_LEAVE;
+	}
+	c->exits[c->fault.vector == VEC_PF ? EXIT_PAGE_FAULT : EXIT_EXCEPTION]++;
+	if (event_fault(c) == CPU_OK)
+		return CAREFUL_ON;
+	*reason = c->exit.reason;
+	return CAREFUL_LEAVE;
+}
+
+static uint64_t cut_rip(const struct cpu *c, uint64_t rip)
+{
+	return c->code_size == CODE64 ? rip : (uint32_t)rip;
+}
+
+/* Bytes that may be fetched at rip without leaving the segment. */
+static unsigned int segment_room(const struct cpu *c)
+{
+	uint64_t limit = c->seg[SEG_CS].limit;
+
+	if (c->code_size == CODE64)
+		return 15;
+	if (c->rip > limit)
+		return 0;
+	return limit - c->rip >= 14 ? 15 : limit - c->rip + 1;
+}
+
+static enum cpu_result fetch_bytes(struct cpu *c, gva_t gva, uint8_t *buf,
+				   unsigned int n)
+{
+	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
+	struct mmio none = { 0 };
+	enum cpu_result r;
+
+	r = mem_read(&c->mmu, &none, gva, buf, n, access, &c->fault);
+	if (r == CPU_EXIT)
+		c->exit.reason = EXIT_EMULATE; /* code in MMIO */
+	return r;
+}
+
+static enum cpu_result fetch(struct cpu *c, struct insn *i)
+{
+	unsigned int room = segment_room(c);
+	uint64_t base = c->code_size == CODE64 ? 0 : c->seg[SEG_CS].base;
+	gva_t gva = base + c->rip;
+	unsigned int page_room, n;
+	uint8_t buf[16];
+	enum cpu_result r;
+	enum decode_result dr;
+
+	if (c->code_size == CODE64 ? !canonical(c, c->rip) : !room)
+		return cpu_raise_gp(c);
+	if (c->code_size != CODE64)
+		gva = (uint32_t)gva;
+	page_room = PAGE_SIZE - (gva & ~PAGE_MASK);
+	n = room < page_room ? room : page_room;
+	r = fetch_bytes(c, gva, buf, n);
+	if (r != CPU_OK)
+		return r;
+	dr = insn_decode(buf, n, c->code_size, i);
+	if (dr == DECODE_MORE && n < room) {
+		r = fetch_bytes(c, gva + n, buf + n, room - n);
+		if (r != CPU_OK)
+			return r;
+		dr = insn_decode(buf, room, c->code_size, i);
+	}
+	return dr == DECODE_OK ? CPU_OK : cpu_raise_gp(c);
+}
+
+/* #UD and #NM by the units an instruction needs. */
+static enum cpu_result check_units(struct cpu *c, const struct insn_row *row)
+{
+	bool em = c->cr0 & CR0_EM, ts = c->cr0 & CR0_TS;
+	uint32_t a = row->attr;
+
+	if (((a & IA_MMX) && em) ||
+	    ((a & IA_SSE) && (em || !(c->cr4 & CR4_OSFXSR))))
+		return cpu_raise(c, VEC_UD);
+	if ((a & IA_AVX) &&
+	    (!(c->cr4 & CR4_OSXSAVE) ||
+	     (c->xcr0 & (XCR0_SSE | XCR0_AVX)) != (XCR0_SSE | XCR0_AVX) ||
+	     !cpu_protected(c) || cpu_vm86(c)))
+		return cpu_raise(c, VEC_UD);
+	if (((a & IA_X87) && (em || ts)) ||
+	    ((a & (IA_MMX | IA_SSE | IA_AVX)) && ts) ||
+	    ((a & IA_FWAIT) && ts && (c->cr0 & CR0_MP)))
+		return cpu_raise(c, VEC_NM);
+	return CPU_OK;
+}
+
+static enum cpu_result check_insn(struct cpu *c, const struct insn *i)
+{
+	const struct insn_row *row = i->row;
+
+	if (row->action == ACT_UD || !has_feat(c, row->feat))
+		return cpu_raise(c, VEC_UD);
+	if ((row->attr & IA_PROT) && (!cpu_protected(c) || cpu_vm86(c)))
+		return cpu_raise(c, VEC_UD);
+	if ((row->attr & IA_CPL0) && c->cpl)
+		return cpu_raise_gp(c);
+	return check_units(c, row);
+}
+
+static enum cpu_result check_aligned(struct cpu *c, const struct insn *i,
+				     gva_t gva)
+{
+	unsigned int size = i->mem_size;
+
+	if ((i->row->attr & IA_ALIGN) && (gva & (size - 1)))
+		return cpu_raise_gp(c);
+	if (c->cpl == 3 && (c->rflags & RFLAGS_AC) && (c->cr0 & CR0_AM) &&
+	    (size == 2 || size == 4 || size == 8) && (gva & (size - 1)))
+		return cpu_raise_error(c, VEC_AC, 0);
+	return CPU_OK;
+}
+
+/* Both pages of a crossing access must take a write before it happens. */
+static enum cpu_result probe_write(struct cpu *c, gva_t gva, unsigned int size)
+{
+	unsigned int access = cpu_access(c) | ACCESS_WRITE;
+	gva_t last = gva + size - 1;
+	struct walk w;
+	enum cpu_result r;
+
+	r = walk_gva(&c->mmu, gva, access, &w, &c->fault);
+	if (r == CPU_OK && (gva ^ last) >> PAGE_SHIFT)
+		r = walk_gva(&c->mmu, last & PAGE_MASK, access, &w, &c->fault);
+	return r;
+}
+
+static uint64_t operand_offset(struct cpu *c, const struct insn *i)
+{
+	uint64_t off = cpu_lea(c, i);
+	int64_t bit;
+
+	if (!(i->row->attr & IA_BITOFF))
+		return off;
+	bit = (int64_t)(gpr_read(c, i->op[1].reg, i->opsize, false)
+			<< (64 - 8 * i->opsize)) >>
+	      (64 - 8 * i->opsize);
+	off += (bit >> (i->opsize == 8 ? 6 : i->opsize == 4 ? 5 : 4)) *
+	       i->opsize;
+	if (i->addrsize == 4)
+		off = (uint32_t)off;
+	return i->addrsize == 2 ? (uint16_t)off : off;
+}
+
+/*
+ * The silicon adds the bit offset to the address by itself; give it the
+ * address it would have started from.
+ */
+static uint8_t *bit_base(struct cpu *c, const struct insn *i, uint8_t *mem)
+{
+	return mem - (operand_offset(c, i) - cpu_lea(c, i));
+}
+
+/* Through the bounce buffer: MMIO, page crossings. */
+static enum cpu_result copy_bounced(struct cpu *c, const struct insn *i,
+				    gva_t gva)
+{
+	struct vcpu_dbt *v = vcpu_dbt(c);
+	uint8_t *buf = v->bounce + (gva & 63);
+	unsigned int access = cpu_access(c);
+	enum cpu_result r = CPU_OK;
+
+	if (i->mem_access & ACC_W)
+		r = probe_write(c, gva, i->mem_size);
+	if (r == CPU_OK && (i->mem_access & ACC_R))
+		r = mem_read(&c->mmu, &c->mmio, gva, buf, i->mem_size, access,
+			     &c->fault);
+	if (r != CPU_OK)
+		return r;
+	r = snippet_run(c, i,
+			i->row->attr & IA_BITOFF ? bit_base(c, i, buf) : buf);
+	if (r == CPU_OK && (i->mem_access & ACC_W))
+		r = mem_write(&c->mmu, &c->mmio, gva, buf, i->mem_size, access,
+			      &c->fault);
+	return r;
+}
+
+static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
+{
+	enum cpu_result r;
+	uint8_t *hva;
+	gva_t gva;
+	gpa_t gpa;
+	unsigned int access = cpu_access(c);
+	bool bitoff = i->row->attr & IA_BITOFF;
+
+	r = cpu_linear(c, i->seg, operand_offset(c, i), i->mem_size,
+		       i->mem_access, &gva);
+	if (r == CPU_OK)
+		r = check_aligned(c, i, gva);
+	if (r != CPU_OK)
+		return r;
+	debug_data(c, gva, i->mem_size, i->mem_access & ACC_W);
+	if (i->mem_access & ACC_W)
+		access |= ACCESS_WRITE;
+	r = mem_host(&c->mmu, gva, i->mem_size, access, &hva, &gpa, &c->fault);
+	if (r != CPU_OK)
+		return r;
+	if (!hva)
+		return copy_bounced(c, i, gva);
+	r = snippet_run(c, i, bitoff ? bit_base(c, i, hva) : hva);
+	if (r == CPU_OK && (i->mem_access & ACC_W))
+		code_page_write(c, gpa, i->mem_size);
+	return r;
+}
+
+static enum cpu_result careful_copy(struct cpu *c, const struct insn *i)
+{
+	if (!i->has_mem || (i->row->attr & IA_NOMEM))
+		return snippet_run(c, i, NULL);
+	return copy_mem(c, i);
+}
+
+static enum cpu_result execute(struct cpu *c, const struct insn *i)
+{
+	switch (i->row->action) {
+	case ACT_NOP:
+		return CPU_OK;
+	case ACT_COPY:
+		/* Masked accesses have a form that touches only what it may. */
+		if ((i->row->attr & IA_COND) && i->has_mem &&
+		    cpu_ops[i->row->id])
+			break;
+		return careful_copy(c, i);
+	case ACT_STACK:
+		return careful_stack(c, i);
+	case ACT_BRANCH:
+		return careful_branch(c, i);
+	default:
+		break;
+	}
+	if (!cpu_ops[i->row->id])
+		return cpu_raise(c, VEC_UD);
+	return cpu_ops[i->row->id](c, i);
+}
+
+/* Instructions after which TF, if they cleared it, traps no more. */
+static bool clears_trap(unsigned int id)
+{
+	return id == ID_INT || id == ID_INT3 || id == ID_INTO ||
+	       id == ID_INT1 || id == ID_SYSCALL || id == ID_SYSENTER;
+}
+
+/* #DB after an instruction: single step and data breakpoints. */
+static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
+				enum exit_reason *reason)
+{
+	uint64_t bits = c->pending_dbg;
+
+	if (c->movss_shadow)
+		return CAREFUL_ON;
+	if (tf &&
+	    ((c->rflags & RFLAGS_TF) || !i || !clears_trap(i->row->id)))
+		bits |= DR6_BS;
+	if (likely(!bits))
+		return CAREFUL_ON;
+	c->pending_dbg = 0;
+	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = bits };
+	return careful_deliver(c, reason);
+}
+
+/* After an instruction that is done. */
+static enum careful_result retire(struct cpu *c, const struct insn *i, bool tf,
+				  enum exit_reason *reason)
+{
+	c->rip = c->next_rip;
+	c->mmio.nr_rd = 0;
+	c->io.state = 0;
+	if (trap(c, i, tf, reason) == CAREFUL_LEAVE)
+		return CAREFUL_LEAVE;
+	if (c->mmio.nr_wr) {
+		*reason = EXIT_EPT_VIOLATION;
+		return CAREFUL_LEAVE;
+	}
+	if (c->singlestep) {
+		*reason = EXIT_EXCEPTION;
+		return CAREFUL_LEAVE;
+	}
+	return CAREFUL_ON;
+}
+
+static enum careful_result conclude(struct cpu *c, const struct insn *i,
+				    enum cpu_result r, const struct attempt *a,
+				    enum exit_reason *reason)
+{
+	switch (r) {
+	case CPU_OK:
+		return retire(c, i, a->tf, reason);
+	case CPU_FAULT:
+		c->io.state = 0;
+		c->mmio.nr_wr = 0;
+		return careful_deliver(c, reason);
+	default:
+		attempt_undo(c, a);
+		*reason = c->mmio.wants ? EXIT_EPT_VIOLATION : c->exit.reason;
+		return CAREFUL_LEAVE;
+	}
+}
+
+/* Instruction breakpoints come before the fetch. */
+static enum cpu_result check_code_breakpoint(struct cpu *c, bool resume)
+{
+	uint64_t bits;
+
+	if (likely(!debug_armed(c)) || resume)
+		return CPU_OK;
+	bits = debug_match_code(c, (c->code_size == CODE64 ?
+					    0 :
+					    c->seg[SEG_CS].base) +
+					   c->rip);
+	if (!bits)
+		return CPU_OK;
+	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = bits };
+	return CPU_FAULT;
+}
+
+enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
+{
+	struct insn *i = &vcpu_dbt(c)->insn;
+	struct attempt a;
+	enum cpu_result r;
+
+	attempt_begin(c, &a);
+	c->exits[EXIT_CAREFUL]++;
+	r = check_code_breakpoint(c, a.rf);
+	if (r == CPU_OK)
+		r = fetch(c, i);
+	if (r == CPU_OK)
+		r = check_insn(c, i);
+	if (r == CPU_OK) {
+		c->next_rip = cut_rip(c, c->rip + i->len);
+		r = execute(c, i);
+	}
+	return conclude(c, i, r, &a, reason);
+}
+
+enum careful_result careful_helper(struct cpu *c, const struct insn *i,
+				   enum exit_reason *reason)
+{
+	struct attempt a;
+	enum cpu_result r;
+
+	attempt_begin(c, &a);
+	c->exits[exit_of_insn(i->row->id)]++;
+	c->next_rip = cut_rip(c, c->rip + i->len);
+	r = check_insn(c, i);
+	if (r == CPU_OK)
+		r = execute(c, i);
+	return conclude(c, i, r, &a, reason);
+}
+
+void dbt_commit(struct cpu *c)
+{
+	enum exit_reason ignored;
+	bool single = c->singlestep;
+
+	c->sti_shadow = c->movss_shadow = false;
+	c->singlestep = false;
+	retire(c, NULL, c->rflags & RFLAGS_TF, &ignored);
+	c->singlestep = single;
+}

@@ -1,0 +1,226 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "cpu/fpu.h"
+#include "cpu/mode.h"
+#include "dbt/dbt_int.h"
+#include "dbt/xlat.h"
+#include "host/gsbase.h"
+
+/*
+ * Life of the translator: per VM the code cache, per vCPU the state that
+ * translated code works on.  struct cpu is a memfd, since it appears at the
+ * centre of every TLB table.
+ */
+
+/* vCPUs beyond this many get smaller tables: address space is finite. */
+#define BIG_TLB_VCPUS 8
+#ifdef RING3_SANITIZE
+#define BIG_TLB_BITS 32
+#else
+#define BIG_TLB_BITS 36
+#endif
+#define SMALL_TLB_BITS 32
+#define TLB_TAGS 4
+/* struct kvm_xsave; holds every component a guest may have. */
+#define XSAVE_AREA 4096
+
+static const struct mmu_ops mmu_ops = { .code_write = run_code_write };
+
+struct dbt *dbt_create(void)
+{
+	struct dbt *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	gsbase_init();
+	d->xlat = xlat_alloc();
+	if (!d->xlat || cache_init(d) || fault_init()) {
+		dbt_destroy(d);
+		return NULL;
+	}
+	return d;
+}
+
+void dbt_destroy(struct dbt *d)
+{
+	cache_free(d);
+	free(d->xlat);
+	free(d);
+}
+
+static size_t state_size(void)
+{
+	return (sizeof(struct cpu) + PAGE_SIZE - 1) & PAGE_MASK;
+}
+
+static struct cpu *map_state(int *fd)
+{
+	struct cpu *c;
+
+	*fd = memfd_create("ring3-vcpu", MFD_CLOEXEC);
+	if (*fd < 0)
+		return NULL;
+	if (ftruncate(*fd, state_size()))
+		goto fail;
+	c = mmap(NULL, state_size(), PROT_READ | PROT_WRITE, MAP_SHARED, *fd,
+		 0);
+	if (c != MAP_FAILED)
+		return c;
+fail:
+	close(*fd);
+	return NULL;
+}
+
+static void init_slots(struct cpu *c, struct vcpu_dbt *v)
+{
+	c->dbt[D_SELF] = (uintptr_t)c;
+	c->dbt[D_STATE] = (uintptr_t)v;
+	c->dbt[D_GO] = 1;
+	c->dbt[D_JC_MASK] = MASK(TLB_JC_BITS);
+	c->dbt[D_ALIGN1] = 1;
+	c->dbt[D_ALIGN3] = 3;
+	c->dbt[D_ALIGN7] = 7;
+	c->dbt[D_ALIGN15] = 15;
+	c->dbt[D_ALIGN31] = 31;
+}
+
+/* The lowest free index; snippets and the table of vCPUs go by it. */
+static int add_cpu(struct dbt *d, struct cpu *c)
+{
+	int n = -1;
+
+	dbt_enter_quiet(d);
+	for (unsigned int i = 0; i < MAX_VCPUS && n < 0; i++)
+		if (!d->cpu[i])
+			n = i;
+	if (n >= 0) {
+		d->cpu[n] = c;
+		if ((unsigned int)n >= d->nr_cpus)
+			d->nr_cpus = n + 1;
+	}
+	dbt_leave_quiet(d);
+	return n;
+}
+
+static bool init_cpu(struct dbt *d, struct cpu *c, struct vcpu_dbt *v, int fd)
+{
+	unsigned int bits;
+	int n;
+
+	init_slots(c, v);
+	c->xsave_size = XSAVE_AREA;
+	c->xsave = aligned_alloc(64, XSAVE_AREA);
+	if (!c->xsave)
+		return false;
+	n = add_cpu(d, c);
+	if (n < 0)
+		return false;
+	bits = n < BIG_TLB_VCPUS ? BIG_TLB_BITS : SMALL_TLB_BITS;
+	c->page_mask = MASK(bits) << PAGE_SHIFT;
+	c->mmu.tlb = tlb_create(fd, state_size(), bits, TLB_TAGS,
+				d->thunk[LEAVE_LOOKUP]);
+	if (!c->mmu.tlb)
+		return false;
+	c->mmu.ops = &mmu_ops;
+	v->snip_w = d->code_w + CODE_SIZE - (n + 1ul) * SNIPPET_SIZE;
+	v->snip_x = v->snip_w + (d->code_x - d->code_w);
+	fpu_reset(c);
+	cpu_reset(c, false);
+	return true;
+}
+
+struct cpu *dbt_cpu_create(struct dbt *d)
+{
+	struct vcpu_dbt *v = aligned_alloc(
+		64, (sizeof(*v) + 63) & ~63ul);
+	struct cpu *c;
+	int fd;
+
+	if (!v)
+		return NULL;
+	__builtin_memset(v, 0, sizeof(*v));
+	c = map_state(&fd);
+	if (!c) {
+		free(v);
+		return NULL;
+	}
+	v->d = d;
+	v->c = c;
+	v->state_fd = fd;
+	if (!init_cpu(d, c, v, fd)) {
+		dbt_cpu_destroy(c);
+		return NULL;
+	}
+	return c;
+}
+
+void dbt_cpu_destroy(struct cpu *c)
+{
+	struct vcpu_dbt *v = vcpu_dbt(c);
+	struct dbt *d = v->d;
+
+	dbt_enter_quiet(d);
+	for (unsigned int i = 0; i < d->nr_cpus; i++)
+		if (d->cpu[i] == c)
+			d->cpu[i] = NULL;
+	dbt_leave_quiet(d);
+	if (c->mmu.tlb)
+		tlb_destroy(c->mmu.tlb);
+	free(c->xsave);
+	close(v->state_fd);
+	munmap(c, state_size());
+	free(v);
+}
+
+/* Pages forget that they hold code; the world is stopped. */
+static void forget_pages(struct dbt *d, const struct memslots *slots)
+{
+	for (unsigned int h = 0; h < ARRAY_SIZE(d->pages); h++) {
+		for (struct code_page *p = d->pages[h]; p; p = p->next) {
+			const struct memslot *s = memslot_find(slots, p->gpa);
+
+			if (s)
+				s->page_flags[(p->gpa - s->gpa) >>
+					      PAGE_SHIFT] &= ~PGF_CODE;
+		}
+	}
+}
+
+static struct memslots *current_slots(const struct dbt *d)
+{
+	for (unsigned int i = 0; i < d->nr_cpus; i++)
+		if (d->cpu[i] && d->cpu[i]->mmu.slots)
+			return d->cpu[i]->mmu.slots;
+	return NULL;
+}
+
+void dbt_drop_all(struct dbt *d)
+{
+	struct memslots *slots = current_slots(d);
+
+	lock_take(&d->lock);
+	if (slots)
+		forget_pages(d, slots);
+	cache_reset(d);
+	lock_drop(&d->lock);
+}
+
+void dbt_slots_changed(struct dbt *d, struct memslots *slots)
+{
+	dbt_drop_all(d);
+	for (unsigned int i = 0; i < d->nr_cpus; i++) {
+		if (!d->cpu[i])
+			continue;
+		d->cpu[i]->mmu.slots = slots;
+		tlb_flush_tables(d->cpu[i]->mmu.tlb);
+	}
+}
+
+void dbt_rearm_dirty(struct dbt *d)
+{
+	for (unsigned int i = 0; i < d->nr_cpus; i++)
+		if (d->cpu[i])
+			tlb_drop_writable(d->cpu[i]->mmu.tlb, NULL);
+}

@@ -1,0 +1,290 @@
+#pragma once
+
+#include "base/lock.h"
+#include "cpu/cpu.h"
+#include "dbt/dbt.h"
+#include "dbt/emit.h"
+#include "mmu/tlb.h"
+
+/*
+ * Shared by the files of dbt/.
+ *
+ * Guest registers in host registers while translated code runs.  RSP is the
+ * host's stack, always; RBP and RCX are the translator's scratch registers t0
+ * (guest address) and t1 (addend; RCX, because JRCXZ tests it without touching
+ * flags).  Three guest registers live in memory.
+ */
+#define T0 H_RBP
+#define T1 H_RCX
+#define IN_MEMORY 0xff
+
+static const uint8_t host_of[NR_GPRS] = {
+	[RAX] = H_RAX, [RCX] = H_R15, [RDX] = H_RDX, [RBX] = H_RBX,
+	[RSP] = H_R10, [RBP] = H_R11, [RSI] = H_RSI, [RDI] = H_RDI,
+	[R8] = H_R8,   [R9] = H_R9,   [R10] = IN_MEMORY, [R11] = IN_MEMORY,
+	[R12] = H_R12, [R13] = H_R13, [R14] = H_R14, [R15] = IN_MEMORY,
+};
+
+/* Slots of cpu->dbt[]. */
+enum dbt_slot {
+	D_SELF,       /* struct cpu * */
+	D_T0,         /* t0 at the last exit; loaded at entry */
+	D_HOST_RSP,
+	D_HOST_FLAGS, /* status flags at entry and exit */
+	D_ENTRY,      /* where to go in the code cache */
+	D_RA,         /* return address of the stub that left */
+	D_SPILL,      /* a host register lent as third scratch */
+	D_TMP,
+	D_JC_MASK,    /* PEXT mask of the jump cache's index */
+	D_ALIGN1,     /* PEXT masks of alignment bits: 2, 4, 8, 16, 32 bytes */
+	D_ALIGN3,
+	D_ALIGN7,
+	D_ALIGN15,
+	D_ALIGN31,
+	D_GO,         /* 0: leave at the next block boundary */
+	D_STATE,      /* struct vcpu_dbt * */
+	NR_DBT_SLOTS,
+};
+
+#define CPU_OFF(field) ((uint32_t)offsetof(struct cpu, field))
+#define SLOT_OFF(slot) ((uint32_t)(offsetof(struct cpu, dbt) + 8 * (slot)))
+#define GPR_OFF(reg) ((uint32_t)(offsetof(struct cpu, gpr) + 8 * (reg)))
+
+/* How translated code came back to dbt_run. */
+enum leave_code {
+	LEAVE_LOOKUP,  /* indirect jump: guest rip in t0 */
+	LEAVE_LINK,    /* direct jump not linked yet: struct link_stub */
+	LEAVE_RIP,     /* stop: guest rip in struct rip_stub */
+	LEAVE_HELPER,  /* ACT_HELPER instruction: struct helper_stub */
+	LEAVE_CAREFUL, /* execute the one at rip carefully: struct rip_stub */
+	LEAVE_MISS,    /* a memory access that the TLB cannot serve */
+	LEAVE_STALE,   /* entry of a block that was dropped */
+	LEAVE_FAULT,   /* a host signal; vcpu_dbt.fault */
+	LEAVE_SNIPPET, /* a careful snippet ended */
+	NR_LEAVES,
+};
+
+/* Data behind the CALL of a stub (not aligned). */
+struct __attribute__((packed)) link_stub {
+	uint64_t rip;
+	int32_t site; /* distance of the rel32 to patch from this struct */
+};
+
+struct __attribute__((packed)) rip_stub {
+	uint64_t rip;
+};
+
+struct __attribute__((packed)) helper_stub {
+	uint64_t rip;
+	const struct insn *insn;
+};
+
+struct __attribute__((packed)) miss_stub {
+	int32_t retry; /* distance of the retry point from this struct */
+	uint16_t size;
+	uint8_t write;
+};
+
+/* Host code offset -> guest instruction, ascending. */
+struct pcmap {
+	uint16_t host;  /* offset of the instruction's first byte of code */
+	uint16_t guest; /* offset from the block's rip */
+	uint8_t spill;  /* host register whose value is in D_SPILL, or H_NONE */
+};
+
+struct link {
+	uint8_t *site; /* write address of the rel32 */
+	uint8_t *stub; /* execution address of its stub */
+	struct link *next;
+};
+
+struct block {
+	uint64_t rip;
+	gpa_t gpa;
+	uint32_t mode;
+	uint16_t len;      /* guest bytes */
+	uint16_t nr_insns;
+	bool dead;
+	uint8_t *ientry;   /* execution address: entry of indirect jumps */
+	uint8_t *entry;    /* of direct ones */
+	uint8_t *end;
+	struct pcmap *map;
+	struct link *links; /* direct jumps that lead here */
+	struct block *hash_next, *page_next;
+};
+
+struct code_page {
+	gpa_t gpa;
+	struct block *blocks;
+	struct code_page *next;
+};
+
+#define CODE_SIZE (160ul << 20)
+#define META_SIZE (512ul << 20)
+#define HASH_BITS 16
+#define PAGE_HASH_BITS 14
+#define MAX_VCPUS 256
+#define MAX_BLOCKS (1u << 21)
+
+struct dbt {
+	struct lock lock;      /* translations, links, pages */
+	int code_fd;
+	uint8_t *code_w, *code_x; /* two maps of the code cache */
+	uint8_t *code_start;      /* write address behind the thunks */
+	uint8_t *code_w_next;
+	uint8_t *meta, *meta_next;
+	struct xlat *xlat;        /* the translation under way */
+	struct block **by_addr;   /* all blocks, ascending by address */
+	uint32_t nr_blocks;
+	struct block *hash[1u << HASH_BITS];
+	struct code_page *pages[1u << PAGE_HASH_BITS];
+	void *thunk_enter;
+	void *thunk[NR_LEAVES];
+	void *thunk_miss;
+	struct cpu *cpu[MAX_VCPUS];
+	unsigned int nr_cpus;
+	/* stop the world */
+	struct lock quiet_lock;
+	volatile uint32_t quiet;
+	uint64_t generation; /* full flushes so far */
+};
+
+#define SNIPPET_SIZE 65536u
+
+/* The translator's side of a vCPU, not reachable for translated code. */
+struct careful_entry;
+
+struct vcpu_dbt {
+	struct dbt *d;
+	struct cpu *c;
+	int state_fd;
+	volatile uint32_t in_run;
+	uint8_t *gs;          /* the GS base that is set */
+	/* writes to code pages that wait for the end of the current block */
+	unsigned int nr_writes;
+	bool drop_all;        /* there were more */
+	struct {
+		gpa_t gpa;
+		unsigned int len;
+	} writes[16];
+	/* host fault */
+	void *recover[5];     /* where engine code goes on after one */
+	int trapno;
+	uint64_t fault_addr;
+	/* careful form */
+	uint8_t *snip_w, *snip_x; /* ring of snippets */
+	uint32_t snip_pos;
+	uint8_t snippet_spill;
+	struct insn insn;     /* the one being executed carefully */
+	uint8_t bounce[4096 + 128] __attribute__((aligned(64)));
+};
+
+static inline struct vcpu_dbt *vcpu_dbt(const struct cpu *c)
+{
+	return (struct vcpu_dbt *)c->dbt[D_STATE];
+}
+
+/* thunk.c: fixed pieces of code.  Emits them at the start of the cache. */
+void thunks_emit(struct dbt *d, struct emit *e);
+
+/* cache.c */
+int cache_init(struct dbt *d);
+void cache_free(struct dbt *d);
+/* meta_alloc - memory that lives until the next full flush; NULL if full. */
+void *meta_alloc(struct dbt *d, size_t size);
+/* cache_reset - forgets every block; the world is stopped, lock held. */
+void cache_reset(struct dbt *d);
+
+/* block.c; the lock is held */
+struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode);
+int block_add(struct dbt *d, struct block *b);
+struct block *block_at(struct dbt *d, const uint8_t *host);
+void block_kill(struct dbt *d, struct block *b);
+/* block_link - patches the jump of a link stub to @b's entry. */
+void block_link(struct dbt *d, const struct link_stub *s, struct block *b);
+/* page_has_blocks - blocks of @gpa's page that overlap [gpa, gpa + len) die.
+ * Returns whether any block of the page is left. */
+bool page_kill_range(struct dbt *d, gpa_t gpa, unsigned int len);
+/* block_guest_pc - guest rip of host address @host; @spill as in pcmap. */
+uint64_t block_guest_pc(const struct block *b, const uint8_t *host,
+			uint8_t *spill);
+
+/* xlat.c: translates a block at rip == linear address. NULL: cache full. */
+struct block *xlat_block(struct dbt *d, struct cpu *c, uint64_t rip, gpa_t gpa,
+			 const uint8_t *hva, uint32_t mode);
+
+/* mode bits of a block */
+#define MODE_CODE_SIZE 0xfu   /* enum code_size */
+#define MODE_USER BIT(4)
+#define MODE_X87 BIT(5)       /* these units may be used without a fault */
+#define MODE_MMX BIT(6)
+#define MODE_SSE BIT(7)
+#define MODE_AVX BIT(8)
+#define MODE_FWAIT BIT(9)
+#define MODE_SEG_SHIFT 10     /* bit per enum seg_reg ES..GS: no checks needed */
+#define MODE_SEG_FLAT(s) BIT(MODE_SEG_SHIFT + (s))
+#define MODE_SLOW BIT(31)     /* not for the fast form */
+
+/* modekey.c */
+uint32_t mode_key(const struct cpu *c);
+bool insn_allowed(const struct insn_row *row, uint32_t mode);
+enum tlb_mode tlb_mode_of(const struct cpu *c);
+
+/* careful.c */
+enum careful_result { CAREFUL_ON, CAREFUL_LEAVE };
+/* exit_of_insn - the exit reason an emulated instruction is counted under. */
+enum exit_reason exit_of_insn(unsigned int id);
+/*
+ * careful_step - executes the instruction at rip in careful form and delivers
+ * its fault, if any.  CAREFUL_LEAVE: dbt_run returns *@reason.
+ */
+enum careful_result careful_step(struct cpu *c, enum exit_reason *reason);
+/* careful_helper - the same for a decoded instruction that was translated as
+ * an exit (LEAVE_HELPER). */
+enum careful_result careful_helper(struct cpu *c, const struct insn *i,
+				   enum exit_reason *reason);
+/* careful_deliver - delivers c->fault. */
+enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason);
+
+/* careful_flow.c */
+enum cpu_result careful_stack(struct cpu *c, const struct insn *i);
+enum cpu_result careful_branch(struct cpu *c, const struct insn *i);
+
+/* snippet.c */
+/*
+ * snippet_run - executes an ACT_COPY instruction on the silicon with its
+ * memory operand at host address @mem.  CPU_FAULT: c->fault is #DE, #MF, #XM
+ * or #GP(0); or c->fault.vector is VEC_HOST_MEMORY.
+ */
+#define VEC_HOST_MEMORY 0xff
+enum cpu_result snippet_run(struct cpu *c, const struct insn *i, void *mem);
+
+/* miss.c: called from translated code; returns where to go on or NULL. */
+void *dbt_miss(struct cpu *c, const struct miss_stub *s);
+
+/* run.c */
+enum leave_code dbt_enter(struct cpu *c, void *code);
+
+/* pages.c */
+/* code_page_write - guest RAM was written; not from inside a block. */
+void code_page_write(struct cpu *c, gpa_t gpa, unsigned int len);
+/* run_code_write - mmu_ops.code_write: remembers the write. */
+void run_code_write(struct mmu *mmu, gpa_t gpa, unsigned int len);
+void pages_pending(struct cpu *c);
+/* pages_translate - makes a block; NULL: take the careful way this once. */
+struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
+			      uint32_t mode);
+
+/* dbt.c: drops all translations; the world is stopped */
+void dbt_drop_all(struct dbt *d);
+
+/* quiet.c */
+void run_gate_enter(struct vcpu_dbt *v);
+void run_gate_leave(struct vcpu_dbt *v);
+/* quiet_self - stop the world from inside dbt_run; not in a block. */
+void quiet_self_enter(struct cpu *c);
+void quiet_self_leave(struct cpu *c);
+
+/* fault.c */
+int fault_init(void);
+void fault_set_current(struct cpu *c);

@@ -1,0 +1,59 @@
+#include "dbt/dbt_int.h"
+
+#include "cpu/op.h"
+#include "mmu/walk.h"
+
+/*
+ * TLB misses of translated code, on the light path: no C library, general
+ * registers only.
+ */
+
+/* Whether a write to the page of @w would be allowed and needs no bookkeeping,
+ * so that a read may enter the write entry too. */
+static bool may_prefill_write(const struct cpu *c, const struct memslot *s,
+			      const struct walk *w)
+{
+	if (s->dirty || (s->flags & MEMSLOT_READONLY) || !w->dirty)
+		return false;
+	/* Protection keys and CR0.WP = 0 take the long way. */
+	return w->pte_w && !c->mmu.role.pke;
+}
+
+void *dbt_miss(struct cpu *c, const struct miss_stub *s)
+{
+	gva_t gva = c->dbt[D_T0];
+	unsigned int access = cpu_access(c) | (s->write ? ACCESS_WRITE : 0);
+	const struct memslot *slot;
+	struct tlb_table *tt;
+	struct x86_fault f;
+	struct walk w;
+	uint8_t *flags;
+	bool writable;
+
+	if ((gva & ~PAGE_MASK) + s->size > PAGE_SIZE || !canonical(c, gva))
+		return NULL;
+	if (walk_gva(&c->mmu, gva, access, &w, &f) != CPU_OK)
+		return NULL;
+	slot = memslot_find(c->mmu.slots, w.gpa);
+	if (!slot || (s->write && (slot->flags & MEMSLOT_READONLY)))
+		return NULL;
+	flags = &slot->page_flags[(w.gpa - slot->gpa) >> PAGE_SHIFT];
+	if (s->write && (*flags & PGF_CODE))
+		return NULL;
+	writable = s->write || (may_prefill_write(c, slot, &w) &&
+				!(*flags & PGF_CODE));
+	if (s->write)
+		memslot_mark_dirty(slot, w.gpa);
+	if (writable && !(*flags & PGF_WRITABLE))
+		__atomic_or_fetch(flags, PGF_WRITABLE, __ATOMIC_SEQ_CST);
+	/* A translation may have begun meanwhile; it drops write entries. */
+	if (writable && (__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
+		return NULL;
+	tt = tlb_current(c->mmu.tlb, tlb_mode_of(c));
+	if (!tt || !tlb_fill(c->mmu.tlb, tt, gva,
+			     memslot_hva(slot, w.gpa & PAGE_MASK), writable,
+			     w.global, w.page_shift > PAGE_SHIFT))
+		return NULL;
+	c->exits[EXIT_TLB_MISS]++;
+	return (uint8_t *)s + s->retry;
+}

@@ -1,0 +1,131 @@
+#include "dbt/dbt_int.h"
+
+/*
+ * Guest pages and the blocks translated from them: a page with blocks has no
+ * write entry in any TLB, so every write to it comes here and drops the blocks
+ * that it overlaps.
+ */
+
+static const struct memslot *find_flags(const struct cpu *c, gpa_t gpa,
+					uint8_t **flags)
+{
+	const struct memslot *s = memslot_find(c->mmu.slots, gpa);
+
+	if (s)
+		*flags = &s->page_flags[(gpa - s->gpa) >> PAGE_SHIFT];
+	return s;
+}
+
+static void drop_blocks(struct cpu *c, gpa_t gpa, unsigned int len)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	uint8_t *flags;
+
+	lock_take(&d->lock);
+	if (!page_kill_range(d, gpa, len) && find_flags(c, gpa, &flags))
+		__atomic_and_fetch(flags, ~PGF_CODE, __ATOMIC_SEQ_CST);
+	lock_drop(&d->lock);
+}
+
+void code_page_write(struct cpu *c, gpa_t gpa, unsigned int len)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	uint8_t *flags;
+
+	if (!find_flags(c, gpa, &flags) || !(*flags & PGF_CODE))
+		return;
+	c->exits[EXIT_CODE_WRITE]++;
+	if (d->nr_cpus > 1)
+		quiet_self_enter(c);
+	drop_blocks(c, gpa, len);
+	if (d->nr_cpus > 1)
+		quiet_self_leave(c);
+}
+
+/*
+ * mmu_ops: page-table updates and emulated writes.  Blocks may be on the call
+ * stack (a TLB miss), so the work waits for the block's end.
+ */
+void run_code_write(struct mmu *mmu, gpa_t gpa, unsigned int len)
+{
+	struct cpu *c = container_of(mmu, struct cpu, mmu);
+	struct vcpu_dbt *v = vcpu_dbt(c);
+
+	if (v->nr_writes < ARRAY_SIZE(v->writes)) {
+		v->writes[v->nr_writes].gpa = gpa;
+		v->writes[v->nr_writes++].len = len;
+	} else {
+		v->drop_all = true;
+	}
+	__atomic_store_n(&c->dbt[D_GO], 0, __ATOMIC_SEQ_CST);
+}
+
+static void flush_translations(struct cpu *c)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+
+	quiet_self_enter(c);
+	dbt_drop_all(d);
+	quiet_self_leave(c);
+}
+
+void pages_pending(struct cpu *c)
+{
+	struct vcpu_dbt *v = vcpu_dbt(c);
+	unsigned int n = v->nr_writes;
+
+	v->nr_writes = 0;
+	if (unlikely(v->drop_all)) {
+		v->drop_all = false;
+		flush_translations(c);
+		return;
+	}
+	for (unsigned int i = 0; i < n; i++)
+		code_page_write(c, v->writes[i].gpa, v->writes[i].len);
+}
+
+/* A page gets its first block: no TLB may let it be written unnoticed. */
+static void protect_page(struct cpu *c, const struct memslot *s, gpa_t gpa,
+			 uint8_t *flags)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	uint8_t *hva = memslot_hva(s, gpa & PAGE_MASK);
+
+	__atomic_or_fetch(flags, PGF_CODE, __ATOMIC_SEQ_CST);
+	if (!(*flags & PGF_WRITABLE))
+		return;
+	if (d->nr_cpus > 1)
+		quiet_self_enter(c);
+	for (unsigned int i = 0; i < d->nr_cpus; i++)
+		if (d->cpu[i])
+			tlb_drop_writable(d->cpu[i]->mmu.tlb, hva);
+	__atomic_and_fetch(flags, ~PGF_WRITABLE, __ATOMIC_SEQ_CST);
+	if (d->nr_cpus > 1)
+		quiet_self_leave(c);
+}
+
+struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
+			       uint32_t mode)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	const struct memslot *s;
+	struct block *b;
+	uint8_t *flags;
+
+	s = find_flags(c, gpa, &flags);
+	if (!s)
+		return NULL;
+	if (!(__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
+		protect_page(c, s, gpa, flags);
+	/* A fault on the code's host page must not come under the lock. */
+	(void)*(volatile uint8_t *)memslot_hva(s, gpa);
+	lock_take(&d->lock);
+	b = block_find(d, rip, gpa, mode);
+	if (!b)
+		b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa), mode);
+	lock_drop(&d->lock);
+	c->exits[EXIT_BLOCK_MISS]++;
+	if (unlikely(!b))
+		flush_translations(c);
+	return b;
+}

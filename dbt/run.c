@@ -1,0 +1,225 @@
+#include "cpu/event.h"
+#include "cpu/fpu.h"
+#include "cpu/mode.h"
+#include "cpu/op.h"
+#include "dbt/dbt_int.h"
+#include "host/gsbase.h"
+#include "mmu/walk.h"
+
+/*
+ * The loop of non-root mode: find or make the block at rip, run, and do the
+ * light work that brought translated code back.  All of it on the light path:
+ * the guest's vector state is live, no C library is called.
+ */
+enum leave_code dbt_enter(struct cpu *c, void *code)
+{
+	enum leave_code (*enter)(void) = vcpu_dbt(c)->d->thunk_enter;
+	enum leave_code r;
+
+	c->dbt[D_ENTRY] = (uintptr_t)code;
+	c->dbt[D_HOST_FLAGS] = (c->rflags & RFLAGS_STATUS) | RFLAGS_FIXED |
+			       RFLAGS_IF;
+	r = enter();
+	c->rflags = (c->rflags & ~RFLAGS_STATUS) |
+		    (c->dbt[D_HOST_FLAGS] & RFLAGS_STATUS);
+	return r;
+}
+
+/* The block at rip, or NULL: this instruction goes the careful way. */
+static struct block *find_block(struct cpu *c, uint32_t mode)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
+	struct x86_fault f;
+	struct block *b;
+	struct walk w;
+
+	if (c->code_size == CODE64 && !canonical(c, c->rip))
+		return NULL;
+	if (walk_gva(&c->mmu, c->rip, access, &w, &f) != CPU_OK)
+		return NULL;
+	lock_take(&d->lock);
+	b = block_find(d, c->rip, w.gpa, mode);
+	lock_drop(&d->lock);
+	return b ? b : pages_translate(c, c->rip, w.gpa, mode);
+}
+
+static struct tlb_table *current_table(struct cpu *c, uint32_t mode)
+{
+	struct tlb_table *tt = tlb_current(c->mmu.tlb, tlb_mode_of(c));
+
+	if (likely(tt) && unlikely(tt->jc_mode != mode)) {
+		tlb_table_forget(c->mmu.tlb, tt);
+		tt->jc_mode = mode;
+	}
+	return tt;
+}
+
+/* Guest memory behind a slot cannot be reached by the host. */
+static bool host_memory_gone(const struct vcpu_dbt *v)
+{
+	return v->trapno == VEC_PF &&
+	       memslots_contain(v->c->mmu.slots,
+				(const void *)v->fault_addr);
+}
+
+/* An answered access: its instruction comes before anything else. */
+static bool must_finish(const struct cpu *c)
+{
+	return c->mmio.nr_rd || c->io.state == 2;
+}
+
+/* Whether only the careful form may execute what comes next. */
+static bool must_be_careful(const struct cpu *c)
+{
+	return c->careful || c->singlestep || must_finish(c) ||
+	       c->sti_shadow || c->movss_shadow ||
+	       (c->rflags & (RFLAGS_TF | RFLAGS_RF)) || (c->dr7 & 0xff);
+}
+
+/* A direct jump came here for the first time: patch it to its target. */
+static void link_jump(struct cpu *c, const struct link_stub *l, uint32_t mode)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	uint64_t generation = d->generation;
+	struct block *b;
+
+	c->rip = l->rip;
+	if (!c->dbt[D_GO])
+		return;
+	b = find_block(c, mode);
+	lock_take(&d->lock);
+	if (b && !b->dead && d->generation == generation)
+		block_link(d, l, b);
+	lock_drop(&d->lock);
+}
+
+static enum careful_result light_exit(struct cpu *c, enum leave_code code,
+				      uint32_t mode, enum exit_reason *reason)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	const void *ra = (const void *)c->dbt[D_RA];
+	const struct helper_stub *h = ra;
+	const uint8_t *host;
+
+	switch (code) {
+	case LEAVE_LOOKUP:
+		c->rip = c->dbt[D_T0];
+		return CAREFUL_ON;
+	case LEAVE_LINK:
+		link_jump(c, ra, mode);
+		return CAREFUL_ON;
+	case LEAVE_RIP:
+		c->rip = ((const struct rip_stub *)ra)->rip;
+		return CAREFUL_ON;
+	case LEAVE_STALE:
+		c->rip = block_at(d, (uint8_t *)ra - 5)->rip;
+		return CAREFUL_ON;
+	case LEAVE_HELPER:
+		c->rip = h->rip;
+		return careful_helper(c, h->insn, reason);
+	case LEAVE_CAREFUL:
+		c->rip = ((const struct rip_stub *)ra)->rip;
+		return careful_step(c, reason);
+	case LEAVE_MISS:
+		/* The stub is out of line; its way back is in line. */
+		host = (const uint8_t *)ra + ((const struct miss_stub *)ra)->retry;
+		c->rip = block_guest_pc(block_at(d, ra), host, NULL);
+		return careful_step(c, reason);
+	default:
+		c->exits[EXIT_HOST_FAULT]++;
+		if (host_memory_gone(vcpu_dbt(c))) {
+			*reason = EXIT_HOST_MEMORY;
+			return CAREFUL_LEAVE;
+		}
+		return careful_step(c, reason);
+	}
+}
+
+/* Events that root mode wants to inject have become possible. */
+static bool window_open(const struct cpu *c)
+{
+	if (c->sti_shadow || c->movss_shadow)
+		return false;
+	return (c->irq_window && (c->rflags & RFLAGS_IF)) ||
+	       (c->nmi_window && !c->nmi_blocked);
+}
+
+/* One turn: some guest code, and what it came back with. */
+static enum careful_result turn(struct cpu *c, enum exit_reason *reason)
+{
+	struct tlb_table *tt;
+	struct block *b;
+	uint32_t mode;
+
+	cpu_derive(c);
+	mode = mode_key(c);
+	if (must_be_careful(c) || (mode & MODE_SLOW))
+		return careful_step(c, reason);
+	tt = current_table(c, mode);
+	if (!tt)
+		return careful_step(c, reason);
+	b = find_block(c, mode);
+	if (!b)
+		return careful_step(c, reason);
+	c->exits[EXIT_BLOCK_LOOKUP]++;
+	tlb_jump_set(tt, c->rip, b->ientry);
+	if (vcpu_dbt(c)->gs != tt->gs) {
+		vcpu_dbt(c)->gs = tt->gs;
+		set_gs(tt->gs);
+	}
+	return light_exit(c, dbt_enter(c, b->entry), mode, reason);
+}
+
+void dbt_put_fpu(struct cpu *c)
+{
+	fpu_save(c);
+}
+
+static enum exit_reason run_loop(struct cpu *c)
+{
+	struct vcpu_dbt *v = vcpu_dbt(c);
+	enum exit_reason reason;
+
+	for (;;) {
+		if (unlikely(v->nr_writes || v->drop_all))
+			pages_pending(c);
+		if (unlikely(v->d->quiet)) {
+			run_gate_leave(v);
+			run_gate_enter(v);
+		}
+		__atomic_store_n(&c->dbt[D_GO], 1, __ATOMIC_SEQ_CST);
+		if (!must_finish(c)) {
+			if (c->exit_req)
+				return EXIT_EXTERNAL_INTERRUPT;
+			if (window_open(c))
+				return EXIT_INTERRUPT_WINDOW;
+		}
+		if (turn(c, &reason) == CAREFUL_LEAVE)
+			return reason;
+	}
+}
+
+enum exit_reason dbt_run(struct cpu *c)
+{
+	struct vcpu_dbt *v = vcpu_dbt(c);
+	enum exit_reason reason;
+	void *gs = get_gs();
+
+	run_gate_enter(v);
+	fault_set_current(c);
+	fpu_load(c);
+	/* Careful snippets need no tables, only struct cpu. */
+	v->gs = (uint8_t *)c;
+	set_gs(c);
+	if (__builtin_setjmp(v->recover))
+		reason = EXIT_HOST_MEMORY;
+	else
+		reason = run_loop(c);
+	v = vcpu_dbt(c);
+	fault_set_current(NULL);
+	run_gate_leave(v);
+	set_gs(gs);
+	c->exits[reason]++;
+	return reason;
+}

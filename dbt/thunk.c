@@ -1,0 +1,114 @@
+#include "dbt/dbt_int.h"
+
+/*
+ * Fixed pieces of code at the start of the code cache: the way in (called by
+ * dbt_enter as a C function), one way out for each leave code, and the call
+ * of dbt_miss in the middle of a block.
+ */
+static const uint8_t callee_saved[] = { H_RBX, H_RBP, H_R12,
+					H_R13, H_R14, H_R15 };
+
+static void load_guest(struct emit *e)
+{
+	for (unsigned int r = 0; r < NR_GPRS; r++)
+		if (host_of[r] != IN_MEMORY)
+			emit_gs_load(e, host_of[r], GPR_OFF(r), 8);
+}
+
+static void store_guest(struct emit *e)
+{
+	for (unsigned int r = 0; r < NR_GPRS; r++)
+		if (host_of[r] != IN_MEMORY)
+			emit_gs_store(e, host_of[r], GPR_OFF(r), 8);
+}
+
+/* Status flags and registers from memory, then to D_ENTRY. */
+static void enter_tail(struct emit *e)
+{
+	emit_gs_push(e, SLOT_OFF(D_HOST_FLAGS));
+	emit8(e, 0x9d); /* popfq */
+	load_guest(e);
+	emit_gs_load(e, T0, SLOT_OFF(D_T0), 8);
+	emit_gs_jmp(e, SLOT_OFF(D_ENTRY));
+}
+
+/* enum leave_code thunk_enter(void); GS base and D_ENTRY are set. */
+static void emit_enter(struct dbt *d, struct emit *e)
+{
+	d->thunk_enter = emit_x(e);
+	for (unsigned int i = 0; i < ARRAY_SIZE(callee_saved); i++)
+		emit_push(e, callee_saved[i]);
+	emit_lea(e, H_RSP, H_RSP, H_NONE, 0, -8, 8);
+	emit_gs_store(e, H_RSP, SLOT_OFF(D_HOST_RSP), 8);
+	enter_tail(e);
+}
+
+/* Back to the caller of thunk_enter with EAX set. */
+static void leave_tail(struct emit *e)
+{
+	emit_gs_load(e, H_RSP, SLOT_OFF(D_HOST_RSP), 8);
+	emit_lea(e, H_RSP, H_RSP, H_NONE, 0, 8, 8);
+	for (unsigned int i = ARRAY_SIZE(callee_saved); i-- > 0;)
+		emit_pop(e, callee_saved[i]);
+	emit8(e, 0xc3); /* ret */
+}
+
+static void save_all(struct emit *e)
+{
+	store_guest(e);
+	emit_gs_store(e, T0, SLOT_OFF(D_T0), 8);
+	emit8(e, 0x9c); /* pushfq */
+	emit_gs_pop(e, SLOT_OFF(D_HOST_FLAGS));
+}
+
+/* Ways out that are jumped to; the others are called by stubs. */
+static bool leave_by_jump(unsigned int code)
+{
+	return code == LEAVE_LOOKUP || code == LEAVE_SNIPPET;
+}
+
+static void emit_leave(struct dbt *d, struct emit *e, unsigned int code)
+{
+	d->thunk[code] = emit_x(e);
+	if (code != LEAVE_FAULT) {
+		if (!leave_by_jump(code))
+			emit_gs_pop(e, SLOT_OFF(D_RA));
+		save_all(e);
+	}
+	emit_mov_ri(e, H_RAX, code);
+	leave_tail(e);
+}
+
+/*
+ * Called by a stub with struct miss_stub behind the call: t0 is the address.
+ * dbt_miss answers where to go on.
+ */
+static void emit_miss(struct dbt *d, struct emit *e)
+{
+	uint8_t *fail, *ok;
+
+	d->thunk_miss = emit_x(e);
+	emit_gs_pop(e, SLOT_OFF(D_RA));
+	save_all(e);
+	emit_gs_load(e, H_RDI, SLOT_OFF(D_SELF), 8);
+	emit_gs_load(e, H_RSI, SLOT_OFF(D_RA), 8);
+	emit_mov_ri(e, H_RAX, (uintptr_t)dbt_miss);
+	emit_call_reg(e, H_RAX);
+	emit_mov_rr(e, H_RCX, H_RAX, 8);
+	fail = emit_jrcxz(e);
+	ok = emit_jmp_patch(e);
+	emit_here8(e, fail);
+	emit_mov_ri(e, H_RAX, LEAVE_MISS);
+	leave_tail(e);
+	emit_here32(e, ok);
+	emit_gs_store(e, H_RAX, SLOT_OFF(D_ENTRY), 8);
+	enter_tail(e);
+}
+
+void thunks_emit(struct dbt *d, struct emit *e)
+{
+	emit_enter(d, e);
+	for (unsigned int i = 0; i < NR_LEAVES; i++)
+		emit_leave(d, e, i);
+	emit_miss(d, e);
+}

@@ -1,0 +1,192 @@
+#include "dbt/xlat.h"
+
+#include <stdlib.h>
+
+/*
+ * A block: guest code from one entry to a branch that always leaves, an
+ * instruction for root mode, the page's end or MAX_INSNS.  Host code:
+ *
+ *	ientry:	t0 == rip? D_GO? else leave to look up
+ *	entry:	the instructions
+ *		out-of-line code (misses, links, ways out)
+ */
+
+/* Ends the block with an exit that hands over the decoded instruction. */
+static void xlat_helper(struct xlat *x, const struct insn *i)
+{
+	struct helper_stub s = { .rip = x->rip };
+	struct insn *copy = meta_alloc(x->d, sizeof(*copy));
+
+	if (!copy) {
+		x->failed = true;
+		return;
+	}
+	*copy = *i;
+	s.insn = copy;
+	emit_call(&x->e, x->d->thunk[LEAVE_HELPER]);
+	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
+	x->done = true;
+}
+
+static bool insn_offered(const struct xlat *x, const struct insn *i)
+{
+	const struct insn_row *row = i->row;
+
+	if (row->action == ACT_UD || !has_feat(x->c, row->feat))
+		return false;
+	if ((row->attr & IA_CPL0) && (x->mode & MODE_USER))
+		return false;
+	return insn_allowed(row, x->mode);
+}
+
+static void xlat_insn(struct xlat *x, const struct insn *i)
+{
+	bool ok;
+
+	if (!insn_offered(x, i)) {
+		xlat_leave(x, LEAVE_CAREFUL, x->rip);
+		return;
+	}
+	switch (i->row->action) {
+	case ACT_NOP:
+		return;
+	case ACT_COPY:
+		ok = xlat_copy(x, i);
+		break;
+	case ACT_STACK:
+		ok = xlat_stack(x, i);
+		break;
+	case ACT_BRANCH:
+		ok = xlat_branch(x, i);
+		break;
+	default:
+		xlat_helper(x, i);
+		return;
+	}
+	if (!ok) {
+		x->spill = H_NONE;
+		xlat_leave(x, LEAVE_CAREFUL, x->rip);
+	}
+}
+
+/* Indirect entry: t0 holds the rip that the jump wants. */
+static void emit_ientry(struct xlat *x)
+{
+	struct emit *e = &x->e;
+	uint64_t neg = -x->block_rip;
+	uint8_t *match, *out, *stop;
+
+	if ((int64_t)neg == (int32_t)neg) {
+		emit_lea(e, T1, T0, H_NONE, 0, neg, 8);
+	} else {
+		emit_mov_ri(e, T1, neg);
+		emit_lea(e, T1, T1, T0, 0, 0, 8);
+	}
+	match = emit_jrcxz(e);
+	out = e->w;
+	emit_jmp(e, x->d->thunk[LEAVE_LOOKUP]);
+	emit_here8(e, match);
+	emit_gs_load(e, T1, SLOT_OFF(D_GO), 8);
+	stop = emit_jrcxz(e);
+	if (!e->overflow)
+		*stop = out - (stop + 1);
+}
+
+static void xlat_insns(struct xlat *x, const uint8_t *hva)
+{
+	uint8_t *start = x->e.w;
+	unsigned int room = PAGE_SIZE - (x->block_rip & ~PAGE_MASK);
+
+	while (!x->done && !x->failed) {
+		uint32_t off = x->next - x->block_rip;
+		struct insn *i = &x->insn;
+
+		x->rip = x->next;
+		if (x->nr_insns == MAX_INSNS || off >= room) {
+			xlat_jump(x, x->rip);
+			return;
+		}
+		x->map[x->nr_insns] = (struct pcmap){
+			.host = x->e.w - start, .guest = off, .spill = H_NONE
+		};
+		if (insn_decode(hva + off, room - off, x->code_size, i) !=
+		    DECODE_OK) {
+			/* crosses the page, or too long */
+			x->nr_insns++;
+			xlat_leave(x, LEAVE_CAREFUL, x->rip);
+			return;
+		}
+		x->next = x->rip + i->len;
+		x->spill = H_NONE;
+		xlat_insn(x, i);
+		x->map[x->nr_insns++].spill = x->spill;
+	}
+}
+
+static struct block *finish(struct xlat *x, gpa_t gpa, uint8_t *ientry,
+			    uint8_t *entry)
+{
+	struct dbt *d = x->d;
+	struct block *b = meta_alloc(d, sizeof(*b));
+	size_t map_size = x->nr_insns * sizeof(x->map[0]);
+	struct pcmap *map = meta_alloc(d, map_size);
+
+	if (!b || !map || x->e.overflow || x->failed)
+		return NULL;
+	__builtin_memcpy(map, x->map, map_size);
+	for (unsigned int n = 0; n < x->nr_insns; n++)
+		map[n].host += entry - ientry;
+	*b = (struct block){ .rip = x->block_rip,
+			     .gpa = gpa,
+			     .mode = x->mode,
+			     .len = x->next - x->block_rip,
+			     .nr_insns = x->nr_insns,
+			     .ientry = ientry + x->e.xdiff,
+			     .entry = entry + x->e.xdiff,
+			     .end = emit_x(&x->e),
+			     .map = map };
+	if (!b->len)
+		b->len = 1;
+	if (block_add(d, b))
+		return NULL;
+	d->code_w_next = (uint8_t *)(((uintptr_t)x->e.w + 15) & ~15ul);
+	return b;
+}
+
+struct xlat *xlat_alloc(void)
+{
+	return calloc(1, sizeof(struct xlat));
+}
+
+/* Sets up the fields that matter; the arrays need no clearing. */
+void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
+{
+	x->d = d;
+	x->c = c;
+	x->mode = mode;
+	x->code_size = mode & MODE_CODE_SIZE;
+	x->spill = H_NONE;
+	x->snippet = x->done = x->failed = false;
+	x->nr_insns = x->nr_cold = 0;
+	x->e.xdiff = d->code_x - d->code_w;
+	x->e.overflow = false;
+}
+
+struct block *xlat_block(struct dbt *d, struct cpu *c, uint64_t rip, gpa_t gpa,
+			 const uint8_t *hva, uint32_t mode)
+{
+	struct xlat *x = d->xlat;
+	uint8_t *ientry = d->code_w_next, *entry;
+
+	xlat_begin(x, d, c, mode);
+	x->e.w = ientry;
+	x->e.end = d->code_w + CODE_SIZE - SNIPPET_SIZE * MAX_VCPUS;
+	x->block_rip = x->next = rip;
+	if (x->e.w + BLOCK_ROOM > x->e.end)
+		return NULL;
+	emit_ientry(x);
+	entry = x->e.w;
+	xlat_insns(x, hva);
+	xlat_emit_cold(x);
+	return finish(x, gpa, ientry, entry);
+}

@@ -1,0 +1,76 @@
+#pragma once
+
+#include "dbt/dbt_int.h"
+
+/*
+ * A translation under way.  Host code of a guest instruction must leave
+ * status flags alone outside the instruction itself, and change no guest
+ * register before its last memory access is known to succeed.
+ */
+#define MAX_INSNS 64
+#define MAX_COLD (MAX_INSNS * 4)
+/* The most host code that one block may need. */
+#define BLOCK_ROOM 49152u
+
+/* Out-of-line code, emitted behind the block. */
+enum cold_kind {
+	COLD_ALIGN, /* misaligned access: check for a page crossing */
+	COLD_MISS,  /* TLB miss */
+	COLD_LINK,  /* direct jump not linked yet */
+	COLD_BACK,  /* backward jump: test D_GO first */
+	COLD_RIP,   /* leave with a guest rip: thunk `leave` */
+};
+
+struct cold {
+	uint8_t kind;
+	uint8_t write;
+	uint8_t leave;    /* COLD_RIP: which way out */
+	uint16_t size;
+	uint8_t *site;    /* rel32 that leads here (write address) */
+	uint8_t *back;    /* where the main line goes on (write address) */
+	uint64_t rip;
+};
+
+struct xlat {
+	struct dbt *d;
+	struct cpu *c;
+	struct emit e;
+	uint32_t mode;
+	uint8_t code_size;
+	uint64_t block_rip; /* of the block */
+	uint64_t rip, next; /* of the current instruction, and of its successor */
+	struct insn insn;
+	uint8_t spill;      /* host register lent in the current instruction */
+	bool snippet;       /* memory operand is at [t0] already */
+	bool done;          /* the block has ended */
+	bool failed;        /* metadata full */
+	unsigned int nr_insns;
+	struct pcmap map[MAX_INSNS];
+	unsigned int nr_cold;
+	struct cold cold[MAX_COLD];
+};
+
+/* xlat_mem.c */
+/* xlat_ea - t0 = linear address of the ModRM operand; uses t1. */
+void xlat_ea(struct xlat *x, const struct insn *i, bool with_segment);
+/* xlat_tlb - t1 = addend for an access of @size bytes at t0. */
+void xlat_tlb(struct xlat *x, unsigned int size, bool write);
+/* xlat_seg_ok - the operand's segment needs no checks. */
+bool xlat_seg_ok(const struct xlat *x, const struct insn *i);
+struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site);
+void xlat_emit_cold(struct xlat *x);
+
+/* xlat_copy.c; false: not expressible, leave it to the careful form */
+bool xlat_copy(struct xlat *x, const struct insn *i);
+
+/* xlat_flow.c; false likewise */
+bool xlat_stack(struct xlat *x, const struct insn *i);
+bool xlat_branch(struct xlat *x, const struct insn *i);
+/* xlat_jump - ends a path with a jump to guest address @rip. */
+void xlat_jump(struct xlat *x, uint64_t rip);
+/* xlat_leave - ends a path with a way out at guest address @rip. */
+void xlat_leave(struct xlat *x, enum leave_code code, uint64_t rip);
+
+/* xlat.c */
+struct xlat *xlat_alloc(void);
+void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode);

@@ -1,0 +1,340 @@
+#include "dbt/xlat.h"
+
+/*
+ * Stack instructions and near branches.  Guest RSP changes only after the
+ * last memory access of an instruction.
+ */
+#define H_SP ((enum hreg)H_R10) /* == host_of[RSP] */
+
+void xlat_leave(struct xlat *x, enum leave_code code, uint64_t rip)
+{
+	struct cold *c = xlat_cold(x, COLD_RIP, emit_jmp_patch(&x->e));
+
+	c->rip = rip;
+	c->leave = code;
+	x->done = true;
+}
+
+static bool same_page(const struct xlat *x, uint64_t rip)
+{
+	return (rip ^ x->block_rip) >> PAGE_SHIFT == 0;
+}
+
+/* Jumps within the page are linked; others go through the jump cache. */
+void xlat_jump(struct xlat *x, uint64_t rip)
+{
+	struct emit *e = &x->e;
+	enum cold_kind kind = rip <= x->rip ? COLD_BACK : COLD_LINK;
+
+	if (same_page(x, rip)) {
+		xlat_cold(x, kind, emit_jmp_patch(e))->rip = rip;
+		return;
+	}
+	emit_mov_ri(e, T0, rip);
+	emit_gs_jmp(e, TLB_JC_OFF + 8 * (rip & MASK(TLB_JC_BITS)));
+}
+
+/* To the guest address in t0. */
+static void jump_indirect(struct xlat *x)
+{
+	emit_gs_pext(&x->e, T1, T0, SLOT_OFF(D_JC_MASK));
+	emit_gs_jmp_idx(&x->e, T1, TLB_JC_OFF);
+	x->done = true;
+}
+
+static unsigned int sp_size(const struct xlat *x)
+{
+	return x->code_size == CODE64 ? 8 : 4;
+}
+
+static void sp_add(struct xlat *x, int32_t n)
+{
+	emit_lea(&x->e, H_SP, H_SP, H_NONE, 0, n, sp_size(x));
+}
+
+/* t0, t1 = where a push of @size bytes goes. */
+static void push_address(struct xlat *x, unsigned int size)
+{
+	emit_lea(&x->e, T0, H_SP, H_NONE, 0, -(int)size, sp_size(x));
+	xlat_tlb(x, size, true);
+}
+
+static void pop_address(struct xlat *x, unsigned int size)
+{
+	emit_mov_rr(&x->e, T0, H_SP, sp_size(x));
+	xlat_tlb(x, size, false);
+}
+
+static void collapse(struct xlat *x)
+{
+	emit_lea(&x->e, T0, T0, T1, 0, 0, 8);
+}
+
+static void push_imm(struct xlat *x, uint64_t imm, unsigned int size)
+{
+	struct emit *e = &x->e;
+
+	push_address(x, size);
+	if (size < 8 || (int64_t)imm == (int32_t)imm) {
+		emit_store_imm(e, T0, T1, imm, size);
+	} else {
+		collapse(x);
+		emit_mov_ri(e, T1, imm);
+		emit_store(e, T1, T0, H_NONE, 0, size);
+	}
+	sp_add(x, -(int)size);
+}
+
+static void push_reg(struct xlat *x, unsigned int reg, unsigned int size)
+{
+	struct emit *e = &x->e;
+
+	push_address(x, size);
+	if (host_of[reg] == IN_MEMORY) {
+		collapse(x);
+		emit_gs_load(e, T1, GPR_OFF(reg), 8);
+		emit_store(e, T1, T0, H_NONE, 0, size);
+	} else {
+		emit_store(e, host_of[reg], T0, T1, 0, size);
+	}
+	sp_add(x, -(int)size);
+}
+
+/* Pushes what D_TMP holds. */
+static void push_tmp(struct xlat *x, unsigned int size)
+{
+	push_address(x, size);
+	collapse(x);
+	emit_gs_load(&x->e, T1, SLOT_OFF(D_TMP), 8);
+	emit_store(&x->e, T1, T0, H_NONE, 0, size);
+	sp_add(x, -(int)size);
+}
+
+/* D_TMP = memory operand. */
+static bool load_tmp(struct xlat *x, const struct insn *i, unsigned int size)
+{
+	if (!xlat_seg_ok(x, i))
+		return false;
+	xlat_ea(x, i, true);
+	xlat_tlb(x, size, false);
+	emit_load(&x->e, T1, T0, T1, 0, size);
+	emit_gs_store(&x->e, T1, SLOT_OFF(D_TMP), 8);
+	return true;
+}
+
+static bool xlat_push(struct xlat *x, const struct insn *i)
+{
+	const struct operand *o = &i->op[0];
+
+	switch (o->kind) {
+	case OPK_GPR:
+		push_reg(x, o->reg, i->opsize);
+		return true;
+	case OPK_IMM:
+		push_imm(x, i->imm, i->opsize);
+		return true;
+	case OPK_MEM:
+		if (!load_tmp(x, i, i->opsize))
+			return false;
+		push_tmp(x, i->opsize);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool xlat_pop(struct xlat *x, const struct insn *i)
+{
+	struct emit *e = &x->e;
+	const struct operand *o = &i->op[0];
+	enum hreg h;
+
+	if (o->kind != OPK_GPR)
+		return false;
+	h = host_of[o->reg];
+	pop_address(x, i->opsize);
+	if (i->opsize == 2) {
+		if (o->reg == RSP)
+			return false;
+		emit_load(e, T1, T0, T1, 0, 2);
+		if (h == IN_MEMORY) {
+			emit_gs_store(e, T1, GPR_OFF(o->reg), 2);
+		} else {
+			emit8(e, 0x66);
+			emit_mov_rr(e, h, T1, 4);
+		}
+	} else if (h == IN_MEMORY) {
+		emit_load(e, T1, T0, T1, 0, i->opsize);
+		emit_gs_store(e, T1, GPR_OFF(o->reg), 8);
+	} else {
+		emit_load(e, h, T0, T1, 0, i->opsize);
+		if (o->reg == RSP)
+			return true;
+	}
+	sp_add(x, i->opsize);
+	return true;
+}
+
+static bool xlat_leave_insn(struct xlat *x, const struct insn *i)
+{
+	enum hreg bp = host_of[RBP];
+
+	if (i->opsize == 2)
+		return false;
+	emit_mov_rr(&x->e, T0, bp, sp_size(x));
+	xlat_tlb(x, i->opsize, false);
+	emit_load(&x->e, bp, T0, T1, 0, i->opsize);
+	emit_lea(&x->e, H_SP, T0, H_NONE, 0, i->opsize, sp_size(x));
+	return true;
+}
+
+bool xlat_stack(struct xlat *x, const struct insn *i)
+{
+	switch (i->row->id) {
+	case ID_PUSH:
+		return xlat_push(x, i);
+	case ID_POP:
+		return xlat_pop(x, i);
+	case ID_LEAVE:
+		return xlat_leave_insn(x, i);
+	default:
+		return false;
+	}
+}
+
+static uint64_t branch_target(const struct xlat *x, const struct insn *i)
+{
+	uint64_t t = x->next + i->imm;
+
+	return x->code_size == CODE64 ? t : (uint32_t)t;
+}
+
+/* Jcc: the taken side leaves the line, the other goes on in the block. */
+static bool xlat_jcc(struct xlat *x, const struct insn *i)
+{
+	struct emit *e = &x->e;
+	uint64_t target = branch_target(x, i);
+	unsigned int cc = i->opcode & 15;
+	uint8_t *skip;
+
+	if (same_page(x, target)) {
+		enum cold_kind kind = target <= x->rip ? COLD_BACK : COLD_LINK;
+
+		xlat_cold(x, kind, emit_jcc(e, cc))->rip = target;
+		return true;
+	}
+	skip = emit_jcc(e, cc ^ 1);
+	xlat_jump(x, target);
+	emit_here32(e, skip);
+	return true;
+}
+
+/* JrCXZ and LOOP: the count is in t1. */
+static bool xlat_count_branch(struct xlat *x, const struct insn *i)
+{
+	struct emit *e = &x->e;
+	enum hreg cx = host_of[RCX];
+	unsigned int size = i->addrsize;
+	uint8_t *zero, *over;
+
+	if (size == 2)
+		return false;
+	if (i->row->id == ID_LOOP)
+		emit_lea(e, cx, cx, H_NONE, 0, -1, size);
+	emit_mov_rr(e, T1, cx, size);
+	zero = emit_jrcxz(e);
+	if (i->row->id == ID_LOOP) {
+		xlat_jump(x, branch_target(x, i));
+		emit_here8(e, zero);
+		return true;
+	}
+	over = emit_jmp8(e);
+	emit_here8(e, zero);
+	xlat_jump(x, branch_target(x, i));
+	emit_here8(e, over);
+	return true;
+}
+
+/* t0 = target of an indirect branch. */
+static bool indirect_target(struct xlat *x, const struct insn *i, bool tmp)
+{
+	struct emit *e = &x->e;
+	const struct operand *o = &i->op[0];
+	unsigned int size = x->code_size == CODE64 ? 8 : 4;
+
+	if (o->kind == OPK_MEM) {
+		if (!load_tmp(x, i, size))
+			return false;
+		if (!tmp)
+			emit_mov_rr(e, T0, T1, size);
+		return true;
+	}
+	if (o->kind != OPK_GPR)
+		return false;
+	if (host_of[o->reg] == IN_MEMORY)
+		emit_gs_load(e, T0, GPR_OFF(o->reg), 8);
+	else
+		emit_mov_rr(e, T0, host_of[o->reg], size);
+	if (tmp)
+		emit_gs_store(e, T0, SLOT_OFF(D_TMP), 8);
+	return true;
+}
+
+static bool xlat_call(struct xlat *x, const struct insn *i)
+{
+	unsigned int size = x->code_size == CODE64 ? 8 : 4;
+
+	if (i->op[0].kind == OPK_REL) {
+		push_imm(x, x->next, size);
+		xlat_jump(x, branch_target(x, i));
+		x->done = true;
+		return true;
+	}
+	if (!indirect_target(x, i, true))
+		return false;
+	push_imm(x, x->next, size);
+	emit_gs_load(&x->e, T0, SLOT_OFF(D_TMP), 8);
+	jump_indirect(x);
+	return true;
+}
+
+static bool xlat_ret(struct xlat *x, const struct insn *i)
+{
+	unsigned int size = x->code_size == CODE64 ? 8 : 4;
+
+	pop_address(x, size);
+	emit_load(&x->e, T0, T0, T1, 0, size);
+	sp_add(x, size + (uint16_t)i->imm);
+	jump_indirect(x);
+	return true;
+}
+
+bool xlat_branch(struct xlat *x, const struct insn *i)
+{
+	/* 16-bit branches cut RIP. */
+	if (i->opsize == 2)
+		return false;
+	switch (i->row->id) {
+	case ID_JCC:
+		return xlat_jcc(x, i);
+	case ID_LOOP:
+	case ID_JRCXZ:
+		return xlat_count_branch(x, i);
+	case ID_CALL:
+		return xlat_call(x, i);
+	case ID_RET:
+		return xlat_ret(x, i);
+	case ID_JMP:
+		if (i->op[0].kind == OPK_REL) {
+			xlat_jump(x, branch_target(x, i));
+			x->done = true;
+			return true;
+		}
+		if (!indirect_target(x, i, false))
+			return false;
+		jump_indirect(x);
+		return true;
+	default:
+		return false;
+	}
+}

@@ -1,0 +1,223 @@
+#include "dbt/xlat.h"
+
+/*
+ * Memory operands: guest address in t0, addend in t1, host address t0 + t1.
+ * No instruction here changes a flag, so faults see exact flags and no
+ * liveness analysis is needed.
+ */
+
+bool xlat_seg_ok(const struct xlat *x, const struct insn *i)
+{
+	if (i->seg >= SEG_LDTR || !(x->mode & MODE_SEG_FLAT(i->seg)))
+		return false;
+	/* Code segments cannot be written outside 64-bit mode. */
+	return i->seg != SEG_CS || x->code_size == CODE64 ||
+	       !(i->mem_access & ACC_W);
+}
+
+/* Host register of a guest one; IN_MEMORY ones are loaded into @temp. */
+static enum hreg reg_or_load(struct xlat *x, unsigned int reg, enum hreg temp)
+{
+	if (reg == GPR_NONE)
+		return H_NONE;
+	if (host_of[reg] != IN_MEMORY)
+		return host_of[reg];
+	emit_gs_load(&x->e, temp, GPR_OFF(reg), 8);
+	return temp;
+}
+
+static void add_segment_base(struct xlat *x, const struct insn *i)
+{
+	if (i->seg != SEG_FS && i->seg != SEG_GS)
+		return;
+	emit_gs_load(&x->e, T1, CPU_OFF(seg) + sizeof(struct seg) * i->seg, 8);
+	emit_lea(&x->e, T0, T0, T1, 0, 0, x->code_size == CODE64 ? 8 : 4);
+}
+
+static uint64_t constant_ea(const struct xlat *x, const struct insn *i)
+{
+	uint64_t ea = i->disp;
+
+	if (i->rip_rel)
+		ea += x->next;
+	if (i->addrsize == 4)
+		ea = (uint32_t)ea;
+	else if (i->addrsize == 2)
+		ea = (uint16_t)ea;
+	return ea;
+}
+
+void xlat_ea(struct xlat *x, const struct insn *i, bool with_segment)
+{
+	struct emit *e = &x->e;
+	enum hreg base, index;
+
+	if (i->rip_rel || (i->base == GPR_NONE && i->index == GPR_NONE)) {
+		emit_mov_ri(e, T0, constant_ea(x, i));
+	} else {
+		base = reg_or_load(x, i->base, T0);
+		index = reg_or_load(x, i->index, T1);
+		emit_lea(e, T0, base, index, i->scale, i->disp,
+			 i->addrsize == 8 ? 8 : 4);
+		if (i->addrsize == 2)
+			emit_movzx16(e, T0, T0);
+	}
+	if (with_segment)
+		add_segment_base(x, i);
+}
+
+struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site)
+{
+	struct cold *c;
+
+	if (x->nr_cold == MAX_COLD) {
+		x->failed = true;
+		return &x->cold[0];
+	}
+	c = &x->cold[x->nr_cold++];
+	*c = (struct cold){ .kind = kind, .site = site };
+	return c;
+}
+
+/* Slot with the PEXT mask of the alignment bits that matter for @size. */
+static uint32_t align_slot(unsigned int size)
+{
+	if (size <= 2)
+		return SLOT_OFF(D_ALIGN1);
+	if (size <= 4)
+		return SLOT_OFF(D_ALIGN3);
+	if (size <= 8)
+		return SLOT_OFF(D_ALIGN7);
+	return size <= 16 ? SLOT_OFF(D_ALIGN15) : SLOT_OFF(D_ALIGN31);
+}
+
+/*
+ *	pext t1, t0, align; jrcxz ok; jmp cold_align
+ * miss:	jmp cold_miss
+ * ok:	pext t1, t0, page_mask; (not t1;) mov t1, gs:[t1 * 8 + table]
+ *	jrcxz miss
+ */
+void xlat_tlb(struct xlat *x, unsigned int size, bool write)
+{
+	struct emit *e = &x->e;
+	struct cold *align = NULL, *miss;
+	uint8_t *over, *to_miss, *miss_at;
+
+	if (size == 1) {
+		over = emit_jmp8(e);
+	} else if (size <= 32) {
+		emit_gs_pext(e, T1, T0, align_slot(size));
+		over = emit_jrcxz(e);
+		align = xlat_cold(x, COLD_ALIGN, emit_jmp_patch(e));
+	} else {
+		over = NULL;
+		align = xlat_cold(x, COLD_ALIGN, emit_jmp_patch(e));
+	}
+	miss_at = e->w;
+	miss = xlat_cold(x, COLD_MISS, emit_jmp_patch(e));
+	if (over)
+		emit_here8(e, over);
+	miss->back = e->w;
+	miss->size = size;
+	miss->write = write;
+	if (align) {
+		align->back = e->w;
+		align->size = size;
+		align->write = write;
+	}
+	emit_gs_pext(e, T1, T0, CPU_OFF(page_mask));
+	if (write)
+		emit_not(e, T1);
+	emit_gs_load_idx(e, T1, T1, write ? 0 : TLB_R_OFF);
+	to_miss = emit_jrcxz(e);
+	if (!e->overflow)
+		*to_miss = miss_at - (to_miss + 1);
+}
+
+static void cold_miss(struct xlat *x, const struct cold *c)
+{
+	struct emit *e = &x->e;
+	struct miss_stub s = { .size = c->size, .write = c->write };
+
+	emit_call(e, x->d->thunk_miss);
+	s.retry = c->back - e->w;
+	emit_bytes(e, (uint8_t *)&s, sizeof(s));
+}
+
+/*
+ * Page offset in the top 12 of 32 bits; adding size - 1 there carries into
+ * bit 32 exactly if the access leaves the page.
+ */
+static void cold_align(struct xlat *x, const struct cold *c)
+{
+	struct emit *e = &x->e;
+	uint8_t *within;
+
+	emit_rorx(e, T1, T0, 12, 4);
+	emit_lea(e, T1, T1, H_NONE, 0, (c->size - 1) << 20, 8);
+	emit_rorx(e, T1, T1, 32, 8);
+	emit_mov_rr(e, T1, T1, 4);
+	within = emit_jrcxz(e);
+	cold_miss(x, c);
+	emit_here8(e, within);
+	emit_patch32(e, emit_jmp_patch(e), c->back + e->xdiff);
+}
+
+static void cold_link(struct xlat *x, const struct cold *c, uint8_t *site)
+{
+	struct emit *e = &x->e;
+	struct link_stub s = { .rip = c->rip };
+
+	emit_here32(e, site);
+	emit_call(e, x->d->thunk[LEAVE_LINK]);
+	s.site = site - e->w;
+	emit_bytes(e, (uint8_t *)&s, sizeof(s));
+}
+
+static void cold_rip(struct xlat *x, const struct cold *c, unsigned int code)
+{
+	struct rip_stub s = { .rip = c->rip };
+
+	emit_call(&x->e, x->d->thunk[code]);
+	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
+}
+
+static void cold_back(struct xlat *x, const struct cold *c)
+{
+	struct emit *e = &x->e;
+	uint8_t *stop, *site;
+
+	emit_gs_load(e, T1, SLOT_OFF(D_GO), 8);
+	stop = emit_jrcxz(e);
+	site = emit_jmp_patch(e);
+	emit_here8(e, stop);
+	cold_rip(x, c, LEAVE_RIP);
+	cold_link(x, c, site);
+}
+
+void xlat_emit_cold(struct xlat *x)
+{
+	for (unsigned int n = 0; n < x->nr_cold; n++) {
+		const struct cold *c = &x->cold[n];
+
+		if (c->kind == COLD_LINK) {
+			cold_link(x, c, c->site);
+			continue;
+		}
+		emit_here32(&x->e, c->site);
+		switch (c->kind) {
+		case COLD_ALIGN:
+			cold_align(x, c);
+			break;
+		case COLD_MISS:
+			cold_miss(x, c);
+			break;
+		case COLD_BACK:
+			cold_back(x, c);
+			break;
+		default:
+			cold_rip(x, c, c->leave);
+			break;
+		}
+	}
+}

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "mmu/mmu.h"
+
+/*
+ * mmu_wrote - C code has written @len bytes at @gpa in slot @s, within one
+ * page: logs the page as dirty and reports writes to translated code.
+ *
+ * The caller must have put a full fence (or a locked instruction) after its
+ * write: the translator sets PGF_CODE first and reads the page's bytes then, so
+ * that either this side sees the flag or the translator sees the new bytes.
+ */
+static inline void mmu_wrote(struct mmu *mmu, const struct memslot *s,
+			     gpa_t gpa, unsigned int len)
+{
+	const uint8_t *pgf = &s->page_flags[(gpa - s->gpa) >> PAGE_SHIFT];
+
+	if (unlikely(s->dirty))
+		memslot_mark_dirty(s, gpa);
+	if (unlikely(__atomic_load_n(pgf, __ATOMIC_RELAXED) & PGF_CODE))
+		mmu->ops->code_write(mmu, gpa, len);
+}

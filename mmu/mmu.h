@@ -1,0 +1,80 @@
+#pragma once
+
+#include "base/types.h"
+#include "mmu/memslot.h"
+#include "x86/defs.h"
+#include "x86/fault.h"
+
+enum paging {
+	PAGING_NONE,
+	PAGING_32,
+	PAGING_PAE,
+	PAGING_4LEVEL,
+	PAGING_5LEVEL,
+};
+
+/*
+ * Everything besides CR3 that a translation depends on.  cpu/mode.c derives it
+ * from CR0, CR4, EFER; the MMU never reads control registers.
+ */
+struct mmu_role {
+	uint8_t paging; /* enum paging */
+	uint8_t maxphyaddr;
+	bool wp;  /* CR0.WP */
+	bool nx;  /* EFER.NXE */
+	bool pse; /* CR4.PSE (32-bit paging only) */
+	bool pge; /* CR4.PGE */
+	bool smep, smap, pke;
+	bool pcide;
+	bool gb_pages; /* CPUID: 1 GiB pages */
+};
+
+/* Access flags; the low ones are the page-fault error code's bits. */
+#define ACCESS_READ  0
+#define ACCESS_WRITE PFEC_W
+#define ACCESS_USER  PFEC_U /* CPL 3 */
+#define ACCESS_FETCH PFEC_I
+#define ACCESS_AC    BIT(8) /* supervisor with EFLAGS.AC: SMAP is overridden */
+#define ACCESS_NO_AD                                                           \
+	BIT(9) /* leave accessed and dirty bits alone (debugger)               \
+		*/
+
+struct mmu;
+struct tlb;
+
+/* A write by C code to a page with PGF_CODE: translated code must go. */
+struct mmu_ops {
+	void (*code_write)(struct mmu *mmu, gpa_t gpa, unsigned int len);
+};
+
+struct mmu {
+	struct mmu_role role;
+	uint64_t cr3;
+	uint64_t pdptr[4]; /* PAE: loaded by MOV CR3 and friends */
+	uint32_t pkru;
+	struct memslots *slots;
+	uint32_t
+		slot_hint; /* index of the slot found last; any value is fine */
+	struct tlb *tlb;
+	const struct mmu_ops *ops;
+};
+
+/* mmu_slot - the slot that holds @gpa, or NULL (MMIO); remembers the last. */
+static inline const struct memslot *mmu_slot(struct mmu *mmu, gpa_t gpa)
+{
+	return memslot_find_hint(mmu->slots, &mmu->slot_hint, gpa);
+}
+
+/*
+ * A finished translation.  Without paging no access rights apply, whatever
+ * the role says; pte_w and pte_u are true then.
+ */
+struct walk {
+	gpa_t gpa;
+	uint8_t page_shift; /* 12, 21, 22, 30; 12 without paging */
+	bool global;
+	/* rights of the leaf, all levels combined (CR0.WP etc. not applied) */
+	bool pte_w, pte_u, pte_nx;
+	bool dirty; /* the leaf's D bit is set (true without paging) */
+	uint8_t pkey;
+};

@@ -1,0 +1,134 @@
+#pragma once
+
+#include "mmu/mmu.h"
+
+/*
+ * The software TLB: linear tables indexed by page number, without tags or
+ * compares.  An entry is host address minus guest virtual address of a page
+ * (the addend translated code adds to an address), 0 if empty.  Reads and
+ * writes have tables of their own around a centre that the host's GS base
+ * points to while translated code runs:
+ *
+ *	gs - 8 - page * 8	write entry (tables grow downward)
+ *	gs + 0			struct cpu, the same memory in every table
+ *	gs + TLB_JC_OFF		jump cache: host code by low bits of guest rip
+ *	gs + TLB_R_OFF + page * 8	read entry
+ *
+ * There is a set of tables per tag (PCID) and privilege mode, so a switch of
+ * either flushes nothing: it changes the GS base.
+ * "page" is the page number cut to index_bits.  With 36 bits canonical 48-bit
+ * addresses are all distinct; an address that shares an entry wrongly (57-bit
+ * or non-canonical ones) differs in bits 48 and up, so that the sum is
+ * non-canonical and faults.  With fewer bits (many vCPUs) the sum differs from
+ * the right one by a multiple of 2^44, where nothing is mapped as long as no
+ * two host mappings agree modulo 2^44.
+ */
+#define TLB_JC_OFF 0x10000
+#define TLB_JC_BITS 11
+#define TLB_R_OFF 0x100000
+#define TLB_MAX_TAGS 8
+
+enum tlb_mode {
+	TLB_USER,
+	TLB_SUPER,    /* supervisor; with SMAP no user pages */
+	TLB_SUPER_AC, /* supervisor with EFLAGS.AC overriding SMAP */
+	NR_TLB_MODES,
+};
+
+/* The log of filled entries, for flushes: page << 2 | flags. */
+#define TLB_LOG_W BIT(0)
+#define TLB_LOG_G BIT(1)
+#define TLB_LOG_SIZE 32768u
+
+struct tlb_table {
+	uint8_t *gs; /* NULL until first used */
+	uint64_t *log;
+	uint32_t nr_log;
+	bool log_overflow;
+	bool jc_used;
+	uint32_t jc_mode; /* mode bits that the jump cache's code is for */
+	uint64_t jc_pages[16]; /* Bloom filter of pages in the jump cache */
+	uint64_t large[16];    /* ... of GiBs with parts of large pages */
+};
+
+struct tlb_tag {
+	int32_t pcid; /* -1: free */
+	uint64_t used; /* for least-recently-used replacement */
+	struct tlb_table table[NR_TLB_MODES];
+};
+
+struct tlb {
+	unsigned int index_bits;
+	unsigned int nr_tags;
+	unsigned int cur;
+	uint64_t clock;
+	int state_fd;       /* memfd of struct cpu */
+	size_t state_size;
+	void *jc_empty;     /* what an empty jump-cache entry points to */
+	uint64_t flushes, flushes_avoided; /* counters */
+	struct tlb_tag tag[TLB_MAX_TAGS];
+};
+
+/*
+ * tlb_create - @state_fd, @state_size: the memory of struct cpu that appears
+ * at the centre of each table.  NULL if out of memory.
+ */
+struct tlb *tlb_create(int state_fd, size_t state_size, unsigned int index_bits,
+		       unsigned int nr_tags, void *jc_empty);
+void tlb_destroy(struct tlb *t);
+
+/* tlb_current - the table of the current tag and @mode; NULL if no memory. */
+struct tlb_table *tlb_current(struct tlb *t, enum tlb_mode mode);
+
+/*
+ * tlb_fill - enters a translation of the page of @gva to @hva (page aligned).
+ * @large: the 4 KiB are part of a larger page, all of which INVLPG drops.
+ * Returns false if the entry cannot be expressed (addend 0): such a page is
+ * accessed in careful form.
+ */
+bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
+	      bool writable, bool global, bool large);
+
+/* tlb_jump_set - the jump-cache entry for guest rip @rip. */
+void tlb_jump_set(struct tlb_table *tt, uint64_t rip, void *code);
+void *tlb_jump_get(struct tlb_table *tt, uint64_t rip);
+
+/* tlb_table_forget - empties one jump cache. */
+void tlb_table_forget(struct tlb *t, struct tlb_table *tt);
+
+/* tlb_forget_code - empties every jump-cache entry (code went away). */
+void tlb_forget_code(struct tlb *t);
+
+/* tlb_drop_writable - drops all write entries for the host page @hva, or all
+ * write entries if @hva is NULL. */
+void tlb_drop_writable(struct tlb *t, uint8_t *hva);
+
+/* tlb_flush_tables - everything; any thread while the vCPU is stopped. */
+void tlb_flush_tables(struct tlb *t);
+
+/*
+ * The flushes of the architecture, by the vCPU's own thread.  Entries are
+ * tagged by PCID.  Source: SDM 3A "Invalidation of TLBs and Paging-Structure
+ * Caches".
+ */
+
+/* tlb_flush_all - every entry, all tags, global ones too. */
+void tlb_flush_all(struct mmu *mmu);
+
+/* tlb_flush_nonglobal - all tags, global entries stay. */
+void tlb_flush_nonglobal(struct mmu *mmu);
+
+/* tlb_flush_pcid - the non-global entries of one PCID. */
+void tlb_flush_pcid(struct mmu *mmu, unsigned int pcid);
+
+/* tlb_flush_gva - INVLPG: @gva in the current PCID and among global entries. */
+void tlb_flush_gva(struct mmu *mmu, gva_t gva);
+
+/* tlb_flush_pcid_gva - INVPCID type 0: @gva in @pcid, not global. */
+void tlb_flush_pcid_gva(struct mmu *mmu, unsigned int pcid, gva_t gva);
+
+/*
+ * tlb_load_cr3 - makes @cr3 (without bit 63) current.  @keep: bit 63 was set
+ * with CR4.PCIDE, nothing is flushed.  Does not load PDPTEs.
+ */
+void tlb_load_cr3(struct mmu *mmu, uint64_t cr3, bool keep);
