@@ -30,6 +30,7 @@ expect() {
 guest() {
 	want=$1 text=$2 bytes=$3
 	shift 3
+	# shellcheck disable=SC2059
 	printf "$bytes" >"$tmp/guest.bin"
 	expect "$want" "$text" run --accel "$accel" --mem 4M "$@" \
 		"$tmp/guest.bin"

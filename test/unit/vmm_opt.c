@@ -110,7 +110,9 @@ static void test_cpuid(void)
 	CHECK_EQ(e->eax >> 26, 5);
 	CHECK_EQ(e->eax >> 14 & 0xfff, 5);
 	e = find(l, 0xb, 1);
-	CHECK(e && e->eax == 3 && e->ebx == 6 && e->edx == 5);
+	CHECK_EQ(e->eax, 3);
+	CHECK_EQ(e->ebx, 6);
+	CHECK_EQ(e->edx, 5);
 	CHECK_EQ(e->ecx, 0x201);
 	CHECK_EQ(find(l, 0xb, 0)->ebx, 1);
 	CHECK(find(l, 0x1f, 0) == NULL);
