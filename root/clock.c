@@ -241,7 +241,8 @@ static struct time_page current_page(struct vcpu_clock *vc)
 
 /*
  * Another vCPU may be reading the page (the vDSO does): the version is odd
- * while the rest is inconsistent.
+ * while the rest is inconsistent.  x86 keeps stores in order; the compiler has
+ * to be told.
  */
 void clock_publish(struct vcpu_clock *vc)
 {
@@ -254,10 +255,10 @@ void clock_publish(struct vcpu_clock *vc)
 		return;
 	page.version = even_version(page.version) + 1;
 	mem_write_phys(mmu, gpa, &page.version, sizeof(page.version));
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	__asm__ volatile("" : : : "memory");
 	if (mem_write_phys(mmu, gpa, &page, sizeof(page)))
 		return;
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	__asm__ volatile("" : : : "memory");
 	page.version++;
 	mem_write_phys(mmu, gpa, &page.version, sizeof(page.version));
 	vc->guest_stopped = false;
