@@ -168,6 +168,7 @@ struct vcpu_dbt {
 		unsigned int len;
 	} writes[16];
 	/* host fault */
+	void *recover[5];     /* where engine code goes on after one */
 	int trapno;
 	uint64_t fault_addr;
 	/* careful form */

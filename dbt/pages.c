@@ -117,6 +117,8 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 		return NULL;
 	if (!(__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
 		protect_page(c, s, gpa, flags);
+	/* A fault on the code's host page must not come under the lock. */
+	(void)*(volatile uint8_t *)memslot_hva(s, gpa);
 	lock_take(&d->lock);
 	b = block_find(d, rip, gpa, mode);
 	if (!b)

@@ -176,6 +176,30 @@ void dbt_put_fpu(struct cpu *c)
 	fpu_save(c);
 }
 
+static enum exit_reason run_loop(struct cpu *c)
+{
+	struct vcpu_dbt *v = vcpu_dbt(c);
+	enum exit_reason reason;
+
+	for (;;) {
+		if (unlikely(v->nr_writes || v->drop_all))
+			pages_pending(c);
+		if (unlikely(v->d->quiet)) {
+			run_gate_leave(v);
+			run_gate_enter(v);
+		}
+		__atomic_store_n(&c->dbt[D_GO], 1, __ATOMIC_SEQ_CST);
+		if (!must_finish(c)) {
+			if (c->exit_req)
+				return EXIT_EXTERNAL_INTERRUPT;
+			if (window_open(c))
+				return EXIT_INTERRUPT_WINDOW;
+		}
+		if (turn(c, &reason) == CAREFUL_LEAVE)
+			return reason;
+	}
+}
+
 enum exit_reason dbt_run(struct cpu *c)
 {
 	struct vcpu_dbt *v = vcpu_dbt(c);
@@ -188,25 +212,11 @@ enum exit_reason dbt_run(struct cpu *c)
 	/* Careful snippets need no tables, only struct cpu. */
 	v->gs = (uint8_t *)c;
 	set_gs(c);
-	for (;;) {
-		if (unlikely(v->nr_writes || v->drop_all))
-			pages_pending(c);
-		if (unlikely(v->d->quiet)) {
-			run_gate_leave(v);
-			run_gate_enter(v);
-		}
-		__atomic_store_n(&c->dbt[D_GO], 1, __ATOMIC_SEQ_CST);
-		if (c->exit_req && !must_finish(c)) {
-			reason = EXIT_EXTERNAL_INTERRUPT;
-			break;
-		}
-		if (window_open(c) && !must_finish(c)) {
-			reason = EXIT_INTERRUPT_WINDOW;
-			break;
-		}
-		if (turn(c, &reason) == CAREFUL_LEAVE)
-			break;
-	}
+	if (__builtin_setjmp(v->recover))
+		reason = EXIT_HOST_MEMORY;
+	else
+		reason = run_loop(c);
+	v = vcpu_dbt(c);
 	fault_set_current(NULL);
 	run_gate_leave(v);
 	set_gs(gs);

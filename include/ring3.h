@@ -37,6 +37,18 @@ RING3_API int ring3_close(int fd);
 /* ring3_is_fd - whether @fd belongs to the soft KVM. */
 RING3_API int ring3_is_fd(int fd);
 
+/*
+ * ring3_signal - to be called by a signal handler: makes the KVM_RUN that the
+ * signal interrupted return with EINTR, as a signal does for the real
+ * /dev/kvm.  No effect on a thread that is not in KVM_RUN.  Async-signal-safe.
+ *
+ * A client that stops its vCPUs by signals needs it on the soft KVM: guest code
+ * is ordinary code of the process, so a signal alone does not end KVM_RUN.
+ * (It does end the sleep of a halted vCPU.)  Setting kvm_run.immediate_exit in
+ * the handler is not enough either, because guest code does not look at it.
+ */
+RING3_API void ring3_signal(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,9 +6,9 @@
  */
 #include "test/guest/lib/access.h"
 
-#define VA (TEST_VA + 0x5000)
+#define VA   (TEST_VA + 0x5000)
 #define EDGE (VA + PAGE)
-#define RWU (PTE_P | PTE_W | PTE_U)
+#define RWU  (PTE_P | PTE_W | PTE_U)
 
 static u64 first, second;
 
@@ -30,8 +30,8 @@ static u64 bytes(u64 va, int n)
 	for (int i = n - 1; i >= 0; i--) {
 		u64 a = va + i;
 
-		v = v << 8 | *(u8 *)(a < EDGE ? first + (a & 4095) :
-						second + (a & 4095));
+		v = v << 8 | *(u8 *)(a < EDGE ? first + (a & 4095)
+					      : second + (a & 4095));
 	}
 	return v;
 }
@@ -42,15 +42,18 @@ static void reads(void)
 {
 	scatter();
 	EACH_CROSSING(2)
-		CHECK_EQ("u16", *(volatile u16 *)va, bytes(va, 2));
+	CHECK_EQ("u16", *(volatile u16 *)va, bytes(va, 2));
 	EACH_CROSSING(4)
-		CHECK_EQ("u32", *(volatile u32 *)va, bytes(va, 4));
-	EACH_CROSSING(8) {
+	CHECK_EQ("u32", *(volatile u32 *)va, bytes(va, 4));
+	EACH_CROSSING(8)
+	{
 		u64 v, w;
 
 		CHECK_EQ("u64", *(volatile u64 *)va, bytes(va, 8));
 		asm volatile("mov %0, %%r10; mov (%%r10), %%r10; mov %%r10, %1"
-			     : : "r"(va), "m"(v) : "r10", "memory");
+			     :
+			     : "r"(va), "m"(v)
+			     : "r10", "memory");
 		CHECK_EQ("r10", v, bytes(va, 8));
 		asm volatile("push (%1); pop %0" : "=r"(w) : "r"(va));
 		CHECK_EQ("push", w, bytes(va, 8));
@@ -59,11 +62,14 @@ static void reads(void)
 		asm volatile("movswq (%1), %0" : "=r"(w) : "r"(EDGE - 1));
 		CHECK_EQ("movsw", w, (s64)(s16)bytes(EDGE - 1, 2));
 	}
-	EACH_CROSSING(16) {
+	EACH_CROSSING(16)
+	{
 		u64 v[2];
 
 		asm volatile("movups (%1), %%xmm0; movups %%xmm0, %0"
-			     : "=m"(v) : "r"(va) : "memory");
+			     : "=m"(v)
+			     : "r"(va)
+			     : "memory");
 		CHECK_EQ("low", v[0], bytes(va, 8));
 		CHECK_EQ("high", v[1], bytes(va + 8, 8));
 	}
@@ -71,22 +77,30 @@ static void reads(void)
 
 static void writes(void)
 {
-	EACH_CROSSING(8) {
+	EACH_CROSSING(8)
+	{
 		scatter();
 		*(volatile u64 *)va = 0x1122334455667788;
 		CHECK_EQ("u64", bytes(va, 8), 0x1122334455667788);
-		CHECK_EQ("before", bytes(va - 1, 1), (u8)(((va - 1) & 4095) * 7 + 1));
-		asm volatile("movl $0x99aabbcc, (%0)" : : "r"(EDGE - 3) : "memory");
+		CHECK_EQ("before", bytes(va - 1, 1),
+			 (u8)(((va - 1) & 4095) * 7 + 1));
+		asm volatile("movl $0x99aabbcc, (%0)"
+			     :
+			     : "r"(EDGE - 3)
+			     : "memory");
 		CHECK_EQ("u32", bytes(EDGE - 3, 4), 0x99aabbcc);
 		asm volatile("movw $0x1234, (%0)" : : "r"(EDGE - 1) : "memory");
 		CHECK_EQ("u16", bytes(EDGE - 1, 2), 0x1234);
 	}
-	EACH_CROSSING(16) {
+	EACH_CROSSING(16)
+	{
 		u64 v[2] = { 0x1111222233334444, 0x5555666677778888 };
 
 		scatter();
 		asm volatile("movups %1, %%xmm0; movups %%xmm0, (%0)"
-			     : : "r"(va), "m"(v) : "memory");
+			     :
+			     : "r"(va), "m"(v)
+			     : "memory");
 		CHECK_EQ("low", bytes(va, 8), v[0]);
 		CHECK_EQ("high", bytes(va + 8, 8), v[1]);
 	}
@@ -94,16 +108,23 @@ static void writes(void)
 
 static void rmw(void)
 {
-	EACH_CROSSING(8) {
+	EACH_CROSSING(8)
+	{
 		u64 v, old = 5, f;
 
 		scatter();
 		v = bytes(va, 8);
-		asm volatile("addq %1, (%0)" : : "r"(va), "r"(0xff01ull) : "memory", "cc");
+		asm volatile("addq %1, (%0)"
+			     :
+			     : "r"(va), "r"(0xff01ull)
+			     : "memory", "cc");
 		CHECK_EQ("add", bytes(va, 8), v + 0xff01);
 		asm volatile("stc; adcq $0, (%0)" : : "r"(va) : "memory", "cc");
 		CHECK_EQ("adc", bytes(va, 8), v + 0xff02);
-		asm volatile("lock xaddq %0, (%1)" : "+r"(old) : "r"(va) : "memory", "cc");
+		asm volatile("lock xaddq %0, (%1)"
+			     : "+r"(old)
+			     : "r"(va)
+			     : "memory", "cc");
 		CHECK_EQ("xadd", bytes(va, 8), v + 0xff07);
 		CHECK_EQ("xadd old", old, v + 0xff02);
 		asm volatile("xchg %0, (%1)" : "+r"(old) : "r"(va) : "memory");
@@ -111,10 +132,14 @@ static void rmw(void)
 		CHECK_EQ("xchg old", old, v + 0xff07);
 		f = v + 0xff02;
 		asm volatile("lock cmpxchg %1, (%2)"
-			     : "+a"(f) : "r"(0x77ull), "r"(va) : "memory", "cc");
+			     : "+a"(f)
+			     : "r"(0x77ull), "r"(va)
+			     : "memory", "cc");
 		CHECK_EQ("cmpxchg", bytes(va, 8), 0x77);
 		asm volatile("shlq $9, (%0); notq (%0); incq (%0)"
-			     : : "r"(va) : "memory", "cc");
+			     :
+			     : "r"(va)
+			     : "memory", "cc");
 		CHECK_EQ("shl", bytes(va, 8), -0x77ull << 9);
 		asm volatile("btsq $0, (%0)" : : "r"(va) : "memory", "cc");
 		CHECK_EQ("bts", bytes(va, 8), (-0x77ull << 9) + 1);
@@ -151,52 +176,97 @@ static void stack(void)
 /* Second page missing: a fault on it, and the first page as before. */
 static void second_absent(void)
 {
-	EACH_CROSSING(8) {
+	EACH_CROSSING(8)
+	{
 		u64 v;
 
 		scatter();
 		v = bytes(va, 8);
 		unmap4k(EDGE);
-		CHECK_PF("read", TRY("mov (%0), %%rax", : : "r"(va) : "rax"),
+		CHECK_PF("read",
+			 TRY("mov (%0), %%rax",
+			     :
+			     : "r"(va)
+			     : "rax"),
 			 0, EDGE);
-		CHECK_PF("write", TRY("movq $-1, (%0)", : : "r"(va) : "memory"),
+		CHECK_PF("write",
+			 TRY("movq $-1, (%0)",
+			     :
+			     : "r"(va)
+			     : "memory"),
 			 PF_W, EDGE);
 		CHECK_EQ("unchanged", bytes(va, 8), v);
-		CHECK_PF("rmw", TRY("incq (%0)", : : "r"(va) : "memory", "cc"),
+		CHECK_PF("rmw",
+			 TRY("incq (%0)",
+			     :
+			     : "r"(va)
+			     : "memory", "cc"),
 			 PF_W, EDGE);
 		CHECK_EQ("unchanged", bytes(va, 8), v);
-		CHECK_PF("locked", TRY("lock incq (%0)", : : "r"(va) : "memory", "cc"),
+		CHECK_PF("locked",
+			 TRY("lock incq (%0)",
+			     :
+			     : "r"(va)
+			     : "memory", "cc"),
 			 PF_W, EDGE);
-		CHECK_PF("sse", TRY("movups %%xmm0, (%0)", : : "r"(va) : "memory"),
+		CHECK_PF("sse",
+			 TRY("movups %%xmm0, (%0)",
+			     :
+			     : "r"(va)
+			     : "memory"),
 			 PF_W, EDGE);
 		CHECK_EQ("unchanged", bytes(va, 8), v);
 		map4k(EDGE, second, PTE_P);
-		CHECK_PF("ro", TRY("movq $-1, (%0)", : : "r"(va) : "memory"),
+		CHECK_PF("ro",
+			 TRY("movq $-1, (%0)",
+			     :
+			     : "r"(va)
+			     : "memory"),
 			 PF_P | PF_W, EDGE);
 		CHECK_EQ("unchanged", bytes(va, 8), v);
-		CHECK_PF("ro sse", TRY("movups %%xmm0, (%0)", : : "r"(va) : "memory"),
+		CHECK_PF("ro sse",
+			 TRY("movups %%xmm0, (%0)",
+			     :
+			     : "r"(va)
+			     : "memory"),
 			 PF_P | PF_W, EDGE);
 		CHECK_EQ("unchanged", bytes(va, 8), v);
-		CHECK_OK("ro read", TRY("mov (%0), %%rax", : : "r"(va) : "rax"));
+		CHECK_OK("ro read", TRY("mov (%0), %%rax",
+					:
+					: "r"(va)
+					: "rax"));
 		CHECK_PF("user", run_user(user_read, EDGE), PF_P | PF_U, EDGE);
 	}
 }
 
 static void first_absent(void)
 {
-	EACH_CROSSING(8) {
+	EACH_CROSSING(8)
+	{
 		u64 v;
 
 		scatter();
 		v = bytes(EDGE, 8);
 		unmap4k(VA);
-		CHECK_PF("read", TRY("mov (%0), %%rax", : : "r"(va) : "rax"),
+		CHECK_PF("read",
+			 TRY("mov (%0), %%rax",
+			     :
+			     : "r"(va)
+			     : "rax"),
 			 0, va);
-		CHECK_PF("write", TRY("movq $-1, (%0)", : : "r"(va) : "memory"),
+		CHECK_PF("write",
+			 TRY("movq $-1, (%0)",
+			     :
+			     : "r"(va)
+			     : "memory"),
 			 PF_W, va);
 		CHECK_EQ("unchanged", bytes(EDGE, 8), v);
 		unmap4k(EDGE);
-		CHECK_PF("both", TRY("movq $-1, (%0)", : : "r"(va) : "memory"),
+		CHECK_PF("both",
+			 TRY("movq $-1, (%0)",
+			     :
+			     : "r"(va)
+			     : "memory"),
 			 PF_W, va);
 	}
 }
@@ -206,28 +276,48 @@ static void precise(void)
 {
 	scatter();
 	unmap4k(EDGE);
-	CHECK_EQ("xadd", TRY_AT("stc", "xadd %%rcx, (%0)",
-				: : "r"(EDGE - 4), "c"(0x5678) : "memory", "cc"),
+	CHECK_EQ("xadd",
+		 TRY_AT("stc", "xadd %%rcx, (%0)",
+			:
+			: "r"(EDGE - 4), "c"(0x5678)
+			: "memory", "cc"),
 		 X_PF);
 	CHECK_EQ("xadd cx", trap.frame.cx, 0x5678);
 	CHECK_EQ("xadd cf", trap.frame.flags & FLAG_CF, FLAG_CF);
-	CHECK_EQ("pop", TRY_AT("push $77; mov %%rsp, %%rcx", "pop (%0)",
-			       : : "r"(EDGE - 4) : "rcx", "memory"),
+	CHECK_EQ("pop",
+		 TRY_AT("push $77; mov %%rsp, %%rcx", "pop (%0)",
+			:
+			: "r"(EDGE - 4)
+			: "rcx", "memory"),
 		 X_PF);
 	CHECK_EQ("pop sp", trap.frame.sp, trap.frame.cx);
-	CHECK_EQ("xchg", TRY("xchg %%rcx, (%0)",
-			     : : "r"(EDGE - 4), "c"(0x5678) : "memory"),
+	CHECK_EQ("xchg",
+		 TRY("xchg %%rcx, (%0)",
+		     :
+		     : "r"(EDGE - 4), "c"(0x5678)
+		     : "memory"),
 		 X_PF);
 	CHECK_EQ("xchg cx", trap.frame.cx, 0x5678);
-	CHECK_EQ("cmpxchg", TRY("cmpxchg %%rcx, (%0)",
-				: : "r"(EDGE), "a"(1), "c"(2) : "memory", "cc"),
+	CHECK_EQ("cmpxchg",
+		 TRY("cmpxchg %%rcx, (%0)",
+		     :
+		     : "r"(EDGE), "a"(1), "c"(2)
+		     : "memory", "cc"),
 		 X_PF);
 	CHECK_EQ("cmpxchg ax", trap.frame.ax, 1);
-	CHECK_EQ("call", TRY_AT("mov %%rsp, %%rcx", "call *(%0)",
-				: : "r"(EDGE - 4) : "rcx", "memory"), X_PF);
+	CHECK_EQ("call",
+		 TRY_AT("mov %%rsp, %%rcx", "call *(%0)",
+			:
+			: "r"(EDGE - 4)
+			: "rcx", "memory"),
+		 X_PF);
 	CHECK_EQ("call sp", trap.frame.sp, trap.frame.cx);
-	CHECK_EQ("sub", TRY_AT("clc", "sub (%0), %%rcx",
-			       : : "r"(EDGE), "c"(0) : "memory", "cc"), X_PF);
+	CHECK_EQ("sub",
+		 TRY_AT("clc", "sub (%0), %%rcx",
+			:
+			: "r"(EDGE), "c"(0)
+			: "memory", "cc"),
+		 X_PF);
 	CHECK_EQ("sub cf", trap.frame.flags & FLAG_CF, 0);
 }
 
@@ -238,37 +328,56 @@ static void strings(void)
 
 	scatter();
 	unmap4k(EDGE);
-	CHECK_PF("stosb", TRY("rep stosb",
-			      : : "a"(0x77), "c"(64), "D"(EDGE - 10) : "memory"),
+	CHECK_PF("stosb",
+		 TRY("rep stosb",
+		     :
+		     : "a"(0x77), "c"(64), "D"(EDGE - 10)
+		     : "memory"),
 		 PF_W, EDGE);
 	CHECK_EQ("stosb cx", trap.frame.cx, 54);
 	CHECK_EQ("stosb di", trap.frame.di, EDGE);
 	CHECK_EQ("stosb data", bytes(EDGE - 2, 2), 0x7777);
 	CHECK_EQ("stosb rip", trap.frame.ip, trap.want);
-	CHECK_PF("movsq", TRY("rep movsq",
-			      : : "c"(9), "S"(src), "D"(EDGE - 20) : "memory"),
+	CHECK_PF("movsq",
+		 TRY("rep movsq",
+		     :
+		     : "c"(9), "S"(src), "D"(EDGE - 20)
+		     : "memory"),
 		 PF_W, EDGE);
 	CHECK_EQ("movsq cx", trap.frame.cx, 7);
 	CHECK_EQ("movsq si", trap.frame.si, src + 16);
 	CHECK_EQ("movsq di", trap.frame.di, EDGE - 4);
 	CHECK_EQ("movsq data", bytes(EDGE - 20, 8), *(u64 *)src);
-	CHECK_PF("movs read", TRY("rep movsl",
-				  : : "c"(9), "S"(EDGE - 8), "D"(src) : "memory"),
+	CHECK_PF("movs read",
+		 TRY("rep movsl",
+		     :
+		     : "c"(9), "S"(EDGE - 8), "D"(src)
+		     : "memory"),
 		 0, EDGE);
 	CHECK_EQ("movs read cx", trap.frame.cx, 7);
 	CHECK_EQ("movs read si", trap.frame.si, EDGE);
 	CHECK_EQ("movs read di", trap.frame.di, src + 8);
-	CHECK_PF("lods", TRY("rep lodsw", : : "c"(9), "S"(EDGE - 6) : "rax"), 0,
-		 EDGE);
+	CHECK_PF("lods",
+		 TRY("rep lodsw",
+		     :
+		     : "c"(9), "S"(EDGE - 6)
+		     : "rax"),
+		 0, EDGE);
 	CHECK_EQ("lods cx", trap.frame.cx, 6);
 	memset((void *)(first + 4000), 0, 96);
-	CHECK_PF("scas", TRY("repe scasb",
-			     : : "a"(0), "c"(900), "D"(EDGE - 96) : "cc"),
+	CHECK_PF("scas",
+		 TRY("repe scasb",
+		     :
+		     : "a"(0), "c"(900), "D"(EDGE - 96)
+		     : "cc"),
 		 0, EDGE);
 	CHECK_EQ("scas cx", trap.frame.cx, 804);
 	unmap4k(VA - PAGE);
-	CHECK_PF("down", TRY("std; rep stosl; cld",
-			     : : "a"(1), "c"(64), "D"(VA + 8) : "memory"),
+	CHECK_PF("down",
+		 TRY("std; rep stosl; cld",
+		     :
+		     : "a"(1), "c"(64), "D"(VA + 8)
+		     : "memory"),
 		 PF_W, VA - 4);
 	CHECK_EQ("down cx", trap.frame.cx, 61);
 	CHECK_EQ("down di", trap.frame.di, VA - 4);

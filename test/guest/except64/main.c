@@ -7,19 +7,42 @@
 
 static void divide(void)
 {
-	CHECK_TRAP("div", TRY("divq %0", : : "r"(0ull), "a"(5), "d"(0)), X_DE, 0);
-	CHECK_TRAP("div overflow", TRY("divl %0", : : "r"(3), "a"(5), "d"(3)),
+	CHECK_TRAP("div",
+		   TRY("divq %0",
+		       :
+		       : "r"(0ull), "a"(5), "d"(0)),
 		   X_DE, 0);
-	CHECK_TRAP("div byte", TRY("divb %0", : : "q"((u8)1), "a"(0x100)),
+	CHECK_TRAP("div overflow",
+		   TRY("divl %0",
+		       :
+		       : "r"(3), "a"(5), "d"(3)),
 		   X_DE, 0);
-	CHECK_TRAP("idiv", TRY("idivq %0", : : "r"(-1ull), "a"(BIT(63)),
-			       "d"(-1ull)), X_DE, 0);
-	CHECK_TRAP("idiv32", TRY("idivl %0", : : "r"(-1), "a"(0x80000000),
-				 "d"(-1)), X_DE, 0);
-	CHECK_TRAP("memory", TRY("divl %0", : : "m"((u32){ 0 }), "a"(1), "d"(0)),
+	CHECK_TRAP("div byte",
+		   TRY("divb %0",
+		       :
+		       : "q"((u8)1), "a"(0x100)),
 		   X_DE, 0);
-	CHECK_EQ("flags kept", TRY_AT("stc", "div %0",
-				      : : "r"(0ull), "a"(5), "d"(0) : "cc"), X_DE);
+	CHECK_TRAP("idiv",
+		   TRY("idivq %0",
+		       :
+		       : "r"(-1ull), "a"(BIT(63)), "d"(-1ull)),
+		   X_DE, 0);
+	CHECK_TRAP("idiv32",
+		   TRY("idivl %0",
+		       :
+		       : "r"(-1), "a"(0x80000000), "d"(-1)),
+		   X_DE, 0);
+	CHECK_TRAP("memory",
+		   TRY("divl %0",
+		       :
+		       : "m"((u32){ 0 }), "a"(1), "d"(0)),
+		   X_DE, 0);
+	CHECK_EQ("flags kept",
+		 TRY_AT("stc", "div %0",
+			:
+			: "r"(0ull), "a"(5), "d"(0)
+			: "cc"),
+		 X_DE);
 	CHECK_EQ("ax kept", trap.frame.ax, 5);
 	CHECK_EQ("cf", trap.frame.flags & FLAG_CF, FLAG_CF);
 }
@@ -36,7 +59,8 @@ static void software(void)
 	CHECK_EQ("int 0x81", TRY("int $0x81", :), 0x81);
 	CHECK_EQ("int 0x81 error", trap.error, 0);
 	CHECK_EQ("int 0xff", TRY("int $0xff", :), 0xff);
-	/* INT n of a vector that has an error code pushes none: see the frame. */
+	/* INT n of a vector that has an error code pushes none: see the frame.
+	 */
 	CHECK_EQ("int 0", TRY("int $0", :), X_DE);
 	CHECK_EQ("int 0 rip", trap.frame.ip, trap.want + 2);
 	CHECK_EQ("cs", trap.frame.cs, SEL_CODE);
@@ -44,7 +68,8 @@ static void software(void)
 	CHECK_EQ("rf", trap.frame.flags & FLAG_RF, 0);
 }
 
-#define UD(bytes) CHECK_TRAP(bytes, TRY(".byte " bytes, : : : "memory", "rax"), X_UD, 0)
+#define UD(bytes)                                                              \
+	CHECK_TRAP(bytes, TRY(".byte " bytes, : : : "memory", "rax"), X_UD, 0)
 
 static void undefined(void)
 {
@@ -112,8 +137,12 @@ static void lock_prefix(void)
 	UD("0xf0, 0x0f, 0xa2");
 	UD("0xf0, 0x98");
 	UD("0xf0, 0xe9, 0, 0, 0, 0");
-	CHECK_EQ("lock xchg", TRY("lock xchg %%eax, (%0)", : : "r"((u32[1]){})
-				  : "rax", "memory"), NO_TRAP);
+	CHECK_EQ("lock xchg",
+		 TRY("lock xchg %%eax, (%0)",
+		     :
+		     : "r"((u32[1]){})
+		     : "rax", "memory"),
+		 NO_TRAP);
 }
 
 static void gdt_set(unsigned sel, u64 desc)
@@ -122,7 +151,7 @@ static void gdt_set(unsigned sel, u64 desc)
 }
 
 #define LOAD(seg, sel) TRY("mov %0, %%" #seg, : : "r"((u32)(sel)) : "memory")
-#define FLAT (DESC_LIMIT(0xfffff) | DESC_G | DESC_DB)
+#define FLAT	       (DESC_LIMIT(0xfffff) | DESC_G | DESC_DB)
 
 static void segment_loads(void)
 {
@@ -133,7 +162,8 @@ static void segment_loads(void)
 	gdt_set(xo, FLAT | DESC_P | DESC_S | DESC_TYPE(TYPE_XO));
 	gdt_set(ro, FLAT | DESC_P | DESC_S | DESC_TYPE(TYPE_RO));
 	gdt_set(sys, FLAT | DESC_P | DESC_TYPE(TYPE_LDT));
-	gdt_set(dpl3, FLAT | DESC_P | DESC_S | DESC_TYPE(TYPE_RW) | DESC_DPL(3));
+	gdt_set(dpl3,
+		FLAT | DESC_P | DESC_S | DESC_TYPE(TYPE_RW) | DESC_DPL(3));
 	CHECK_TRAP("null ds", LOAD(ds, 0), NO_TRAP, 0);
 	CHECK_TRAP("null ds 3", LOAD(ds, 3), NO_TRAP, 0);
 	CHECK_TRAP("null ss", LOAD(ss, 0), NO_TRAP, 0);
@@ -156,14 +186,30 @@ static void segment_loads(void)
 	CHECK_TRAP("beyond", LOAD(es, GDT_ENTRIES * 8), X_GP, GDT_ENTRIES * 8);
 	CHECK_TRAP("beyond rpl", LOAD(es, 0xfffb), X_GP, 0xfff8);
 	CHECK_TRAP("ldt", LOAD(es, 0x1c), X_GP, 0x1c);
-	CHECK_TRAP("pop fs", TRY_AT("push %0", "pop %%fs",
-				    : : "r"((u64)np) : "memory"), X_NP, np);
-	CHECK_TRAP("lss", TRY("lss %0, %%eax",
-			      : : "m"((struct { u32 o; u16 s; }){ 1, np })
-			      : "rax", "memory"), X_SS, np);
-	CHECK_TRAP("lgs", TRY("lgs %0, %%eax",
-			      : : "m"((struct { u32 o; u16 s; }){ 1, sys })
-			      : "rax", "memory"), X_GP, sys);
+	CHECK_TRAP("pop fs",
+		   TRY_AT("push %0", "pop %%fs",
+			  :
+			  : "r"((u64)np)
+			  : "memory"),
+		   X_NP, np);
+	CHECK_TRAP("lss",
+		   TRY("lss %0, %%eax",
+		       :
+		       : "m"((struct {
+			       u32 o;
+			       u16 s;
+		       }){ 1, np })
+		       : "rax", "memory"),
+		   X_SS, np);
+	CHECK_TRAP("lgs",
+		   TRY("lgs %0, %%eax",
+		       :
+		       : "m"((struct {
+			       u32 o;
+			       u16 s;
+		       }){ 1, sys })
+		       : "rax", "memory"),
+		   X_GP, sys);
 	/* The accessed bit is set by a load. */
 	gdt_set(ro, FLAT | DESC_P | DESC_S | DESC_TYPE(0));
 	CHECK_TRAP("ro", LOAD(gs, ro), NO_TRAP, 0);
@@ -180,7 +226,11 @@ static void system_loads(void)
 	const unsigned s = SEL_FREE;
 
 	CHECK_TRAP("ltr busy", TRY("ltr %w0", : : "r"(SEL_TSS)), X_GP, SEL_TSS);
-	CHECK_TRAP("ltr data", TRY("ltr %w0", : : "r"(SEL_DATA)), X_GP, SEL_DATA);
+	CHECK_TRAP("ltr data",
+		   TRY("ltr %w0",
+		       :
+		       : "r"(SEL_DATA)),
+		   X_GP, SEL_DATA);
 	CHECK_TRAP("ltr beyond", TRY("ltr %w0", : : "r"(0x7ff8)), X_GP, 0x7ff8);
 	CHECK_TRAP("ltr ldt", TRY("ltr %w0", : : "r"(0xc)), X_GP, 0xc);
 	gdt_system(s, (word)&tss, 0x67, TYPE_TSS, 0);
@@ -189,8 +239,11 @@ static void system_loads(void)
 	gdt_system(s, (word)gdt, 0xff, TYPE_LDT, 0);
 	gdt[s / 8] &= ~DESC_P;
 	CHECK_TRAP("lldt np", TRY("lldt %w0", : : "r"(s)), X_NP, s);
-	CHECK_TRAP("lldt data", TRY("lldt %w0", : : "r"(SEL_DATA)), X_GP,
-		   SEL_DATA);
+	CHECK_TRAP("lldt data",
+		   TRY("lldt %w0",
+		       :
+		       : "r"(SEL_DATA)),
+		   X_GP, SEL_DATA);
 	CHECK_TRAP("lldt null", TRY("lldt %w0", : : "r"(0)), NO_TRAP, 0);
 	gdt_system(s, (word)gdt, 0xff, TYPE_LDT, 0);
 	CHECK_TRAP("lldt", TRY("lldt %w0", : : "r"(s)), NO_TRAP, 0);
@@ -242,8 +295,12 @@ static void bad_gates(void)
 	CHECK_EQ("if clear", trap.handler_flags & FLAG_IF, 0);
 	CHECK_EQ("if saved", trap.frame.flags & FLAG_IF, FLAG_IF);
 	cli();
-	CHECK_EQ("nt", TRY_AT("pushfq; orl $0x4000, (%%rsp); popfq",
-			      "int $0x90", : : : "memory"), v);
+	CHECK_EQ("nt",
+		 TRY_AT("pushfq; orl $0x4000, (%%rsp); popfq", "int $0x90",
+			:
+			:
+			: "memory"),
+		 v);
 	CHECK_EQ("nt clear", trap.handler_flags & FLAG_NT, 0);
 	CHECK_EQ("nt saved", trap.frame.flags & FLAG_NT, FLAG_NT);
 	write_flags(2);
@@ -270,7 +327,11 @@ static void double_fault(void)
 	/* #PF while delivering #PF: its IST stack is not mapped. */
 	tss.ist[1] = va + 0x800;
 	idt[X_PF] = gate_make(SEL_CODE, idt_stub(X_PF), TYPE_INT, 0, 2);
-	CHECK_EQ("pf in pf", TRY("mov (%0), %%al", : : "r"(va + 0x2000) : "rax"),
+	CHECK_EQ("pf in pf",
+		 TRY("mov (%0), %%al",
+		     :
+		     : "r"(va + 0x2000)
+		     : "rax"),
 		 X_DF);
 	CHECK_EQ("cr2", trap.cr2, va + 0x7f8);
 	idt_set(X_PF, idt_stub(X_PF), 0);
@@ -282,7 +343,11 @@ static void double_fault(void)
 	idt_set(X_GP, idt_stub(X_GP), 0);
 	/* ... and #GP while delivering #PF is a #DF. */
 	idt[X_PF] = gate_make(0x7ff8, idt_stub(X_PF), TYPE_INT, 0, 0);
-	CHECK_EQ("gp in pf", TRY("mov (%0), %%al", : : "r"(va + 0x2000) : "rax"),
+	CHECK_EQ("gp in pf",
+		 TRY("mov (%0), %%al",
+		     :
+		     : "r"(va + 0x2000)
+		     : "rax"),
 		 X_DF);
 	idt_set(X_PF, idt_stub(X_PF), 0);
 	/* #UD is benign: the second exception is delivered alone. */
@@ -307,7 +372,11 @@ static void ist(void)
 	CHECK_TRAP("ud", TRY("ud2", :), X_UD, 0);
 	CHECK_EQ("frame", trap.handler_sp, top - 16 - 22 * 8);
 	idt_set(X_UD, idt_stub(X_UD), 0);
-	CHECK_EQ("unaligned sp", TRY_AT("sub $3, %%rsp", "ud2", : : : "memory"),
+	CHECK_EQ("unaligned sp",
+		 TRY_AT("sub $3, %%rsp", "ud2",
+			:
+			:
+			: "memory"),
 		 X_UD);
 	CHECK_EQ("unaligned sp kept", trap.frame.sp, trap_sp - 3);
 	CHECK_EQ("frame aligned", (trap.handler_sp + 22 * 8) & 15, 0);
@@ -322,13 +391,25 @@ static void stack_fault(void)
 	idt[X_SS] = gate_make(SEL_CODE, idt_stub(X_SS), TYPE_INT, 0, 3);
 	idt[X_GP] = gate_make(SEL_CODE, idt_stub(X_GP), TYPE_INT, 0, 3);
 	idt[X_DF] = gate_make(SEL_CODE, idt_stub(X_DF), TYPE_INT, 0, 3);
-	CHECK_TRAP("push", TRY_AT("mov %0, %%rsp", "push %%rax",
-				  : : "r"(bad) : "memory"), X_SS, 0);
+	CHECK_TRAP("push",
+		   TRY_AT("mov %0, %%rsp", "push %%rax",
+			  :
+			  : "r"(bad)
+			  : "memory"),
+		   X_SS, 0);
 	CHECK_EQ("rsp", trap.frame.sp, bad);
-	CHECK_TRAP("mov", TRY_AT("mov %0, %%rsp", "mov 8(%%rsp), %%rax",
-				 : : "r"(bad) : "rax", "memory"), X_SS, 0);
-	CHECK_EQ("ud on bad stack", TRY_AT("mov %0, %%rsp", "ud2",
-					   : : "r"(bad) : "memory"), X_SS);
+	CHECK_TRAP("mov",
+		   TRY_AT("mov %0, %%rsp", "mov 8(%%rsp), %%rax",
+			  :
+			  : "r"(bad)
+			  : "rax", "memory"),
+		   X_SS, 0);
+	CHECK_EQ("ud on bad stack",
+		 TRY_AT("mov %0, %%rsp", "ud2",
+			:
+			: "r"(bad)
+			: "memory"),
+		 X_SS);
 	idt_set(X_SS, idt_stub(X_SS), 0);
 	idt_set(X_GP, idt_stub(X_GP), 0);
 	idt_set(X_DF, idt_stub(X_DF), 0);
@@ -358,26 +439,46 @@ static void far_transfers(void)
 	p32.sel = both;
 	CHECK_TRAP("L and D", TRY("ljmp *%0", : : "m"(p32)), X_GP, both);
 	p32.sel = SEL_UCODE;
-	CHECK_TRAP("ljmp dpl 3", TRY("ljmp *%0", : : "m"(p32)), X_GP,
-		   SEL_UCODE & ~3);
+	CHECK_TRAP("ljmp dpl 3",
+		   TRY("ljmp *%0",
+		       :
+		       : "m"(p32)),
+		   X_GP, SEL_UCODE & ~3);
 	p32.sel = SEL_TSS;
 	CHECK_TRAP("ljmp tss", TRY("ljmp *%0", : : "m"(p32)), X_GP, SEL_TSS);
-	CHECK_TRAP("rex ljmp data", TRY("rex.w ljmp *%0", : : "m"(p64)), X_GP,
-		   SEL_DATA);
-	CHECK_TRAP("lretq np", TRY_AT("push %0; push $0", "lretq",
-				      : : "r"((u64)np) : "memory"), X_NP, np);
-	CHECK_TRAP("lretq null", TRY_AT("push $0; push $0", "lretq",
-					: : : "memory"), X_GP, 0);
-	CHECK_TRAP("lretq data", TRY_AT("push %0; push $0", "lretq",
-					: : "r"((u64)SEL_DATA) : "memory"),
+	CHECK_TRAP("rex ljmp data",
+		   TRY("rex.w ljmp *%0",
+		       :
+		       : "m"(p64)),
+		   X_GP, SEL_DATA);
+	CHECK_TRAP("lretq np",
+		   TRY_AT("push %0; push $0", "lretq",
+			  :
+			  : "r"((u64)np)
+			  : "memory"),
+		   X_NP, np);
+	CHECK_TRAP("lretq null",
+		   TRY_AT("push $0; push $0", "lretq",
+			  :
+			  :
+			  : "memory"),
+		   X_GP, 0);
+	CHECK_TRAP("lretq data",
+		   TRY_AT("push %0; push $0", "lretq",
+			  :
+			  : "r"((u64)SEL_DATA)
+			  : "memory"),
 		   X_GP, SEL_DATA);
 #define IRET(ss, sp, fl, cs, ip)                                               \
 	TRY_AT("push %0; push %1; push %2; push %3; push %4", "iretq",         \
-	       : : "r"((u64)(ss)), "r"((u64)(sp)), "r"((u64)(fl)),             \
-		 "r"((u64)(cs)), "r"((u64)(ip)) : "memory")
+	       :                                                               \
+	       : "r"((u64)(ss)), "r"((u64)(sp)), "r"((u64)(fl)),               \
+		 "r"((u64)(cs)), "r"((u64)(ip))                                \
+	       : "memory")
 	CHECK_TRAP("iret null cs", IRET(SEL_DATA, 0, 2, 0, 0), X_GP, 0);
 	CHECK_TRAP("iret np", IRET(SEL_DATA, 0, 2, np, 0), X_NP, np);
-	CHECK_TRAP("iret data", IRET(SEL_DATA, 0, 2, SEL_DATA, 0), X_GP, SEL_DATA);
+	CHECK_TRAP("iret data", IRET(SEL_DATA, 0, 2, SEL_DATA, 0), X_GP,
+		   SEL_DATA);
 	CHECK_TRAP("iret dpl", IRET(SEL_DATA, 0, 2, SEL_UCODE & ~3, 0), X_GP,
 		   SEL_UCODE & ~3);
 	CHECK_TRAP("iret ss null", IRET(0, 0, 2, SEL_UCODE32, 0), X_GP, 0);
@@ -385,10 +486,14 @@ static void far_transfers(void)
 		   SEL_DATA);
 	CHECK_TRAP("iret ss beyond", IRET(0x7ffb, 0, 2, SEL_UCODE, 0), X_GP,
 		   0x7ff8);
-	CHECK_TRAP("iret non-canonical", IRET(SEL_UDATA, 0, 2, SEL_UCODE, BIT(47)),
+	CHECK_TRAP("iret non-canonical",
+		   IRET(SEL_UDATA, 0, 2, SEL_UCODE, BIT(47)), X_GP, 0);
+	CHECK_TRAP("iret nt",
+		   TRY_AT("pushfq; orl $0x4000, (%%rsp); popfq", "iretq",
+			  :
+			  :
+			  : "memory"),
 		   X_GP, 0);
-	CHECK_TRAP("iret nt", TRY_AT("pushfq; orl $0x4000, (%%rsp); popfq", "iretq",
-				     : : : "memory"), X_GP, 0);
 }
 
 static void no_fpu(void)
@@ -403,8 +508,11 @@ static void no_fpu(void)
 	CHECK_TRAP("movups", TRY("movups %%xmm0, %%xmm1", :), X_NM, 0);
 	CHECK_TRAP("emms", TRY("emms", :), X_NM, 0);
 	CHECK_TRAP("stmxcsr", TRY("stmxcsr %0", : : "m"((u32){ 0 })), X_NM, 0);
-	CHECK_TRAP("movnti", TRY("movnti %%eax, %0", : : "m"((u32){ 0 })), NO_TRAP,
-		   0);
+	CHECK_TRAP("movnti",
+		   TRY("movnti %%eax, %0",
+		       :
+		       : "m"((u32){ 0 })),
+		   NO_TRAP, 0);
 	CHECK_TRAP("sfence", TRY("sfence", :), NO_TRAP, 0);
 	write_cr0((cr0 | CR0_TS) & ~CR0_MP);
 	CHECK_TRAP("wait, MP=0", TRY("fwait", :), NO_TRAP, 0);
@@ -418,10 +526,17 @@ static void no_fpu(void)
 	CHECK_TRAP("emms, EM", TRY("emms", :), X_UD, 0);
 	write_cr0(cr0);
 	write_cr4(cr4 & ~CR4_OSFXSR);
-	CHECK_TRAP("movups, OSFXSR=0", TRY("movups %%xmm0, %%xmm1", :), X_UD, 0);
+	CHECK_TRAP("movups, OSFXSR=0",
+		   TRY("movups %%xmm0, %%xmm1",
+		       :),
+		   X_UD, 0);
 	CHECK_TRAP("emms, OSFXSR=0", TRY("emms", :), NO_TRAP, 0);
 	write_cr4(cr4);
-	CHECK_TRAP("xgetbv, OSXSAVE=0", TRY("xgetbv", : : "c"(0) : "rax", "rdx"),
+	CHECK_TRAP("xgetbv, OSXSAVE=0",
+		   TRY("xgetbv",
+		       :
+		       : "c"(0)
+		       : "rax", "rdx"),
 		   X_UD, 0);
 	CHECK_TRAP("vzeroupper, OSXSAVE=0", TRY("vzeroupper", :), X_UD, 0);
 	asm volatile("fninit");
@@ -441,14 +556,23 @@ static void fpu_errors(void)
 	CHECK_TRAP("fwait, clear", TRY("fwait", :), NO_TRAP, 0);
 	asm volatile("fninit");
 	asm volatile("ldmxcsr %0; xorps %%xmm1, %%xmm1; xorps %%xmm0, %%xmm0; "
-		     "cvtsi2ss %1, %%xmm0" : : "m"(mxcsr), "r"(1));
+		     "cvtsi2ss %1, %%xmm0"
+		     :
+		     : "m"(mxcsr), "r"(1));
 	CHECK_TRAP("divss", TRY("divss %%xmm1, %%xmm0", :), X_XM, 0);
 	write_cr4(read_cr4() & ~CR4_OSXMMEXCPT);
-	CHECK_TRAP("divss, no OSXMMEXCPT", TRY("divss %%xmm1, %%xmm0", :), X_UD, 0);
+	CHECK_TRAP("divss, no OSXMMEXCPT",
+		   TRY("divss %%xmm1, %%xmm0",
+		       :),
+		   X_UD, 0);
 	write_cr4(read_cr4() | CR4_OSXMMEXCPT);
 	asm volatile("ldmxcsr %0" : : "m"(dflt));
 	CHECK_TRAP("divss, masked", TRY("divss %%xmm1, %%xmm0", :), NO_TRAP, 0);
-	CHECK_TRAP("ldmxcsr", TRY("ldmxcsr %0", : : "m"((u32){ BIT(31) })), X_GP, 0);
+	CHECK_TRAP("ldmxcsr",
+		   TRY("ldmxcsr %0",
+		       :
+		       : "m"((u32){ BIT(31) })),
+		   X_GP, 0);
 }
 
 static void alignment(void)
@@ -457,19 +581,45 @@ static void alignment(void)
 	u8 *odd = buf + 8;
 
 	CHECK_TRAP("movaps", TRY("movaps (%0), %%xmm0", : : "r"(odd)), X_GP, 0);
-	CHECK_TRAP("movaps store", TRY("movaps %%xmm0, (%0)", : : "r"(odd)
-				       : "memory"), X_GP, 0);
-	CHECK_TRAP("paddb", TRY("paddb (%0), %%xmm0", : : "r"(odd)), X_GP, 0);
-	CHECK_TRAP("movntdq", TRY("movntdq %%xmm0, (%0)", : : "r"(odd) : "memory"),
+	CHECK_TRAP("movaps store",
+		   TRY("movaps %%xmm0, (%0)",
+		       :
+		       : "r"(odd)
+		       : "memory"),
 		   X_GP, 0);
-	CHECK_TRAP("cmpxchg16b", TRY("cmpxchg16b (%0)", : : "r"(odd), "a"(0), "b"(0),
-				     "c"(0), "d"(0) : "memory", "cc"), X_GP, 0);
-	CHECK_TRAP("fxsave", TRY("fxsave (%0)", : : "r"(odd) : "memory"), X_GP, 0);
-	CHECK_TRAP("movups", TRY("movups (%0), %%xmm0", : : "r"(odd)), NO_TRAP, 0);
+	CHECK_TRAP("paddb", TRY("paddb (%0), %%xmm0", : : "r"(odd)), X_GP, 0);
+	CHECK_TRAP("movntdq",
+		   TRY("movntdq %%xmm0, (%0)",
+		       :
+		       : "r"(odd)
+		       : "memory"),
+		   X_GP, 0);
+	CHECK_TRAP("cmpxchg16b",
+		   TRY("cmpxchg16b (%0)",
+		       :
+		       : "r"(odd), "a"(0), "b"(0), "c"(0), "d"(0)
+		       : "memory", "cc"),
+		   X_GP, 0);
+	CHECK_TRAP("fxsave",
+		   TRY("fxsave (%0)",
+		       :
+		       : "r"(odd)
+		       : "memory"),
+		   X_GP, 0);
+	CHECK_TRAP("movups",
+		   TRY("movups (%0), %%xmm0",
+		       :
+		       : "r"(odd)),
+		   NO_TRAP, 0);
 	/* AC has no meaning in ring 0 without SMAP. */
 	write_cr0(read_cr0() | CR0_AM);
 	write_flags(2 | FLAG_AC);
-	CHECK_TRAP("mov", TRY("movl 1(%0), %%eax", : : "r"(odd) : "rax"), NO_TRAP, 0);
+	CHECK_TRAP("mov",
+		   TRY("movl 1(%0), %%eax",
+		       :
+		       : "r"(odd)
+		       : "rax"),
+		   NO_TRAP, 0);
 	write_flags(2);
 	write_cr0(read_cr0() & ~CR0_AM);
 }
@@ -481,7 +631,12 @@ static void resume_flag(void)
 	CHECK_EQ("RF of #UD", trap.frame.flags & FLAG_RF, FLAG_RF);
 	CHECK_EQ("gp", LOAD(es, 0x7ff8), X_GP);
 	CHECK_EQ("RF of #GP", trap.frame.flags & FLAG_RF, FLAG_RF);
-	CHECK_EQ("pf", TRY("mov (%0), %%al", : : "r"(TEST_VA * 3) : "rax"), X_PF);
+	CHECK_EQ("pf",
+		 TRY("mov (%0), %%al",
+		     :
+		     : "r"(TEST_VA * 3)
+		     : "rax"),
+		 X_PF);
 	CHECK_EQ("RF of #PF", trap.frame.flags & FLAG_RF, FLAG_RF);
 	CHECK_EQ("handler", trap.handler_flags & FLAG_RF, 0);
 	CHECK_EQ("bp", TRY("int3", :), X_BP);

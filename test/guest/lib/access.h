@@ -39,5 +39,5 @@ extern u8 user_read[], user_write[], user_rmw[], user_call[];
 			CHECK_EQ(what " cr2", trap.cr2, want_cr2);             \
 		}                                                              \
 	} while (0)
-#define CHECK_OK(what, vec) CHECK_EQ(what " vector", vec, NO_TRAP)
+#define CHECK_OK(what, vec)	 CHECK_EQ(what " vector", vec, NO_TRAP)
 #define CHECK_USER_OK(what, vec) CHECK_EQ(what " vector", vec, V_USER)

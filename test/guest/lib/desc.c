@@ -1,6 +1,7 @@
 #include "test/guest/lib/desc.h"
 
-#define CODE_FLAGS (DESC_P | DESC_S | DESC_G | DESC_LIMIT(0xfffff) | DESC_TYPE(TYPE_XR))
+#define CODE_FLAGS                                                             \
+	(DESC_P | DESC_S | DESC_G | DESC_LIMIT(0xfffff) | DESC_TYPE(TYPE_XR))
 #define DATA_FLAGS                                                             \
 	(DESC_P | DESC_S | DESC_G | DESC_DB | DESC_LIMIT(0xfffff) |            \
 	 DESC_TYPE(TYPE_RW))

@@ -8,50 +8,50 @@
 #include "test/guest/lib/guest.h"
 #endif
 
-#define SEL_CODE32 0x08
-#define SEL_CODE 0x10
-#define SEL_DATA 0x18
+#define SEL_CODE32  0x08
+#define SEL_CODE    0x10
+#define SEL_DATA    0x18
 #define SEL_UCODE32 0x23
-#define SEL_UDATA 0x2b
-#define SEL_UCODE 0x33
-#define SEL_UDATA2 0x3b
-#define SEL_TSS 0x40
+#define SEL_UDATA   0x2b
+#define SEL_UCODE   0x33
+#define SEL_UDATA2  0x3b
+#define SEL_TSS	    0x40
 /* First selector that tests may fill; the table has room for 64 entries. */
-#define SEL_FREE 0x50
+#define SEL_FREE    0x50
 #define GDT_ENTRIES 64
 
 #ifndef __ASSEMBLER__
 /* Access bytes and flags of segment descriptors. */
-#define DESC_P BIT(47)
-#define DESC_DPL(n) ((u64)(n) << 45)
-#define DESC_S BIT(44)
-#define DESC_TYPE(t) ((u64)(t) << 40)
-#define DESC_AVL BIT(52)
-#define DESC_L BIT(53)
-#define DESC_DB BIT(54)
-#define DESC_G BIT(55)
-#define DESC_BASE(b) (((u64)(b) & 0xffffff) << 16 | ((u64)(b) >> 24 & 0xff) << 56)
-#define DESC_LIMIT(l) (((u64)(l) & 0xffff) | ((u64)(l) >> 16 & 0xf) << 48)
+#define DESC_P	      BIT(47)
+#define DESC_DPL(n)   ((u64)(n) << 45)
+#define DESC_S	      BIT(44)
+#define DESC_TYPE(t)  ((u64)(t) << 40)
+#define DESC_AVL      BIT(52)
+#define DESC_L	      BIT(53)
+#define DESC_DB	      BIT(54)
+#define DESC_G	      BIT(55)
+#define DESC_BASE(b)  (((u64)(b)&0xffffff) << 16 | ((u64)(b) >> 24 & 0xff) << 56)
+#define DESC_LIMIT(l) (((u64)(l)&0xffff) | ((u64)(l) >> 16 & 0xf) << 48)
 /* Types of code and data segments. */
-#define TYPE_RO 0x1
-#define TYPE_RW 0x3
+#define TYPE_RO	     0x1
+#define TYPE_RW	     0x3
 #define TYPE_RW_DOWN 0x7
-#define TYPE_XO 0x9
-#define TYPE_XR 0xb
+#define TYPE_XO	     0x9
+#define TYPE_XR	     0xb
 #define TYPE_XR_CONF 0xf
 /* Types of system descriptors. */
-#define TYPE_TSS16 0x1
-#define TYPE_LDT 0x2
+#define TYPE_TSS16	0x1
+#define TYPE_LDT	0x2
 #define TYPE_TSS16_BUSY 0x3
-#define TYPE_CALL16 0x4
-#define TYPE_TASK 0x5
-#define TYPE_INT16 0x6
-#define TYPE_TRAP16 0x7
-#define TYPE_TSS 0x9
-#define TYPE_TSS_BUSY 0xb
-#define TYPE_CALL 0xc
-#define TYPE_INT 0xe
-#define TYPE_TRAP 0xf
+#define TYPE_CALL16	0x4
+#define TYPE_TASK	0x5
+#define TYPE_INT16	0x6
+#define TYPE_TRAP16	0x7
+#define TYPE_TSS	0x9
+#define TYPE_TSS_BUSY	0xb
+#define TYPE_CALL	0xc
+#define TYPE_INT	0xe
+#define TYPE_TRAP	0xf
 
 struct table_reg {
 	u16 limit;

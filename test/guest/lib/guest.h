@@ -20,11 +20,11 @@ typedef int64_t s64;
 typedef unsigned long word;
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define BIT(n) (1ull << (n))
-#define PAGE 4096ul
-#define __user_text __attribute__((section(".user.text"), noinline))
-#define __user_data __attribute__((section(".user.data")))
-#define __noinline __attribute__((noinline))
+#define BIT(n)	      (1ull << (n))
+#define PAGE	      4096ul
+#define __user_text   __attribute__((section(".user.text"), noinline))
+#define __user_data   __attribute__((section(".user.data")))
+#define __noinline    __attribute__((noinline))
 
 /* Rounds of each test body: the later ones meet translated, chained code. */
 #define ROUNDS 3
@@ -51,7 +51,7 @@ void test_fail(const char *what, u64 got, u64 want);
 /* test_end - prints the summary and ends the guest. */
 void test_end(void) __attribute__((noreturn));
 
-#define RUN(fn) test_run(#fn, fn)
+#define RUN(fn)	     test_run(#fn, fn)
 #define RUN_ONCE(fn) test_once(#fn, fn)
 #define RUN_IF(cond, fn)                                                       \
 	do {                                                                   \

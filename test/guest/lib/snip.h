@@ -12,21 +12,21 @@
  * On entry RBX = RSI = data, RDI = data + 64, RBP = data + 128, RSP = stack;
  * the other registers and the status flags are random.
  */
-#define SNIP_BUF 0x700e00
+#define SNIP_BUF      0x700e00
 #define SNIP_BUF_SIZE 0x500
 /* Fixed data for absolute and RIP-relative operands. */
-#define SNIP_DATA 0x701200
+#define SNIP_DATA    0x701200
 #define SNIP_FS_BASE 0x700f00
 #define SNIP_GS_BASE 0x700f80
 
 /* Masks of the flags that a snippet defines. */
-#define F_ALL 0xcd5
-#define F_NONE 0x400
-#define F_NOAF 0xcc5
-#define F_CO 0xc01
-#define F_C 0x401
-#define F_Z 0x440
-#define F_NOOA 0x4c5
+#define F_ALL	0xcd5
+#define F_NONE	0x400
+#define F_NOAF	0xcc5
+#define F_CO	0xc01
+#define F_C	0x401
+#define F_Z	0x440
+#define F_NOOA	0x4c5
 #define F_NOOAC 0x4c4
 
 #ifdef __x86_64__
@@ -37,8 +37,9 @@
 /* Vector state of a snippet that asks for it: 16 registers of 32 bytes. */
 #define SNIP_VEC_SIZE 512
 
+/* clang-format off */
 #ifdef __ASSEMBLER__
-#define FEAT_ROW(name, leaf, reg, bit)                                         \
+#define FEAT_ROW(name, leaf, reg, bit) \
 	.set	FEAT_##name, (leaf) << 8 | (reg) << 5 | (bit)
 #include "test/guest/lib/feat.def"
 #undef FEAT_ROW
@@ -53,6 +54,7 @@
 	.section .snip.tab, "a"
 	.long	771b, 772b, \mask, \feat
 .endm
+/* clang-format on */
 #else
 #include "test/guest/lib/cpu.h"
 

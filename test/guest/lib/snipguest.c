@@ -7,8 +7,8 @@ static unsigned current, absent;
 
 static void snippet(void)
 {
-	static const char regs[][4] = { "ax",  "cx",  "dx",  "bx",  "sp",  "bp",
-					"si",  "di",  "r8",  "r9",  "r10", "r11",
+	static const char regs[][4] = { "ax",  "cx",  "dx",  "bx", "sp",  "bp",
+					"si",  "di",  "r8",  "r9", "r10", "r11",
 					"r12", "r13", "r14", "r15" };
 	const struct snip_result *want;
 	struct snip_result got;

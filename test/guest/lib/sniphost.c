@@ -53,7 +53,8 @@ void host_main(void)
 	unsigned all = snip_tab_end - snip_tab;
 
 	/* Private, anonymous, fixed: readable, writable, executable. */
-	if (call(SYS_MMAP, SNIP_BUF & ~(PAGE - 1), 4 * PAGE, 7, 0x32, -1, 0) < 0)
+	if (call(SYS_MMAP, SNIP_BUF & ~(PAGE - 1), 4 * PAGE, 7, 0x32, -1, 0) <
+	    0)
 		call(SYS_EXIT, 2, 0, 0, 0, 0, 0);
 #ifdef __x86_64__
 	call(SYS_ARCH_PRCTL, 0x1002, SNIP_FS_BASE, 0, 0, 0, 0);

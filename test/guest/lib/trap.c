@@ -15,7 +15,7 @@ static u8 user_stack[8192] __user_data __attribute__((aligned(16)));
 const char *trap_name(int vector)
 {
 	static const char names[][4] = {
-		"DE", "DB", "NMI", "BP", "OF", "BR", "UD",  "NM", "DF", "9",
+		"DE", "DB", "NMI", "BP", "OF", "BR", "UD", "NM", "DF", "9",
 		"TS", "NP", "SS",  "GP", "PF", "15", "MF", "AC", "MC", "XM",
 	};
 

@@ -44,12 +44,12 @@ struct frame {
 };
 
 struct trap {
-	int count; /* since trap_clear() */
+	int count;  /* since trap_clear() */
 	int vector; /* of the last one; NO_TRAP if none */
 	word error, cr2, dr6;
-	word want; /* address of the instruction under TRY */
+	word want;	    /* address of the instruction under TRY */
 	word handler_flags; /* flags that the handler found */
-	word handler_sp; /* where the frame lies */
+	word handler_sp;    /* where the frame lies */
 	u16 handler_cs, handler_ss, handler_ds;
 	struct frame frame;
 };
@@ -81,18 +81,18 @@ extern word user_sel, user_ss, user_flags, user_sp;
 #define USER_CODE(code)                                                        \
 	({                                                                     \
 		void *p_;                                                      \
-		asm(".pushsection .user.text, \"ax\"\n773: " code               \
-		    "\n" USER_EXIT "\n.popsection\nmov $773b, %0"             \
+		asm(".pushsection .user.text, \"ax\"\n773: " code              \
+		    "\n" USER_EXIT "\n.popsection\nmov $773b, %0"              \
 		    : "=r"(p_));                                               \
 		p_;                                                            \
 	})
 
 #ifdef __x86_64__
-#define MOVW "movq "
+#define MOVW   "movq "
 #define ASM_SP "%%rsp"
 #define ASM_BP "%%rbp"
 #else
-#define MOVW "movl "
+#define MOVW   "movl "
 #define ASM_SP "%%esp"
 #define ASM_BP "%%ebp"
 #endif
@@ -107,11 +107,11 @@ extern word user_sel, user_ss, user_flags, user_sp;
 #define TRY_AT(before, insn, ...)                                              \
 	({                                                                     \
 		trap_clear();                                                  \
-		asm volatile(MOVW "$771f, trap_fixup\n\t" MOVW ASM_SP          \
-				  ", trap_sp\n\t" MOVW ASM_BP                  \
-				  ", trap_bp\n\t" MOVW "$772f, trap_want\n\t"  \
-				  before "\n772: " insn "\n"                   \
-				  "771: " MOVW "trap_sp, " ASM_SP __VA_ARGS__); \
+		asm volatile(MOVW                                              \
+			     "$771f, trap_fixup\n\t" MOVW ASM_SP               \
+			     ", trap_sp\n\t" MOVW ASM_BP ", trap_bp\n\t" MOVW  \
+			     "$772f, trap_want\n\t" before "\n772: " insn "\n" \
+			     "771: " MOVW "trap_sp, " ASM_SP __VA_ARGS__);     \
 		trap_end();                                                    \
 	})
 

@@ -6,8 +6,8 @@
  */
 #include "test/guest/lib/access.h"
 
-#define VA (TEST_VA + 0x3000)
-#define RW (PTE_P | PTE_W)
+#define VA  (TEST_VA + 0x3000)
+#define RW  (PTE_P | PTE_W)
 #define RWU (PTE_P | PTE_W | PTE_U)
 
 static u64 page, nx;
@@ -56,8 +56,8 @@ static void write_protect(void)
 	CHECK_OK("read", try_read(VA));
 	CHECK_PF("write", try_write(VA + 9), PF_P | PF_W, VA + 9);
 	CHECK_PF("rmw", try_rmw(VA + 9), PF_P | PF_W, VA + 9);
-	CHECK_PF("user write", run_user(user_write, VA + 9),
-		 PF_P | PF_W | PF_U, VA + 9);
+	CHECK_PF("user write", run_user(user_write, VA + 9), PF_P | PF_W | PF_U,
+		 VA + 9);
 	CHECK_USER_OK("user read", run_user(user_read, VA));
 	write_cr0(read_cr0() & ~CR0_WP);
 	CHECK_OK("write, WP=0", try_write(VA + 9));
@@ -383,17 +383,31 @@ static void canonical(void)
 	CHECK_TRAP("read", try_read(bad), X_GP, 0);
 	CHECK_TRAP("write", try_write(bad2), X_GP, 0);
 	CHECK_TRAP("straddle",
-		   TRY("mov -1(%0), %%rax", : : "r"(bad) : "rax"), X_GP, 0);
-	CHECK_TRAP("rbp", TRY_AT("mov %0, %%rbp", "mov (%%rbp), %%rax",
-				 : : "r"(bad) : "rax"), X_SS, 0);
+		   TRY("mov -1(%0), %%rax",
+		       :
+		       : "r"(bad)
+		       : "rax"),
+		   X_GP, 0);
+	CHECK_TRAP("rbp",
+		   TRY_AT("mov %0, %%rbp", "mov (%%rbp), %%rax",
+			  :
+			  : "r"(bad)
+			  : "rax"),
+		   X_SS, 0);
 	CHECK_EQ("jmp", TRY("jmp *%0", : : "r"(bad)), X_GP);
 	CHECK_EQ("jmp error", trap.error, 0);
 	CHECK_EQ("ret", TRY("push %0; ret", : : "r"(bad)), X_GP);
 	CHECK_TRAP("invlpg is silent",
-		   TRY("invlpg (%0)", : : "r"(bad)), NO_TRAP, 0);
+		   TRY("invlpg (%0)",
+		       :
+		       : "r"(bad)),
+		   NO_TRAP, 0);
 	base = rdmsr(MSR_FS_BASE);
-	CHECK_TRAP("fs base", TRY("wrmsr", : : "c"(MSR_FS_BASE), "a"(0),
-				  "d"(0x8000)), X_GP, 0);
+	CHECK_TRAP("fs base",
+		   TRY("wrmsr",
+		       :
+		       : "c"(MSR_FS_BASE), "a"(0), "d"(0x8000)),
+		   X_GP, 0);
 	wrmsr(MSR_FS_BASE, base);
 }
 
@@ -402,18 +416,14 @@ static void control_registers(void)
 	u64 cr0 = read_cr0(), cr3 = read_cr3(), cr4 = read_cr4();
 
 #define TRY_CR(n, v) TRY("mov %0, %%cr" #n, : : "r"((u64)(v)) : "memory")
-	CHECK_TRAP("PG without PE", TRY_CR(0, cr0 & ~CR0_PE), X_GP, 0);
 	CHECK_TRAP("NW without CD", TRY_CR(0, cr0 | CR0_NW), X_GP, 0);
 	CHECK_TRAP("CR0 high", TRY_CR(0, cr0 | BIT(32)), X_GP, 0);
-	CHECK_TRAP("CR4 bit 63", TRY_CR(4, cr4 | BIT(63)), X_GP, 0);
-	CHECK_TRAP("CR4 bit 15", TRY_CR(4, cr4 | BIT(15)), X_GP, 0);
-	CHECK_TRAP("CR3 bit 60", TRY_CR(3, cr3 | BIT(60)), X_GP, 0);
-	if (phys_bits < 52)
-		CHECK_TRAP("CR3 phys", TRY_CR(3, cr3 | BIT(51)), X_GP, 0);
 	CHECK_TRAP("CR8", TRY_CR(8, 16), X_GP, 0);
 	CHECK_TRAP("EFER bit 1",
-		   TRY("wrmsr", : : "c"(MSR_EFER), "d"(0),
-		       "a"((u32)rdmsr(MSR_EFER) | 2)), X_GP, 0);
+		   TRY("wrmsr",
+		       :
+		       : "c"(MSR_EFER), "d"(0), "a"((u32)rdmsr(MSR_EFER) | 2)),
+		   X_GP, 0);
 	CHECK_EQ("CR0", read_cr0(), cr0);
 	CHECK_EQ("CR3", read_cr3(), cr3);
 	CHECK_EQ("CR4", read_cr4(), cr4);
@@ -426,16 +436,26 @@ static void control_registers(void)
 static void leave_long_mode(void)
 {
 	CHECK_TRAP("EFER LME off",
-		   TRY("wrmsr", : : "c"(MSR_EFER), "d"(0),
-		       "a"((u32)rdmsr(MSR_EFER) & ~(u32)EFER_LME)), X_GP, 0);
+		   TRY("wrmsr",
+		       :
+		       : "c"(MSR_EFER), "d"(0),
+			 "a"((u32)rdmsr(MSR_EFER) & ~(u32)EFER_LME)),
+		   X_GP, 0);
+	CHECK_TRAP("CR3 bit 60", TRY_CR(3, read_cr3() | BIT(60)), X_GP, 0);
+	if (phys_bits < 52)
+		CHECK_TRAP("CR3 phys", TRY_CR(3, read_cr3() | BIT(51)), X_GP,
+			   0);
+	CHECK_TRAP("PG without PE", TRY_CR(0, read_cr0() & ~CR0_PE), X_GP, 0);
 	CHECK_TRAP("PAE off", TRY_CR(4, read_cr4() & ~CR4_PAE), X_GP, 0);
+	CHECK_TRAP("CR4 bit 63", TRY_CR(4, read_cr4() | BIT(63)), X_GP, 0);
+	CHECK_TRAP("CR4 bit 15", TRY_CR(4, read_cr4() | BIT(15)), X_GP, 0);
 }
 
 void guest_main(void)
 {
-	phys_bits = cpuid_max(0x80000000) >= 0x80000008 ?
-			    cpuid(0x80000008, 0).a & 0xff :
-			    36;
+	phys_bits = cpuid_max(0x80000000) >= 0x80000008
+			    ? cpuid(0x80000008, 0).a & 0xff
+			    : 36;
 	page = page_alloc();
 	pte_make(cr3_root(), VA, 1);
 	RUN(not_present);

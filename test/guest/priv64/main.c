@@ -28,8 +28,8 @@ static u64 user_mem[8] __user_data = { 1 };
 		CHECK_EQ(what " error", trap.error, want_error);               \
 		CHECK_EQ(what " cs", trap.frame.cs, user_sel);                 \
 	} while (0)
-#define GP(code) CHECK_USER(code, U(code), X_GP, 0)
-#define OK(code) CHECK_EQ(code, U(code), V_USER)
+#define GP(code)    CHECK_USER(code, U(code), X_GP, 0)
+#define OK(code)    CHECK_EQ(code, U(code), V_USER)
 #define UNDEF(code) CHECK_USER(code, U(code), X_UD, 0)
 
 static void round_trip(void)
@@ -117,35 +117,44 @@ static void selector_errors(void)
 	CHECK_EQ("int 4", U("int $4"), X_OF);
 	CHECK_USER("lretq to ring 0", U("push $0x10; push $0; lretq"), X_GP,
 		   SEL_CODE);
-	CHECK_USER("iretq to ring 0",
-		   U("push $0x18; push $0; push $2; push $0x10; push $0; iretq"),
-		   X_GP, SEL_CODE);
+	CHECK_USER(
+		"iretq to ring 0",
+		U("push $0x18; push $0; push $2; push $0x10; push $0; iretq"),
+		X_GP, SEL_CODE);
 	/* IRET within ring 3. */
 	CHECK_EQ("iret to ring 3",
 		 U("mov %%rsp, %%rax; push $0x2b; push %%rax; push $0x202; "
 		   "push $0x33; lea 1f(%%rip), %%rcx; push %%rcx; iretq; "
-		   "ud2; 1:"), V_USER);
+		   "ud2; 1:"),
+		 V_USER);
 	CHECK_EQ("if unchanged", trap.frame.flags & FLAG_IF, 0);
 	CHECK_EQ("lret to ring 3",
 		 U("push $0x33; lea 1f(%%rip), %%rcx; push %%rcx; lretq; "
-		   "ud2; 1:"), V_USER);
+		   "ud2; 1:"),
+		 V_USER);
 	user_ptr.sel = SEL_CODE;
-	CHECK_USER("ljmp dpl 0", run_user(USER_CODE("ljmp *(%%rdi)"),
-					  (word)&user_ptr), X_GP, SEL_CODE);
+	CHECK_USER("ljmp dpl 0",
+		   run_user(USER_CODE("ljmp *(%%rdi)"), (word)&user_ptr), X_GP,
+		   SEL_CODE);
 	user_ptr.sel = SEL_TSS;
-	CHECK_USER("ljmp tss", run_user(USER_CODE("ljmp *(%%rdi)"),
-					(word)&user_ptr), X_GP, SEL_TSS);
+	CHECK_USER("ljmp tss",
+		   run_user(USER_CODE("ljmp *(%%rdi)"), (word)&user_ptr), X_GP,
+		   SEL_TSS);
 }
 
 static void descriptor_queries(void)
 {
-	CHECK_EQ("lar", U("mov $0x33, %%ecx; lar %%ecx, %%eax; setz %%bl; "
-			  "mov $0x2b, %%ecx; lsl %%ecx, %%edx"), V_USER);
+	CHECK_EQ("lar",
+		 U("mov $0x33, %%ecx; lar %%ecx, %%eax; setz %%bl; "
+		   "mov $0x2b, %%ecx; lsl %%ecx, %%edx"),
+		 V_USER);
 	CHECK_EQ("lar value", trap.frame.ax & 0xf0ff00, 0xa0fb00);
 	CHECK_EQ("lar zf", trap.frame.bx & 0xff, 1);
 	CHECK_EQ("lsl value", trap.frame.dx, 0xffffffff);
-	CHECK_EQ("lar", U("mov $77, %%eax; mov $0x10, %%ecx; lar %%ecx, %%eax; "
-			  "setz %%bl"), V_USER);
+	CHECK_EQ("lar",
+		 U("mov $77, %%eax; mov $0x10, %%ecx; lar %%ecx, %%eax; "
+		   "setz %%bl"),
+		 V_USER);
 	CHECK_EQ("lar dpl 0", trap.frame.bx & 0xff, 0);
 	CHECK_EQ("lar keeps", trap.frame.ax, 77);
 	OK("mov $0x2b, %%ecx; verr %%cx; setz %%al; verw %%cx; setz %%ah; "
@@ -183,7 +192,8 @@ static void flags_and_iopl(void)
 		 FLAG_IF | 0x3000);
 	OK("sti; cli");
 	CHECK_EQ("cli", trap.frame.flags & FLAG_IF, 0);
-	OK("inb $0x80, %%al; outb %%al, $0x80; mov $0x80, %%edx; inw %%dx, %%ax");
+	OK("inb $0x80, %%al; outb %%al, $0x80; mov $0x80, %%edx; inw %%dx, "
+	   "%%ax");
 	GP("hlt");
 	user_flags = 2 | 0x2000;
 	GP("cli");
@@ -206,7 +216,8 @@ static void io_bitmap(void)
 	OK("outw %%ax, $0x82");
 	GP("outw %%ax, $0x83");
 	GP("outl %%eax, $0x81");
-	OK("mov $0x80, %%edx; mov $3, %%ecx; lea 0(%%rdi), %%rsi; cld; rep outsb");
+	OK("mov $0x80, %%edx; mov $3, %%ecx; lea 0(%%rdi), %%rsi; cld; rep "
+	   "outsb");
 	CHECK_EQ("outs count", trap.frame.cx, 0);
 	map[0x80 / 8] = 0xff;
 	GP("inb $0x80, %%al");
@@ -238,15 +249,19 @@ static void syscall_sysret(void)
 	CHECK_EQ("rsp", entry.sp, trap.frame.r8);
 	CHECK_EQ("user cs", trap.frame.r9, SEL_UCODE);
 	CHECK_EQ("user ss", trap.frame.r10, SEL_UDATA);
-	CHECK_EQ("user flags", trap.frame.flags & ~(FLAG_ZF | FLAG_PF | FLAG_AF),
+	CHECK_EQ("user flags",
+		 trap.frame.flags & ~(FLAG_ZF | FLAG_PF | FLAG_AF),
 		 2 | FLAG_CF | FLAG_IF | FLAG_DF);
 	user_flags = 2;
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SCE);
 	UNDEF("syscall");
 	CHECK_TRAP("sysret, SCE=0", TRY("sysretq", :), X_UD, 0);
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
-	CHECK_TRAP("LSTAR", TRY("wrmsr", : : "c"(MSR_LSTAR), "a"(0),
-				"d"(0x8000)), X_GP, 0);
+	CHECK_TRAP("LSTAR",
+		   TRY("wrmsr",
+		       :
+		       : "c"(MSR_LSTAR), "a"(0), "d"(0x8000)),
+		   X_GP, 0);
 }
 
 static void sysenter_sysexit(void)
@@ -298,7 +313,11 @@ static void call_gates(void)
 	gdt[sel / 8] = g.lo;
 	gdt[sel / 8 + 1] = g.hi;
 	user_ptr.sel = sel;
-	CHECK_EQ("ring 0", TRY("lcall *%0", : : "m"(user_ptr) : "rax", "memory"),
+	CHECK_EQ("ring 0",
+		 TRY("lcall *%0",
+		     :
+		     : "m"(user_ptr)
+		     : "rax", "memory"),
 		 NO_TRAP);
 	CHECK_EQ("ring 0 sp", entry.sp, trap_sp - 16);
 	CHECK_EQ("ring 0 cs", entry.pushed_cs, SEL_CODE);
@@ -306,7 +325,8 @@ static void call_gates(void)
 	CHECK_USER("gate dpl", run_user(p, (word)&user_ptr), X_GP, sel);
 	g = gate_make(SEL_CODE32, (word)gate_entry, TYPE_CALL, 3, 0);
 	gdt[sel / 8] = g.lo;
-	CHECK_USER("32-bit code", run_user(p, (word)&user_ptr), X_GP, SEL_CODE32);
+	CHECK_USER("32-bit code", run_user(p, (word)&user_ptr), X_GP,
+		   SEL_CODE32);
 	g = gate_make(SEL_DATA, (word)gate_entry, TYPE_CALL, 3, 0);
 	gdt[sel / 8] = g.lo;
 	CHECK_USER("data", run_user(p, (word)&user_ptr), X_GP, SEL_DATA);
@@ -322,8 +342,9 @@ static void call_gates(void)
 	CHECK_USER("upper type", run_user(p, (word)&user_ptr), X_GP, sel);
 	/* A jump through a gate may not change the ring. */
 	gdt[sel / 8 + 1] = g.hi;
-	CHECK_USER("ljmp", run_user(USER_CODE("ljmp *(%%rdi)"),
-				    (word)&user_ptr), X_GP, SEL_CODE);
+	CHECK_USER("ljmp",
+		   run_user(USER_CODE("ljmp *(%%rdi)"), (word)&user_ptr), X_GP,
+		   SEL_CODE);
 }
 
 static void conforming(void)
@@ -334,13 +355,17 @@ static void conforming(void)
 		       DESC_G | DESC_LIMIT(0xfffff);
 	user_ptr.off = (u32)(word)conforming_entry;
 	user_ptr.sel = sel;
-	CHECK_EQ("user", run_user(USER_CODE("lcall *(%%rdi)"),
-				  (word)&user_ptr), V_USER);
+	CHECK_EQ("user", run_user(USER_CODE("lcall *(%%rdi)"), (word)&user_ptr),
+		 V_USER);
 	CHECK_EQ("cpl stays", trap.frame.ax, sel | 3);
 	/* The conforming segment may have any DPL up to the CPL. */
 	gdt[sel / 8] |= DESC_DPL(3);
-	CHECK_TRAP("dpl above cpl", TRY("lcall *%0", : : "m"(user_ptr)
-					: "rax", "memory"), X_GP, sel);
+	CHECK_TRAP("dpl above cpl",
+		   TRY("lcall *%0",
+		       :
+		       : "m"(user_ptr)
+		       : "rax", "memory"),
+		   X_GP, sel);
 	user_ptr.off = 0;
 }
 
@@ -386,7 +411,11 @@ static void fs_gs_base(void)
 	CHECK_EQ("rdgsbase", trap.frame.cx, b);
 	CHECK_EQ("wrgsbase", trap.frame.dx, 0x12345678);
 	CHECK_EQ("msr", rdmsr(MSR_FS_BASE), a);
-	CHECK_TRAP("non-canonical", TRY("wrfsbase %0", : : "r"(BIT(50))), X_GP, 0);
+	CHECK_TRAP("non-canonical",
+		   TRY("wrfsbase %0",
+		       :
+		       : "r"(BIT(50))),
+		   X_GP, 0);
 	write_cr4(read_cr4() & ~CR4_FSGSBASE);
 	/* A selector load sets the base from the descriptor. */
 	write_gs(SEL_UDATA);

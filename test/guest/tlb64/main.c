@@ -6,8 +6,8 @@
  */
 #include "test/guest/lib/access.h"
 
-#define VA (TEST_VA + 0x9000)
-#define RW (PTE_P | PTE_W)
+#define VA  (TEST_VA + 0x9000)
+#define RW  (PTE_P | PTE_W)
 #define RWU (PTE_P | PTE_W | PTE_U)
 
 static u64 page[4], root2;
@@ -195,8 +195,11 @@ static void pcid(void)
 {
 	u64 root1 = cr3_root();
 
-	CHECK_TRAP("pcide with pcid", TRY_AT("mov %0, %%cr3", "mov %1, %%cr4",
-		   : : "r"(root1 | 5), "r"(read_cr4() | CR4_PCIDE) : "memory"),
+	CHECK_TRAP("pcide with pcid",
+		   TRY_AT("mov %0, %%cr3", "mov %1, %%cr4",
+			  :
+			  : "r"(root1 | 5), "r"(read_cr4() | CR4_PCIDE)
+			  : "memory"),
 		   X_GP, 0);
 	write_cr3(root1);
 	write_cr4(read_cr4() | CR4_PCIDE);
@@ -230,7 +233,10 @@ static void pcid(void)
 	write_cr4(read_cr4() & ~CR4_PCIDE);
 	CHECK_EQ("pcide off", load(), *(u64 *)page[1]);
 	CHECK_TRAP("bit 63 without pcide",
-		   TRY("mov %0, %%cr3", : : "r"(root1 | NOFLUSH) : "memory"),
+		   TRY("mov %0, %%cr3",
+		       :
+		       : "r"(root1 | NOFLUSH)
+		       : "memory"),
 		   X_GP, 0);
 }
 
@@ -255,8 +261,8 @@ static void invpcid_types(void)
 		CHECK_EQ("code 2", call(VA + 0x100), 2);
 		write_cr3(root1 | 1 | NOFLUSH);
 		*pte_at(root2, VA, 1) = page[3] | RW;
-		CHECK_OK("invpcid", invpcid(type, type < 2 ? 2 : 0,
-					    type == 0 ? VA : 0));
+		CHECK_OK("invpcid",
+			 invpcid(type, type < 2 ? 2 : 0, type == 0 ? VA : 0));
 		CHECK_EQ("data 1", load(), *(u64 *)page[1]);
 		write_cr3(root2 | 2 | NOFLUSH);
 		CHECK_EQ("new data 2", load(), *(u64 *)page[3]);
@@ -308,7 +314,8 @@ void guest_main(void)
 	for (u64 i = 0; i < 4; i++) {
 		page[i] = page_alloc();
 		*(u64 *)page[i] = 0x1000 + i;
-		memcpy((void *)(page[i] + 0x100), "\xb8\x00\x00\x00\x00\xc3", 6);
+		memcpy((void *)(page[i] + 0x100), "\xb8\x00\x00\x00\x00\xc3",
+		       6);
 		*(u8 *)(page[i] + 0x101) = i;
 	}
 	page_alloc();

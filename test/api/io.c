@@ -1,0 +1,4 @@
+#include "kt.h"
+void test_io(void)
+{
+}
