@@ -11,8 +11,8 @@
  */
 
 #define MAX_INSN_LEN 15
-/* 15 prefixes and opcode bytes, then the longest tail: nothing reads beyond. */
-#define DECODE_WINDOW 48
+/* 14 prefixes, three opcode bytes, ModRM, SIB, two words: 27 at most. */
+#define DECODE_WINDOW 32
 
 #define REX_B 1
 #define REX_X 2
@@ -312,16 +312,13 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 
 /*
  * Take the bytes once: guest memory may change under us, and what was judged
- * must be what is copied.
+ * must be what is copied.  @window comes in zeroed.
  */
 static void take_bytes(uint64_t window[DECODE_WINDOW / 8], const uint8_t *bytes,
 		       unsigned int avail)
 {
 	uint64_t low, high;
 
-#pragma GCC unroll 8
-	for (unsigned int i = 0; i < DECODE_WINDOW / 8; i++)
-		window[i] = 0;
 	if (likely(avail >= 16)) {
 		__builtin_memcpy(&low, bytes, 8);
 		__builtin_memcpy(&high, bytes + 8, 8);
@@ -361,7 +358,7 @@ static void clear(struct insn *insn, enum code_size cs)
 enum decode_result insn_decode(const uint8_t *bytes, unsigned int avail,
 			       enum code_size cs, struct insn *insn)
 {
-	uint64_t window[DECODE_WINDOW / 8];
+	uint64_t window[DECODE_WINDOW / 8] = { 0 };
 	const uint8_t *start = (const uint8_t *)window, *p;
 	unsigned int len = MAX_INSN_LEN + 1;
 
