@@ -310,6 +310,13 @@ static void test_wrap_and_limit(void)
 	CHECK_EQ(c->gpr[RSI], DATA + 2);
 	CHECK_EQ(c->gpr[RDI], DATA + 66);
 	CHECK_EQ(c->gpr[RCX], 0);
+	/* Even if there is nothing to do. */
+	c->gpr[RSI] = c->gpr[RDI] = ~0ull;
+	c->gpr[RCX] = 0xffffffff00000000;
+	CHECK_OK(EXEC(0x67, 0xf3, 0xaa));
+	CHECK_EQ(c->gpr[RCX], 0);
+	CHECK_EQ(c->gpr[RDI], 0xffffffff);
+	CHECK_EQ(c->gpr[RSI], ~0ull);
 	/* Segments: an override moves the source only. */
 	start64(0);
 	c->seg[SEG_FS].base = 0x100;
