@@ -218,6 +218,17 @@ static void put_vex(struct emit *e, struct copy *k, unsigned int reg,
 	emit8(e, i->opcode);
 }
 
+static bool wants_66(const struct insn *i)
+{
+	if (i->code_size != CODE16 || (i->map == 2 && i->opcode == 0xf6))
+		return i->p66;
+	for (unsigned int n = 0; n < i->nops; n++)
+		if (i->op[n].kind != OPK_GPR && i->op[n].kind != OPK_MEM &&
+		    i->op[n].kind != OPK_IMM)
+			return i->p66;
+	return i->opsize == 2;
+}
+
 static void put_legacy(struct emit *e, struct copy *k, uint8_t opcode,
 		       unsigned int reg, unsigned int rm)
 {
@@ -226,7 +237,7 @@ static void put_legacy(struct emit *e, struct copy *k, uint8_t opcode,
 
 	if (i->lock)
 		emit8(e, 0xf0);
-	if (i->p66)
+	if (wants_66(i))
 		emit8(e, 0x66);
 	if (i->rep)
 		emit8(e, i->rep);
