@@ -223,7 +223,7 @@ int irq_signal_msi(void *object, void *arg, void *user)
 	struct vm *vm = ((struct api_vm *)object)->vm;
 	const struct kvm_msi *msi = arg;
 
-	if (!vm->irqchip || msi->flags)
+	if (!vm->irqchip || (msi->flags & ~KVM_MSI_VALID_DEVID))
 		return -EINVAL;
 	return irqchip_send_msi(vm->irqchip, msi->address_lo, msi->address_hi,
 				msi->data);

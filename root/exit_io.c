@@ -11,7 +11,8 @@ static int io_answer(struct vcpu *v)
 	struct io_access *io = &c->io;
 	uint32_t value = 0;
 
-	if (io->string) {
+	/* Breakpoints on ports are for the processor to find. */
+	if (io->string || (c->dr7 & 0xff)) {
 		io->state = IO_ANSWERED;
 		return RESUME;
 	}
