@@ -1,7 +1,7 @@
 #include "cpu/debug.h"
 
 #define DR6_VOLATILE	0xe00full
-#define DR7_VOLATILE	0xffff2bffull
+#define DR7_VOLATILE	0xffff23ffull
 #define DR6_BREAKPOINTS 0xfull
 
 /* Bits 17:16 + 4n of DR7. */

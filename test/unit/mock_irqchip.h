@@ -121,3 +121,8 @@ static inline void mock_sleep_ns(uint64_t ns)
 	while (time_now_ns() < end)
 		__builtin_ia32_pause();
 }
+
+static inline uint64_t mock_last_kick(int cpu)
+{
+	return __atomic_load_n(&mock_cpus[cpu].last_kick_ns, __ATOMIC_RELAXED);
+}

@@ -136,8 +136,8 @@ static void test_one_shot(void)
 	load(0, 0, 11932); /* 10 ms */
 	while (!serve() && time_now_ns() < start + NSEC_PER_SEC)
 		;
-	CHECK(mock_cpus[0].last_kick_ns >= start + 10000000);
-	CHECK(mock_cpus[0].last_kick_ns < start + 60000000);
+	CHECK(mock_last_kick(0) >= start + 10000000);
+	CHECK(mock_last_kick(0) < start + 60000000);
 	CHECK_EQ(serve_for(30000000), 0);
 	/* A control word stops it. */
 	load(0, 4, 11932);

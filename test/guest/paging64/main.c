@@ -416,14 +416,8 @@ static void control_registers(void)
 	u64 cr0 = read_cr0(), cr3 = read_cr3(), cr4 = read_cr4();
 
 #define TRY_CR(n, v) TRY("mov %0, %%cr" #n, : : "r"((u64)(v)) : "memory")
-	CHECK_TRAP("PG without PE", TRY_CR(0, cr0 & ~CR0_PE), X_GP, 0);
 	CHECK_TRAP("NW without CD", TRY_CR(0, cr0 | CR0_NW), X_GP, 0);
 	CHECK_TRAP("CR0 high", TRY_CR(0, cr0 | BIT(32)), X_GP, 0);
-	CHECK_TRAP("CR4 bit 63", TRY_CR(4, cr4 | BIT(63)), X_GP, 0);
-	CHECK_TRAP("CR4 bit 15", TRY_CR(4, cr4 | BIT(15)), X_GP, 0);
-	CHECK_TRAP("CR3 bit 60", TRY_CR(3, cr3 | BIT(60)), X_GP, 0);
-	if (phys_bits < 52)
-		CHECK_TRAP("CR3 phys", TRY_CR(3, cr3 | BIT(51)), X_GP, 0);
 	CHECK_TRAP("CR8", TRY_CR(8, 16), X_GP, 0);
 	CHECK_TRAP("EFER bit 1",
 		   TRY("wrmsr",
@@ -447,7 +441,14 @@ static void leave_long_mode(void)
 		       : "c"(MSR_EFER), "d"(0),
 			 "a"((u32)rdmsr(MSR_EFER) & ~(u32)EFER_LME)),
 		   X_GP, 0);
+	CHECK_TRAP("CR3 bit 60", TRY_CR(3, read_cr3() | BIT(60)), X_GP, 0);
+	if (phys_bits < 52)
+		CHECK_TRAP("CR3 phys", TRY_CR(3, read_cr3() | BIT(51)), X_GP,
+			   0);
+	CHECK_TRAP("PG without PE", TRY_CR(0, read_cr0() & ~CR0_PE), X_GP, 0);
 	CHECK_TRAP("PAE off", TRY_CR(4, read_cr4() & ~CR4_PAE), X_GP, 0);
+	CHECK_TRAP("CR4 bit 63", TRY_CR(4, read_cr4() | BIT(63)), X_GP, 0);
+	CHECK_TRAP("CR4 bit 15", TRY_CR(4, read_cr4() | BIT(15)), X_GP, 0);
 }
 
 void guest_main(void)

@@ -67,7 +67,7 @@ gate_entry_pop:
 	.globl conforming_entry
 conforming_entry:
 	mov	%cs, %eax
-	lretq
+	lretl
 
 	.data
 	.align	8

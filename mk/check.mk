@@ -1,0 +1,11 @@
+# make check: what must pass before a change goes in.  make check-long: more
+# of it, with QEMU's TCG as a second opinion on the guests.
+CHECK := unit asan cli guests-careful guests-fast boot
+
+check:
+	$(Q)scripts/deps.sh test boot
+	$(Q)test/run-check.sh $(CHECK)
+check-long:
+	$(Q)scripts/deps.sh test boot oracle
+	$(Q)BOOT=long test/run-check.sh $(CHECK) guests-tcg
+.PHONY: check check-long

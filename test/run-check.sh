@@ -1,0 +1,47 @@
+#!/bin/bash
+# run-check.sh - the suites of `make check`, one after the other, and the sum
+# of their results: every line "N passed, N failed[, N skipped]" counts.  A
+# suite that fails without such a line counts as one failure.
+#
+#   test/run-check.sh SUITE...   with SUITE of unit, asan, cli, guests-careful,
+#                                guests-fast, boot, guests-tcg
+set -u
+cd "$(dirname "$0")/.." || exit 2
+log=build/check
+mkdir -p $log
+passed=0
+failed=0
+skipped=0
+
+suite() {
+	case $1 in
+	unit) make unit ;;
+	asan) make MODE=asan unit ;;
+	cli) test/cli/run.sh ;;
+	guests-careful) RING3_EXEC=careful test/run-guests.sh ;;
+	guests-fast) RING3_EXEC=fast test/run-guests.sh ;;
+	guests-tcg) test/run-guests.sh --vm tcg ;;
+	boot) test/boot/linux.sh ;;
+	*) echo "run-check.sh: unknown suite $1"; return 2 ;;
+	esac
+}
+
+for s; do
+	echo "=== $s"
+	start=$SECONDS
+	suite "$s" 2>&1 | tee "$log/$s.log"
+	rc=${PIPESTATUS[0]}
+	read -r p f k < <(sed -nE 's/^([a-z]+: )?([0-9]+) passed, ([0-9]+) failed(, ([0-9]+) skipped)?$/\2 \3 \5/p' \
+		"$log/$s.log" | awk '{ p += $1; f += $2; k += $3 } END { print p + 0, f + 0, k + 0 }')
+	if [ "$rc" != 0 ] && [ "$f" = 0 ]; then
+		echo "$s: failed with status $rc"
+		f=1
+	fi
+	echo "--- $s: $p passed, $f failed, $k skipped in $((SECONDS - start)) s"
+	passed=$((passed + p))
+	failed=$((failed + f))
+	skipped=$((skipped + k))
+done
+echo
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ] && [ $passed != 0 ]
