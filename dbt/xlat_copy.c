@@ -226,7 +226,10 @@ static void put_legacy(struct emit *e, struct copy *k, uint8_t opcode,
 
 	if (i->lock)
 		emit8(e, 0xf0);
-	if (i->p66)
+	if (i->code_size == CODE16 &&
+			    !(i->row->attr & (IA_X87 | IA_MMX | IA_SSE)) ?
+		    i->opsize == 2 :
+		    i->p66)
 		emit8(e, 0x66);
 	if (i->rep)
 		emit8(e, i->rep);
