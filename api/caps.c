@@ -11,7 +11,7 @@
 #define CAP_DISABLE_QUIRKS2 213
 
 #define MAX_GSI_ROUTES 4096
-#define MCE_BANKS 32
+#define MCE_BANKS      32
 #define QUIRKS                                                                 \
 	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED |         \
 	 KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |        \

@@ -172,8 +172,7 @@ static int route_from(struct route *r, const struct kvm_irq_routing_entry *e)
 		r->pin = e->u.irqchip.pin;
 		return 0;
 	}
-	if (e->type != KVM_IRQ_ROUTING_MSI ||
-	    (e->flags & ~KVM_MSI_VALID_DEVID))
+	if (e->type != KVM_IRQ_ROUTING_MSI || (e->flags & ~KVM_MSI_VALID_DEVID))
 		return -EINVAL;
 	r->type = ROUTE_MSI;
 	r->address_lo = e->u.msi.address_lo;

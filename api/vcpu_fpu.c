@@ -24,10 +24,10 @@ struct fxsave {
 };
 _Static_assert(sizeof(struct fxsave) == 576, "legacy region and header");
 
-#define FCW_INIT 0x37f
-#define MXCSR_INIT 0x1f80
+#define FCW_INIT      0x37f
+#define MXCSR_INIT    0x1f80
 #define NR_COMPONENTS 63
-#define AVX512 (7ull << 5) /* opmask, ZMM_Hi256, Hi16_ZMM */
+#define AVX512	      (7ull << 5) /* opmask, ZMM_Hi256, Hi16_ZMM */
 
 /* show_init - writes the initial state of the components that are in it. */
 static void show_init(const struct vcpu *v, uint8_t *area)

@@ -50,8 +50,7 @@ static void state_bits(struct kt_vm *t)
 	OK(kt_ioctl(t->vcpu, KVM_GET_SREGS, &s));
 	for (unsigned int i = 0; i < list->nent; i++) {
 		if (out->entries[i].function == 1)
-			GIVES(out->entries[i].ecx >> 27 & 1,
-			      (s.cr4 >> 18) & 1);
+			GIVES(out->entries[i].ecx >> 27 & 1, (s.cr4 >> 18) & 1);
 	}
 }
 

@@ -16,8 +16,8 @@ static int assign(struct kt_vm *t, uint64_t addr, uint32_t len, int fd,
 	return kt_ioctl(t->vm, KVM_IOEVENTFD, &io);
 }
 
-#define PIO KVM_IOEVENTFD_FLAG_PIO
-#define MATCH KVM_IOEVENTFD_FLAG_DATAMATCH
+#define PIO	 KVM_IOEVENTFD_FLAG_PIO
+#define MATCH	 KVM_IOEVENTFD_FLAG_DATAMATCH
 #define DEASSIGN KVM_IOEVENTFD_FLAG_DEASSIGN
 
 static void io_arguments(void)
@@ -111,10 +111,9 @@ static void mmio_hits(void)
 static int bind_irq(struct kt_vm *t, int fd, uint32_t gsi, uint32_t flags,
 		    int resample)
 {
-	struct kvm_irqfd f = { .fd = fd,
-			       .gsi = gsi,
-			       .flags = flags,
-			       .resamplefd = resample };
+	struct kvm_irqfd f = {
+		.fd = fd, .gsi = gsi, .flags = flags, .resamplefd = resample
+	};
 
 	return kt_ioctl(t->vm, KVM_IRQFD, &f);
 }
