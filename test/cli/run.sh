@@ -90,6 +90,7 @@ expect 4 "not a regular file" run "$tmp"
 expect 4 "not a regular file" run "$tmp/fifo"
 expect 4 "is no bzImage" run --accel "$accel" "$tmp/text"
 expect 4 "truncated" run --accel "$accel" "$tmp/elf"
+expect 4 "not a kernel" run --accel "$accel" /bin/sh
 expect 4 "gzip" run --accel "$accel" "$tmp/gz"
 expect 4 "machine 183" run --accel "$accel" "$tmp/arm"
 expect 4 "600000 bytes" run --accel "$accel" "$tmp/big.bin"
@@ -125,6 +126,9 @@ endings() {
 	guest 33 "exits to user mode" '\260\020\346\364\364' --stats
 	# Elsewhere: 0xf4 <- CS's low byte, loaded at 0x20000.
 	guest 1 "" '\214\310\346\364\364' --raw-addr 0x20000
+	# jmp 0xa000:0, where there is no memory.
+	guest 12 "cannot emulate" '\352\000\000\000\240'
+	guest 12 "is not RAM" '\352\000\000\000\240'
 	# jmp 0xffff:0, the reset vector.
 	guest 8 "" '\352\000\000\377\377'
 
