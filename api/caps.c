@@ -11,7 +11,7 @@
 #define CAP_DISABLE_QUIRKS2 213
 
 #define MAX_GSI_ROUTES 4096
-#define MCE_BANKS 32
+#define MCE_BANKS      32
 #define QUIRKS                                                                 \
 	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED |         \
 	 KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |        \
@@ -42,7 +42,7 @@ static int enable_quirks2(struct api_vm *avm, const struct kvm_enable_cap *c)
 
 static int enable_split(struct api_vm *avm, const struct kvm_enable_cap *c)
 {
-	if (c->args[0] > KVM_IOAPIC_NUM_PINS * 40)
+	if (c->args[0] > MAX_GSI_ROUTES)
 		return -EINVAL;
 	return irq_create_split(avm, c->args[0]);
 }
@@ -102,9 +102,10 @@ static int enable_max_id(struct api_vm *avm, const struct kvm_enable_cap *c)
 	int r = -EINVAL;
 
 	pthread_mutex_lock(&avm->vm->lock);
-	if (c->args[0] && c->args[0] <= MAX_VCPU_ID &&
-	    (!avm->max_vcpu_id || avm->max_vcpu_id == c->args[0]) &&
-	    !avm->vm->nr_vcpus) {
+	if (avm->max_vcpu_id == c->args[0]) {
+		r = 0;
+	} else if (!avm->max_vcpu_id && c->args[0] <= MAX_VCPU_ID &&
+		   !avm->vm->nr_vcpus) {
 		avm->max_vcpu_id = c->args[0];
 		r = 0;
 	}

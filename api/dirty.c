@@ -112,7 +112,8 @@ static void clear_bits(struct vm *vm, const struct memslot *s, uint64_t first,
 	vm_resume(vm);
 }
 
-static int clear_locked(struct api_vm *avm, const struct kvm_clear_dirty_log *log)
+static int clear_locked(struct api_vm *avm,
+			const struct kvm_clear_dirty_log *log)
 {
 	const struct memslot *s = find(avm, log->slot);
 	uint64_t *bits, words, left;

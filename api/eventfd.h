@@ -6,7 +6,8 @@
 int irqfd(void *object, void *arg, void *user);
 int ioeventfd(void *object, void *arg, void *user);
 
-/* ioeventfd_write - whether a guest write hit an ioeventfd (and signalled it). */
+/* ioeventfd_write - whether a guest write hit an ioeventfd (and signalled it).
+ */
 bool ioeventfd_write(struct api_vm *avm, bool pio, uint64_t addr,
 		     unsigned int len, const void *data);
 

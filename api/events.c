@@ -121,8 +121,8 @@ int events_set(struct vcpu *v, const struct kvm_vcpu_events *in)
 			in->interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS;
 	}
 	if (in->nmi.injected && !c->injecting.type)
-		c->injecting = (struct event){ .type = EVENT_NMI,
-					       .vector = VEC_NMI };
+		c->injecting =
+			(struct event){ .type = EVENT_NMI, .vector = VEC_NMI };
 	if (in->flags & KVM_VCPUEVENT_VALID_NMI_PENDING) {
 		vcpu_take(v, REQ_NMI);
 		c->nmi_pending = in->nmi.pending;

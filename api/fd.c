@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #define CHUNK_SHIFT 9
-#define CHUNK_FDS (1 << CHUNK_SHIFT)
-#define NR_CHUNKS 2048 /* a million descriptors, the kernel's usual limit */
+#define CHUNK_FDS   (1 << CHUNK_SHIFT)
+#define NR_CHUNKS   2048 /* a million descriptors, the kernel's usual limit */
 
 /*
  * The lock and the address space's number live in memory that fork() wipes: a
@@ -103,10 +103,9 @@ int fd_install(int fd, enum file_type type, void *object,
 
 	if (!f)
 		return -ENOMEM;
-	*f = (struct file){ .type = type,
-			    .refs = 1,
-			    .object = object,
-			    .release = release };
+	*f = (struct file){
+		.type = type, .refs = 1, .object = object, .release = release
+	};
 	if (n >= NR_CHUNKS || !mm_lock())
 		goto fail;
 	if (!chunks[n])

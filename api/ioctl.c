@@ -12,7 +12,7 @@
 
 struct scope {
 	const struct ioctl_row *rows; /* NULL: no ioctl at all */
-	int unknown;                  /* answer to an unknown request */
+	int unknown;		      /* answer to an unknown request */
 };
 
 static const struct scope scopes[NR_FILE_TYPES] = {

@@ -7,7 +7,8 @@
 #include "api/eventfd_int.h"
 #include "api/fd.h"
 
-/* ioeventfd: a guest write to an address signals an eventfd, without an exit. */
+/* ioeventfd: a guest write to an address signals an eventfd, without an exit.
+ */
 #define VALID_FLAGS ((1u << kvm_ioeventfd_flag_nr_max) - 1)
 
 enum io_bus { BUS_MMIO, BUS_PIO, BUS_NONE };

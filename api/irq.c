@@ -172,8 +172,7 @@ static int route_from(struct route *r, const struct kvm_irq_routing_entry *e)
 		r->pin = e->u.irqchip.pin;
 		return 0;
 	}
-	if (e->type != KVM_IRQ_ROUTING_MSI ||
-	    (e->flags & ~KVM_MSI_VALID_DEVID))
+	if (e->type != KVM_IRQ_ROUTING_MSI || (e->flags & ~KVM_MSI_VALID_DEVID))
 		return -EINVAL;
 	r->type = ROUTE_MSI;
 	r->address_lo = e->u.msi.address_lo;
@@ -223,7 +222,7 @@ int irq_signal_msi(void *object, void *arg, void *user)
 	struct vm *vm = ((struct api_vm *)object)->vm;
 	const struct kvm_msi *msi = arg;
 
-	if (!vm->irqchip || msi->flags)
+	if (!vm->irqchip || (msi->flags & ~KVM_MSI_VALID_DEVID))
 		return -EINVAL;
 	return irqchip_send_msi(vm->irqchip, msi->address_lo, msi->address_hi,
 				msi->data);

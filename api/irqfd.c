@@ -19,7 +19,7 @@
  */
 struct irqfd {
 	struct irqfd *next;
-	int fd;          /* our own descriptor of the client's eventfd */
+	int fd;		 /* our own descriptor of the client's eventfd */
 	int resample_fd; /* likewise, -1: pulse the line */
 	int64_t id;
 	uint32_t gsi;

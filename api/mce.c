@@ -7,13 +7,13 @@
 #include "root/inject.h"
 
 /* Source: SDM 3B "Machine-Check Architecture". */
-#define MAX_BANKS 32
-#define MCG_CTL_P BIT(8)
-#define MCG_SER_P BIT(24)
+#define MAX_BANKS	32
+#define MCG_CTL_P	BIT(8)
+#define MCG_SER_P	BIT(24)
 #define MCG_STATUS_MCIP BIT(2)
-#define STATUS_VAL BIT(63)
-#define STATUS_OVER BIT(62)
-#define STATUS_UC BIT(61)
+#define STATUS_VAL	BIT(63)
+#define STATUS_OVER	BIT(62)
+#define STATUS_UC	BIT(61)
 
 enum { BANK_CTL, BANK_STATUS, BANK_ADDR, BANK_MISC, BANK_REGS };
 
@@ -64,8 +64,7 @@ int mce_inject(void *object, void *arg, void *user)
 		return 0;
 	over = bank[BANK_STATUS] & STATUS_VAL ? STATUS_OVER : 0;
 	if (in->status & STATUS_UC) {
-		if ((c->mcg_status & MCG_STATUS_MCIP) ||
-		    !(c->cr4 & CR4_MCE)) {
+		if ((c->mcg_status & MCG_STATUS_MCIP) || !(c->cr4 & CR4_MCE)) {
 			vcpu_request(v, REQ_TRIPLE_FAULT);
 			return 0;
 		}

@@ -37,7 +37,7 @@ struct api_vm {
 
 	struct eventfds *eventfds;
 	struct msr_filter *msr_filter; /* replaced with the world stopped */
-	uint64_t dirty_manual;         /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 */
+	uint64_t dirty_manual;	       /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 */
 	uint64_t identity_map;
 	uint64_t disabled_quirks;
 	uint32_t max_vcpu_id;
@@ -49,7 +49,7 @@ struct api_vcpu {
 	struct vcpu *vcpu;
 	struct api_vm *avm;
 	struct kvm_run *run;
-	int mem_fd; /* own descriptor of the kvm_run memory */
+	int mem_fd;		 /* own descriptor of the kvm_run memory */
 	struct stat_file *stats; /* NULL if nobody asked */
 	int stats_fd;
 };

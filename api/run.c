@@ -123,8 +123,7 @@ static void take_answer(struct api_vcpu *av)
 	if (e->kind == UEXIT_IO && io->in)
 		memcpy(io->data, pio_page(av), io->size * io->count);
 	if (e->kind == UEXIT_MMIO && !e->mmio.write)
-		memcpy(e->mmio.data, av->run->mmio.data,
-		       sizeof(e->mmio.data));
+		memcpy(e->mmio.data, av->run->mmio.data, sizeof(e->mmio.data));
 	if (e->kind == UEXIT_RDMSR || e->kind == UEXIT_WRMSR) {
 		e->msr.error = av->run->msr.error;
 		e->msr.data = av->run->msr.data;
@@ -231,8 +230,7 @@ static bool mask_signals(const struct vcpu *v, sigset_t *old)
 	 * it begins, without its handler: the client will fetch it itself.
 	 */
 	for (sig = 1; sig < 64; sig++) {
-		if (sigismember(&pending, sig) == 1 &&
-		    !sigismember(&set, sig))
+		if (sigismember(&pending, sig) == 1 && !sigismember(&set, sig))
 			return false;
 	}
 	pthread_sigmask(SIG_SETMASK, &set, old);

@@ -14,7 +14,7 @@
  * root mode, the TSC cycles spent there.
  */
 #define NAME_SIZE 48
-#define ID_SIZE 32
+#define ID_SIZE	  32
 
 struct stat_desc {
 	struct kvm_stats_desc desc;
@@ -46,8 +46,7 @@ static void describe(struct stat_file *f, unsigned int n, uint32_t unit,
 {
 	struct stat_desc *d = &f->desc[n];
 
-	d->desc.flags = KVM_STATS_TYPE_CUMULATIVE | unit |
-			KVM_STATS_BASE_POW10;
+	d->desc.flags = KVM_STATS_TYPE_CUMULATIVE | unit | KVM_STATS_BASE_POW10;
 	d->desc.size = 1;
 	d->desc.offset = n * sizeof(uint64_t);
 	snprintf(d->name, sizeof(d->name), format, what);
@@ -67,8 +66,8 @@ static void fill(struct stat_file *f, const char *id)
 	for (unsigned int i = 0; i < NR_EXIT_REASONS; i++) {
 		describe(f, STAT_EXITS + i, KVM_STATS_UNIT_NONE, "exits_%s",
 			 reasons[i]);
-		describe(f, STAT_CYCLES + i, KVM_STATS_UNIT_CYCLES,
-			 "cycles_%s", reasons[i]);
+		describe(f, STAT_CYCLES + i, KVM_STATS_UNIT_CYCLES, "cycles_%s",
+			 reasons[i]);
 	}
 }
 

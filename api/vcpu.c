@@ -274,7 +274,7 @@ const struct ioctl_row vcpu_ioctls[] = {
 	IOCTL(KVM_GET_MP_STATE, get_mp_state),
 	IOCTL(KVM_SET_MP_STATE, set_mp_state),
 	IOCTL(KVM_GET_LAPIC, vcpu_get_lapic),
-	IOCTL(KVM_SET_LAPIC, vcpu_set_lapic),
+	IOCTL_FLAGS(KVM_SET_LAPIC, vcpu_set_lapic, IOCTL_RAW),
 	IOCTL(KVM_INTERRUPT, vcpu_interrupt),
 	IOCTL(KVM_NMI, vcpu_nmi),
 	IOCTL(KVM_SET_VAPIC_ADDR, vcpu_set_vapic_addr),

@@ -24,10 +24,10 @@ struct fxsave {
 };
 _Static_assert(sizeof(struct fxsave) == 576, "legacy region and header");
 
-#define FCW_INIT 0x37f
-#define MXCSR_INIT 0x1f80
+#define FCW_INIT      0x37f
+#define MXCSR_INIT    0x1f80
 #define NR_COMPONENTS 63
-#define AVX512 (7ull << 5) /* opmask, ZMM_Hi256, Hi16_ZMM */
+#define AVX512	      (7ull << 5) /* opmask, ZMM_Hi256, Hi16_ZMM */
 
 /* show_init - writes the initial state of the components that are in it. */
 static void show_init(const struct vcpu *v, uint8_t *area)
@@ -61,6 +61,7 @@ static uint32_t mxcsr_mask(const struct vcpu *v)
 	return fx->mxcsr_mask ? fx->mxcsr_mask : 0xffbf;
 }
 
+/* As in Linux, struct kvm_fpu's mxcsr takes no part in either direction. */
 int vcpu_get_fpu(void *object, void *arg, void *user)
 {
 	struct vcpu *v = ((struct api_vcpu *)object)->vcpu;
@@ -76,7 +77,6 @@ int vcpu_get_fpu(void *object, void *arg, void *user)
 	out->last_opcode = fx->fop;
 	out->last_ip = fx->fip;
 	out->last_dp = fx->fdp;
-	out->mxcsr = fx->mxcsr;
 	return 0;
 }
 
@@ -95,8 +95,6 @@ int vcpu_set_fpu(void *object, void *arg, void *user)
 	fx->fop = in->last_opcode;
 	fx->fip = in->last_ip;
 	fx->fdp = in->last_dp;
-	/* Reserved bits would make the host's XRSTOR fault. */
-	fx->mxcsr = in->mxcsr & mxcsr_mask(v);
 	fx->xstate_bv |= XCR0_X87 | XCR0_SSE;
 	return 0;
 }

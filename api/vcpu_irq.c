@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "api/copy.h"
 #include "api/object.h"
 #include "irqchip/lapic.h"
 #include "root/vm_irq.h"
@@ -23,11 +24,14 @@ int vcpu_get_lapic(void *object, void *arg, void *user)
 int vcpu_set_lapic(void *object, void *arg, void *user)
 {
 	struct vcpu *v = ((struct api_vcpu *)object)->vcpu;
+	struct lapic_state state;
 	int r;
 
 	if (!v->apic)
 		return -EINVAL;
-	r = lapic_set_state(v->apic, arg);
+	if (copy_from_user(&state, user, sizeof(state)))
+		return -EFAULT;
+	r = lapic_set_state(v->apic, &state);
 	v->cpu->cr8 = lapic_cr8(v->apic);
 	vcpu_request(v, REQ_EVENT);
 	return r;

@@ -26,7 +26,7 @@ static int exit_debug(struct vcpu *v)
 	v->uexit.kind = UEXIT_DEBUG;
 	v->uexit.debug.vector = c->fault.vector == VEC_BP ? VEC_BP : VEC_DB;
 	v->uexit.debug.pc = c->seg[SEG_CS].base + c->rip;
-	v->uexit.debug.dr6 = DR6_FIXED | c->fault.address;
+	v->uexit.debug.dr6 = DR6_FIXED | (c->singlestep ? DR6_BS : 0);
 	v->uexit.debug.dr7 = v->guest_dr[7];
 	return TO_USER;
 }

@@ -11,7 +11,8 @@ static int io_answer(struct vcpu *v)
 	struct io_access *io = &c->io;
 	uint32_t value = 0;
 
-	if (io->string) {
+	/* Breakpoints on ports are for the processor to find. */
+	if (io->string || (c->dr7 & 0xff)) {
 		io->state = IO_ANSWERED;
 		return RESUME;
 	}
@@ -55,8 +56,8 @@ static int exit_out(struct vcpu *v)
 	struct io_access *io = &v->cpu->io;
 	uint32_t n = 0;
 
-	while (n < io->count && bus_pio_write(v, io->port, io->size,
-					      io->data + n * io->size))
+	while (n < io->count &&
+	       bus_pio_write(v, io->port, io->size, io->data + n * io->size))
 		n++;
 	if (n == io->count) {
 		dbt_commit(v->cpu);

@@ -7,9 +7,9 @@
 /* Hypercall numbers and errors are KVM's guest ABI (Linux,
  * Documentation/virt/kvm/x86/hypercalls.rst). */
 #define HC_VAPIC_POLL_IRQ 1
-#define HC_KICK_CPU 5
-#define HC_SEND_IPI 10
-#define HC_ENOSYS 1000
+#define HC_KICK_CPU	  5
+#define HC_SEND_IPI	  10
+#define HC_ENOSYS	  1000
 
 /* kick_cpu - wakes the vCPU with APIC id @id from its HLT. */
 static void kick_cpu(struct vcpu *v, uint64_t id)

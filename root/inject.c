@@ -42,8 +42,8 @@ bool vcpu_ready_for_irq(struct vcpu *v)
 {
 	const struct cpu *c = v->cpu;
 
-	return !vm_has_pic(v->vm) && v->ext_vector < 0 &&
-	       !c->injecting.type && !c->pending.type && vcpu_irq_allowed(v) &&
+	return !vm_has_pic(v->vm) && v->ext_vector < 0 && !c->injecting.type &&
+	       !c->pending.type && vcpu_irq_allowed(v) &&
 	       !(v->apic && has_irq(v));
 }
 

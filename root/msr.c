@@ -12,10 +12,10 @@
  * MSRs from root mode's side: those of the local APIC, of guest time and of
  * paravirtual features are here, all others the processor knows itself.
  */
-#define MSR_APIC_BASE 0x1b
+#define MSR_APIC_BASE	 0x1b
 #define MSR_TSC_DEADLINE 0x6e0
 #define MSR_X2APIC_FIRST 0x800
-#define MSR_X2APIC_LAST 0x8ff
+#define MSR_X2APIC_LAST	 0x8ff
 
 static enum msr_result gp_unless(bool ok)
 {

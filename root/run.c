@@ -14,8 +14,7 @@
 #include "root/inject.h"
 
 /* The vCPU in vcpu_run() on this thread, for signal handlers. */
-static __thread struct vcpu *running
-	__attribute__((tls_model("initial-exec")));
+static __thread struct vcpu *running __attribute__((tls_model("initial-exec")));
 
 void vcpu_signal(void)
 {
@@ -111,8 +110,8 @@ void vcpu_accept_events(struct vcpu *v)
 		cpu_reset(c, true);
 		lapic_reset(v->apic, true);
 		pv_reset(&v->pv);
-		v->mp_state = v->id == v->vm->bsp_id ? MP_RUNNABLE
-						     : MP_INIT_RECEIVED;
+		v->mp_state =
+			v->id == v->vm->bsp_id ? MP_RUNNABLE : MP_INIT_RECEIVED;
 	}
 	if (!vcpu_take(v, REQ_SIPI) || v->mp_state != MP_INIT_RECEIVED)
 		return;

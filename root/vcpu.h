@@ -72,27 +72,27 @@ struct vcpu;
 typedef int (*complete_fn)(struct vcpu *v);
 
 /* Request bits: work other threads leave to the vCPU's own. */
-#define REQ_EVENT BIT(0)         /* look at interrupts again */
-#define REQ_NMI BIT(1)           /* an NMI arrived */
-#define REQ_TRIPLE_FAULT BIT(2)  /* shut down at the next entry */
-#define REQ_INIT BIT(3)          /* INIT arrived */
-#define REQ_SIPI BIT(4)          /* startup IPI, see sipi_vector */
-#define REQ_IOAPIC_EOI BIT(5)    /* split irqchip: tell user mode of an EOI */
+#define REQ_EVENT	 BIT(0) /* look at interrupts again */
+#define REQ_NMI		 BIT(1) /* an NMI arrived */
+#define REQ_TRIPLE_FAULT BIT(2) /* shut down at the next entry */
+#define REQ_INIT	 BIT(3) /* INIT arrived */
+#define REQ_SIPI	 BIT(4) /* startup IPI, see sipi_vector */
+#define REQ_IOAPIC_EOI	 BIT(5) /* split irqchip: tell user mode of an EOI */
 
 struct vcpu {
 	struct vm *vm;
 	struct cpu *cpu;
 	struct lapic *apic; /* NULL without an in-kernel local APIC */
-	void *owner;        /* the API's */
-	uint32_t id;        /* APIC id */
-	uint32_t idx;       /* position in vm->vcpu[] */
+	void *owner;	    /* the API's */
+	uint32_t id;	    /* APIC id */
+	uint32_t idx;	    /* position in vm->vcpu[] */
 
-	pthread_mutex_t lock;     /* one ioctl at a time */
+	pthread_mutex_t lock;	  /* one ioctl at a time */
 	pthread_mutex_t mem_lock; /* held while C code uses memory slots */
 
-	uint64_t requests;      /* REQ_*, set by any thread */
-	uint32_t sleeping;      /* waits on wake_fd */
-	int wake_fd;            /* eventfd */
+	uint64_t requests;	       /* REQ_*, set by any thread */
+	uint32_t sleeping;	       /* waits on wake_fd */
+	int wake_fd;		       /* eventfd */
 	volatile uint32_t signal_seen; /* ring3_signal() on its thread */
 	volatile uint8_t *immediate_exit;
 
@@ -102,8 +102,8 @@ struct vcpu {
 	uint8_t mp_state; /* enum mp_state */
 	uint8_t sipi_vector;
 	uint8_t eoi_vector; /* of REQ_IOAPIC_EOI */
-	bool pv_kicked;   /* KVM_HC_KICK_CPU ended the HLT */
-	bool started;     /* KVM_RUN was called: CPUID is fixed */
+	bool pv_kicked;	    /* KVM_HC_KICK_CPU ended the HLT */
+	bool started;	    /* KVM_RUN was called: CPUID is fixed */
 	bool has_sigmask;
 	uint64_t sigmask; /* of KVM_SET_SIGNAL_MASK */
 
@@ -113,13 +113,13 @@ struct vcpu {
 
 	/* Without an in-kernel PIC: */
 	bool want_irq_window; /* kvm_run.request_interrupt_window */
-	int ext_vector;       /* KVM_INTERRUPT's vector, or -1 */
+	int ext_vector;	      /* KVM_INTERRUPT's vector, or -1 */
 
 	/* KVM_SET_GUEST_DEBUG */
 	bool debug_step, debug_sw_bp, debug_hw_bp, debug_block_irq;
 	uint64_t guest_dr[8]; /* debug registers of the debugger */
 
-	uint64_t runs;                         /* KVM_RUN calls */
+	uint64_t runs;			       /* KVM_RUN calls */
 	uint64_t exit_cycles[NR_EXIT_REASONS]; /* TSC ticks in root mode */
 };
 

@@ -16,7 +16,7 @@
  * - the stopped world (dbt_enter_quiet), then every vcpu->mem_lock.
  * Locks of irqchip/ are innermost.
  */
-#define MAX_VCPUS 256
+#define MAX_VCPUS   256
 #define MAX_VCPU_ID 256
 
 struct vcpu;
@@ -38,9 +38,9 @@ struct vm_ops {
 };
 
 /* Reasons of struct vm.user_msr, KVM_MSR_EXIT_REASON_* values. */
-#define USER_MSR_INVAL BIT(0)
+#define USER_MSR_INVAL	 BIT(0)
 #define USER_MSR_UNKNOWN BIT(1)
-#define USER_MSR_FILTER BIT(2)
+#define USER_MSR_FILTER	 BIT(2)
 
 struct vm {
 	struct dbt *dbt;
@@ -52,11 +52,11 @@ struct vm {
 	struct memslots *slots;
 
 	struct vcpu *vcpu[MAX_VCPUS]; /* by index, in order of creation */
-	uint32_t nr_vcpus;            /* published after the entry */
+	uint32_t nr_vcpus;	      /* published after the entry */
 	uint32_t bsp_id;
 
 	struct irqchip *irqchip; /* NULL: user mode has the controllers */
-	struct timers *timers;   /* NULL until needed */
+	struct timers *timers;	 /* NULL until needed */
 	bool x2apic_ids, x2apic_no_broadcast; /* KVM_CAP_X2APIC_API */
 
 	struct vm_clock clock;
@@ -64,7 +64,7 @@ struct vm {
 	bool bugged; /* an invariant of ours broke: KVM_RUN answers -EIO */
 	bool exception_payload;
 	bool triple_fault_event;
-	bool msr_exits;    /* an MSR filter is active: cpu->msr_exits */
+	bool msr_exits;	   /* an MSR filter is active: cpu->msr_exits */
 	uint32_t user_msr; /* USER_MSR_*: accesses that exit to user mode */
 };
 

@@ -98,3 +98,14 @@ int kt_run(struct kt_vm *t)
 {
 	return kt_ioctl(t->vcpu, KVM_RUN, NULL);
 }
+
+void kt_set_cpuid(struct kt_vm *t)
+{
+	struct kvm_cpuid2 *list =
+		calloc(1, sizeof(*list) + 256 * sizeof(list->entries[0]));
+
+	list->nent = 256;
+	must(!kt_ioctl(t->sys, KVM_GET_SUPPORTED_CPUID, list), "get CPUID");
+	must(!kt_ioctl(t->vcpu, KVM_SET_CPUID2, list), "set CPUID");
+	free(list);
+}

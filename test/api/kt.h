@@ -93,6 +93,9 @@ void kt_load(struct kt_vm *t, const void *code, size_t len);
 
 int kt_run(struct kt_vm *t);
 
+/* Gives the vCPU all CPUID features that are supported. */
+void kt_set_cpuid(struct kt_vm *t);
+
 /* The test functions, one an area. */
 void test_fd(void);
 void test_system(void);
