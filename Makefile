@@ -50,9 +50,16 @@ $O/%.c.o: %.c
 	$(if $(V),,@echo "  CC      $<")
 	$(Q)$(CC) $(FLAGS) -MMD -MP -c $< -o $@
 
-$O/libring3.a: $(ENGINE_OBJ)
+# All of the engine, for unit tests that look inside.
+$O/engine.a: $(ENGINE_OBJ)
 	$(if $(V),,@echo "  AR      $@")
 	$(Q)rm -f $@ && ar rcs $@ $^
+# For programs: one object that shows nothing but include/ring3.h.
+$O/libring3.a: $(ENGINE_OBJ)
+	$(if $(V),,@echo "  AR      $@")
+	$(Q)ld -r -o $O/libring3.o $^
+	$(Q)objcopy --localize-hidden $O/libring3.o
+	$(Q)rm -f $@ && ar rcs $@ $O/libring3.o
 $O/libring3.so: $(ENGINE_OBJ)
 	$(if $(V),,@echo "  LD      $@")
 	$(Q)$(CC) $(FLAGS) -shared -Wl,-z,defs,-z,relro,-z,now $^ -o $@
@@ -61,7 +68,7 @@ $O/ring3: $(USER_OBJ) $O/libring3.a
 	$(Q)$(CC) $(FLAGS) $^ -o $@
 
 # A unit test may name further libraries in a line "// LIBS: -lfoo".
-$O/test/unit/%: $O/test/unit/%.c.o $O/libring3.a
+$O/test/unit/%: $O/test/unit/%.c.o $O/engine.a
 	$(if $(V),,@echo "  LD      $@")
 	$(Q)$(CC) $(FLAGS) $^ $$(sed -n 's,^// LIBS: ,,p' test/unit/$*.c) -o $@
 

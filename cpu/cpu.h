@@ -122,6 +122,8 @@ struct cpu {
 	bool in_smm;
 	struct event injecting; /* delivery was interrupted, retry (IDT vectoring) */
 	struct event pending;   /* queued exception, by SET_VCPU_EVENTS or ops */
+	uint64_t pending_dbg;   /* DR6 bits of traps to raise once the current
+				   instruction is done; see cpu/debug.h */
 
 	/* MSRs that only the processor knows. */
 	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
@@ -131,6 +133,11 @@ struct cpu {
 	uint64_t debugctl, ucode_rev, smbase, feat_ctl, tsc_adjust, xss;
 	uint64_t tsc_offset; /* guest TSC = host TSC + tsc_offset */
 	uint64_t apic_base;  /* IA32_APIC_BASE, kept with the local APIC */
+	uint64_t arch_caps, platform_info, misc_features;
+	uint64_t hwcr, syscfg, de_cfg; /* AMD */
+	uint32_t tsc_khz;    /* 0: unknown */
+	bool msr_exits;      /* root mode filters MSRs: each RDMSR and WRMSR of
+				the guest is a CPU_EXIT */
 
 	struct cpuid_entry cpuid[MAX_CPUID_ENTRIES];
 	uint32_t nr_cpuid;
@@ -148,6 +155,8 @@ struct cpu {
 
 	void *xsave; /* 64-byte aligned, host's standard format */
 	uint32_t xsave_size;
+	uint32_t host_mxcsr; /* the host's own, while fpu_live */
+	uint16_t host_fcw;
 	void *vcpu; /* root mode's struct vcpu */
 };
 

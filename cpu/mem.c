@@ -1,5 +1,7 @@
 #include "cpu/mem.h"
 
+#include "cpu/debug.h"
+
 #include <string.h>
 
 #include "cpu/op.h"
@@ -94,6 +96,8 @@ enum cpu_result linear_read(struct cpu *c, gva_t gva, void *buf,
 			     size - head, access, &c->fault);
 	if (r == CPU_OK && unlikely(misaligned(c, gva, size, access)))
 		return cpu_raise_error(c, VEC_AC, 0);
+	if (r == CPU_OK)
+		debug_data(c, gva, size, false);
 	return mem_result(c, r);
 }
 
@@ -101,18 +105,17 @@ enum cpu_result linear_read(struct cpu *c, gva_t gva, void *buf,
 static enum cpu_result write_misaligned(struct cpu *c, gva_t gva,
 					unsigned int size, unsigned int access)
 {
-	const gva_t at[2] = { gva, gva + size - 1 };
+	const gva_t next = (gva + size - 1) & PAGE_MASK;
+	enum cpu_result r;
 	uint8_t *hva;
 	gpa_t gpa;
 
-	for (int n = 0; n < 2; n++) {
-		enum cpu_result r =
-			mem_host(&c->mmu, at[n], 1, access | ACCESS_WRITE, &hva,
-				 &gpa, &c->fault);
-
-		if (r != CPU_OK)
-			return mem_result(c, r);
-	}
+	access |= ACCESS_WRITE;
+	r = mem_host(&c->mmu, gva, 1, access, &hva, &gpa, &c->fault);
+	if (r == CPU_OK && next > gva)
+		r = mem_host(&c->mmu, next, 1, access, &hva, &gpa, &c->fault);
+	if (r != CPU_OK)
+		return mem_result(c, r);
 	return cpu_raise_error(c, VEC_AC, 0);
 }
 
@@ -128,6 +131,8 @@ enum cpu_result linear_write(struct cpu *c, gva_t gva, const void *buf,
 	if (r == CPU_OK && unlikely(head < size))
 		r = mem_write(&c->mmu, &c->mmio, 0, (const char *)buf + head,
 			      size - head, access, &c->fault);
+	if (r == CPU_OK)
+		debug_data(c, gva, size, true);
 	return mem_result(c, r);
 }
 

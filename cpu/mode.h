@@ -22,6 +22,9 @@ enum cpu_result cpu_set_efer(struct cpu *c, uint64_t v);
 /* cpu_set_rflags - sets rflags (bit 1 forced) and df_step. */
 void cpu_set_rflags(struct cpu *c, uint64_t v);
 
+/* cpu_set_pkru - WRPKRU and XRSTOR: protection-key rights, and the TLB. */
+void cpu_set_pkru(struct cpu *c, uint32_t v);
+
 /* cpu_reset - power-up (@init false) or INIT state; SDM 3A "Processor State
  * After Reset". CPUID and mmu.slots stay. */
 void cpu_reset(struct cpu *c, bool init);

@@ -142,7 +142,11 @@ static enum cpu_result write_piece(struct cpu *c, const struct stack *st,
 		return r;
 	for (unsigned int n = st->nr; n-- > 0; at += st->size)
 		value_put(buf + at, st->val[n], st->size);
-	return linear_write(c, gva, buf, at, st->access);
+	r = linear_write(c, gva, buf, at, st->access);
+	/* CR2 is where the first push would have failed. */
+	if (r == CPU_FAULT && c->fault.vector == VEC_PF)
+		c->fault.address = gva + at - st->size;
+	return r;
 }
 
 /* Value by value from the top, as the processor pushes. */

@@ -1,9 +1,9 @@
 #include "dbt/dbt_int.h"
 
+#include "cpu/debug.h"
 #include "cpu/event.h"
 #include "cpu/mode.h"
 #include "cpu/op.h"
-#include "cpu/string.h"
 #include "mmu/walk.h"
 
 /*
@@ -83,7 +83,7 @@ static enum cpu_result fetch_bytes(struct cpu *c, gva_t gva, uint8_t *buf,
 	return r;
 }
 
-static enum cpu_result fetch(struct cpu *c, struct insn *i)
+enum cpu_result fetch_insn(struct cpu *c, struct insn *i)
 {
 	unsigned int room = segment_room(c);
 	uint64_t base = c->code_size == CODE64 ? 0 : c->seg[SEG_CS].base;
@@ -223,6 +223,26 @@ static enum cpu_result copy_bounced(struct cpu *c, const struct insn *i,
 	return r;
 }
 
+static bool is_locked(const struct insn *i)
+{
+	return i->lock || (i->row->attr & IA_XOP_NOLOCK);
+}
+
+/* Atomic although it is done in pieces: nobody else runs meanwhile. */
+static enum cpu_result split_lock(struct cpu *c, const struct insn *i,
+				  gva_t gva)
+{
+	bool alone = vcpu_dbt(c)->d->nr_cpus == 1;
+	enum cpu_result r;
+
+	if (!alone)
+		quiet_self_enter(c);
+	r = copy_bounced(c, i, gva);
+	if (!alone)
+		quiet_self_leave(c);
+	return r;
+}
+
 static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
 {
 	enum cpu_result r;
@@ -238,13 +258,15 @@ static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
 		r = check_aligned(c, i, gva);
 	if (r != CPU_OK)
 		return r;
+	debug_data(c, gva, i->mem_size, i->mem_access & ACC_W);
 	if (i->mem_access & ACC_W)
 		access |= ACCESS_WRITE;
 	r = mem_host(&c->mmu, gva, i->mem_size, access, &hva, &gpa, &c->fault);
 	if (r != CPU_OK)
 		return r;
 	if (!hva)
-		return copy_bounced(c, i, gva);
+		return is_locked(i) ? split_lock(c, i, gva) :
+				      copy_bounced(c, i, gva);
 	r = snippet_run(c, i, bitoff ? bit_base(c, i, hva) : hva);
 	if (r == CPU_OK && (i->mem_access & ACC_W))
 		code_page_write(c, gpa, i->mem_size);
@@ -273,8 +295,6 @@ static enum cpu_result execute(struct cpu *c, const struct insn *i)
 		return careful_stack(c, i);
 	case ACT_BRANCH:
 		return careful_branch(c, i);
-	case ACT_STRING:
-		return op_string(c, i);
 	default:
 		break;
 	}
@@ -290,9 +310,21 @@ static bool clears_trap(unsigned int id)
 	       id == ID_INT1 || id == ID_SYSCALL || id == ID_SYSENTER;
 }
 
-static enum careful_result trap(struct cpu *c, enum exit_reason *reason)
+/* #DB after an instruction: single step and data breakpoints. */
+static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
+				enum exit_reason *reason)
 {
-	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = DR6_BS };
+	uint64_t bits = c->pending_dbg;
+
+	if (c->movss_shadow)
+		return CAREFUL_ON;
+	if (tf &&
+	    ((c->rflags & RFLAGS_TF) || !i || !clears_trap(i->row->id)))
+		bits |= DR6_BS;
+	if (likely(!bits))
+		return CAREFUL_ON;
+	c->pending_dbg = 0;
+	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = bits };
 	return careful_deliver(c, reason);
 }
 
@@ -303,9 +335,7 @@ static enum careful_result retire(struct cpu *c, const struct insn *i, bool tf,
 	c->rip = c->next_rip;
 	c->mmio.nr_rd = 0;
 	c->io.state = 0;
-	if (tf && !c->movss_shadow &&
-	    ((c->rflags & RFLAGS_TF) || !i || !clears_trap(i->row->id)) &&
-	    trap(c, reason) == CAREFUL_LEAVE)
+	if (trap(c, i, tf, reason) == CAREFUL_LEAVE)
 		return CAREFUL_LEAVE;
 	if (c->mmio.nr_wr) {
 		*reason = EXIT_EPT_VIOLATION;
@@ -336,6 +366,23 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 	}
 }
 
+/* Instruction breakpoints come before the fetch. */
+static enum cpu_result check_code_breakpoint(struct cpu *c, bool resume)
+{
+	uint64_t bits;
+
+	if (likely(!debug_armed(c)) || resume)
+		return CPU_OK;
+	bits = debug_match_code(c, (c->code_size == CODE64 ?
+					    0 :
+					    c->seg[SEG_CS].base) +
+					   c->rip);
+	if (!bits)
+		return CPU_OK;
+	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = bits };
+	return CPU_FAULT;
+}
+
 enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 {
 	struct insn *i = &vcpu_dbt(c)->insn;
@@ -344,7 +391,9 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 
 	attempt_begin(c, &a);
 	c->exits[EXIT_CAREFUL]++;
-	r = fetch(c, i);
+	r = check_code_breakpoint(c, a.rf);
+	if (r == CPU_OK)
+		r = fetch_insn(c, i);
 	if (r == CPU_OK)
 		r = check_insn(c, i);
 	if (r == CPU_OK) {

@@ -39,6 +39,25 @@ static void take_registers(struct cpu *c, const greg_t *g, uint8_t spill)
 	c->dbt[D_HOST_FLAGS] = g[REG_EFL];
 }
 
+/* Runs on the thread's own stack after the signal has returned. */
+static void __attribute__((noreturn)) recover(struct vcpu_dbt *v)
+{
+	__builtin_longjmp(v->recover, 1);
+}
+
+/* C code of the engine touched a slot whose host memory is gone. */
+static bool engine_fault(struct cpu *c, greg_t *g, siginfo_t *info)
+{
+	struct vcpu_dbt *v = vcpu_dbt(c);
+
+	if (!memslots_contain(c->mmu.slots, info->si_addr))
+		return false;
+	g[REG_RSP] = ((g[REG_RSP] - 256) & ~15ll) - 8;
+	g[REG_RDI] = (greg_t)v;
+	g[REG_RIP] = (greg_t)recover;
+	return true;
+}
+
 static bool claim(int sig, siginfo_t *info, void *uc)
 {
 	greg_t *g = ((ucontext_t *)uc)->uc_mcontext.gregs;
@@ -52,7 +71,8 @@ static bool claim(int sig, siginfo_t *info, void *uc)
 		return false;
 	v = vcpu_dbt(c);
 	if (pc < v->d->code_x || pc >= v->d->code_x + CODE_SIZE)
-		return false;
+		return (sig == SIGSEGV || sig == SIGBUS) &&
+		       engine_fault(c, g, info);
 	if (pc >= v->snip_x && pc < v->snip_x + SNIPPET_SIZE) {
 		spill = v->snippet_spill;
 	} else {

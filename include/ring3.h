@@ -34,8 +34,27 @@ RING3_API void *ring3_mmap(void *addr, size_t len, int prot, int flags, int fd,
 /* ring3_close - drops the descriptor; a VM lives until its last one goes. */
 RING3_API int ring3_close(int fd);
 
+/*
+ * RING3_CAP_CAREFUL - a capability for KVM_ENABLE_CAP on a vCPU that only the
+ * soft KVM has: with args[0] = 1 the vCPU executes every instruction in careful
+ * form, the second executor, instead of translating blocks of code.
+ */
+#define RING3_CAP_CAREFUL 0x52330000
+
 /* ring3_is_fd - whether @fd belongs to the soft KVM. */
 RING3_API int ring3_is_fd(int fd);
+
+/*
+ * ring3_signal - to be called by a signal handler: makes the KVM_RUN that the
+ * signal interrupted return with EINTR, as a signal does for the real
+ * /dev/kvm.  No effect on a thread that is not in KVM_RUN.  Async-signal-safe.
+ *
+ * A client that stops its vCPUs by signals needs it on the soft KVM: guest code
+ * is ordinary code of the process, so a signal alone does not end KVM_RUN.
+ * (It does end the sleep of a halted vCPU.)  Setting kvm_run.immediate_exit in
+ * the handler is not enough either, because guest code does not look at it.
+ */
+RING3_API void ring3_signal(void);
 
 #ifdef __cplusplus
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "host/time.h"
 #include "irqchip/ioapic.h"
 #include "irqchip/lapic_int.h"
 #include "irqchip/pic.h"
@@ -33,6 +34,7 @@ int irqchip_create(enum irqchip_mode mode, const struct irqchip_ops *ops,
 	chip->vm = vm;
 	chip->timers = timers;
 	chip->split_pins = IOAPIC_PINS;
+	tsc_hz(); /* calibrate now, not when a vCPU sets a deadline */
 	pthread_mutex_init(&chip->lapics_lock, NULL);
 	pthread_rwlock_init(&chip->route_lock, NULL);
 	err = create_controllers(chip);

@@ -50,6 +50,7 @@ struct pit {
 	bool armed;
 	uint64_t ticks; /* of channel 0 since it was loaded */
 	struct timer timer;
+	pthread_mutex_t pulse_lock; /* not held together with lock */
 	/* Atomics: */
 	int pending;
 	bool acked; /* the last injected tick has been ended */
@@ -191,17 +192,23 @@ static uint64_t advance(struct pit *p)
 	return due - before;
 }
 
+/*
+ * The guest may end the interrupt, and so ask for the next one, before the line
+ * is down again: without the lock the next edge would be lost.
+ */
 static void pulse(struct pit *p)
 {
+	pthread_mutex_lock(&p->pulse_lock);
 	irqchip_set_irq(p->chip, 0, IRQ_SOURCE_PIT, true);
 	irqchip_set_irq(p->chip, 0, IRQ_SOURCE_PIT, false);
+	pthread_mutex_unlock(&p->pulse_lock);
 	lapic_nmi_watchdog(p->chip);
 }
 
 static void inject_pending(struct pit *p)
 {
-	if (__atomic_load_n(&p->pending, __ATOMIC_ACQUIRE) > 0 &&
-	    __atomic_exchange_n(&p->acked, false, __ATOMIC_ACQ_REL))
+	if (__atomic_load_n(&p->pending, __ATOMIC_SEQ_CST) > 0 &&
+	    __atomic_exchange_n(&p->acked, false, __ATOMIC_SEQ_CST))
 		pulse(p);
 }
 
@@ -240,7 +247,7 @@ void pit_acked(struct pit *p)
 				      &p->pending, &pending, pending - 1, false,
 				      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		;
-	__atomic_store_n(&p->acked, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&p->acked, true, __ATOMIC_SEQ_CST);
 	inject_pending(p);
 }
 
@@ -481,6 +488,7 @@ int pit_create(struct irqchip *chip, bool speaker)
 	p->reinject = true;
 	p->acked = true;
 	pthread_mutex_init(&p->lock, NULL);
+	pthread_mutex_init(&p->pulse_lock, NULL);
 	for (unsigned int i = 0; i < PIT_CHANNELS; i++) {
 		p->channels[i].mode = MODE_NONE;
 		p->channels[i].gate = i != SPEAKER_CHANNEL;
@@ -497,6 +505,7 @@ void pit_destroy(struct pit *p)
 	disarm(p);
 	pthread_mutex_unlock(&p->lock);
 	timer_finish(&p->timer);
+	pthread_mutex_destroy(&p->pulse_lock);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }

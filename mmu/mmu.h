@@ -35,8 +35,7 @@ struct mmu_role {
 #define ACCESS_USER  PFEC_U /* CPL 3 */
 #define ACCESS_FETCH PFEC_I
 #define ACCESS_AC    BIT(8) /* supervisor with EFLAGS.AC: SMAP is overridden */
-#define ACCESS_NO_AD BIT(9) /* leave accessed and dirty bits alone (debugger)  \
-			     */
+#define ACCESS_NO_AD BIT(9) /* leave A and D bits alone (debugger) */
 
 struct mmu;
 struct tlb;

@@ -177,14 +177,14 @@ static bool path_walk(struct mmu *mmu, struct path *p, gva_t gva)
 static bool step_exchange(const struct step *st, uint64_t new, bool wide)
 {
 	void *hva = memslot_hva(st->slot, st->gpa);
-	uint64_t old64 = st->pte;
-	uint32_t old32 = st->pte;
+	uint64_t old = st->pte;
+	uint32_t low = (uint32_t)old;
 
 	if (wide)
-		return __atomic_compare_exchange_n((uint64_t *)hva, &old64, new,
+		return __atomic_compare_exchange_n((uint64_t *)hva, &old, new,
 						   false, __ATOMIC_SEQ_CST,
 						   __ATOMIC_RELAXED);
-	return __atomic_compare_exchange_n((uint32_t *)hva, &old32,
+	return __atomic_compare_exchange_n((uint32_t *)hva, &low,
 					   (uint32_t) new, false,
 					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }

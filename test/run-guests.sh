@@ -48,7 +48,6 @@ make_command() {
 	case $vm in
 	ring3)
 		cmd=("$out/ring3" run --accel ring3 --cpus "$smp")
-		[ -z "${RING3_EXEC:-}" ] || cmd+=(--exec "$RING3_EXEC")
 		[ -z "$append" ] || cmd+=(--append "$append")
 		cmd+=(--kernel "$1")
 		;;

@@ -9,6 +9,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/mode.h"
 #include "dbt/dbt.h"
+#include "mmu/tlb.h"
 #include "test/test.h"
 
 #define RAM_SIZE (4ul << 20)

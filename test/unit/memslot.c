@@ -133,7 +133,7 @@ static void test_modify(void)
 	CHECK_EQ(update(7, DIRTY, 0x10000, 0x4000, HVA(0)), 0);
 	CHECK(by_id(7)->page_flags == flags);
 	dirty = by_id(7)->dirty;
-	CHECK(dirty && !*dirty);
+	CHECK_EQ(*dirty, 0);
 	memslot_mark_dirty(by_id(7), 0x12345);
 	CHECK_EQ(*dirty, 4);
 

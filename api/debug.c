@@ -1,0 +1,71 @@
+#include "api/debug.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "api/object.h"
+#include "cpu/debug.h"
+#include "mmu/walk.h"
+#include "root/inject.h"
+
+int debug_get_regs(void *object, void *arg, void *user)
+{
+	const struct cpu *c = ((struct api_vcpu *)object)->vcpu->cpu;
+	struct kvm_debugregs *out = arg;
+
+	memcpy(out->db, c->dr, sizeof(out->db));
+	out->dr6 = c->dr6;
+	out->dr7 = c->dr7;
+	return 0;
+}
+
+int debug_set_regs(void *object, void *arg, void *user)
+{
+	struct cpu *c = ((struct api_vcpu *)object)->vcpu->cpu;
+	const struct kvm_debugregs *in = arg;
+
+	if (in->flags || in->dr6 >> 32 || in->dr7 >> 32)
+		return -EINVAL;
+	memcpy(c->dr, in->db, sizeof(c->dr));
+	c->dr6 = debug_dr6(in->dr6);
+	c->dr7 = debug_dr7(in->dr7);
+	return 0;
+}
+
+int debug_set_guest(void *object, void *arg, void *user)
+{
+	struct vcpu *v = ((struct api_vcpu *)object)->vcpu;
+	const struct kvm_guest_debug *in = arg;
+	uint32_t on = in->control & KVM_GUESTDBG_ENABLE ? in->control : 0;
+
+	if (in->control & (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)) {
+		if (v->cpu->pending.type || v->cpu->injecting.type)
+			return -EBUSY;
+		inject_exception(v,
+				 in->control & KVM_GUESTDBG_INJECT_DB ? VEC_DB
+								      : VEC_BP,
+				 false, 0);
+	}
+	v->cpu->singlestep = on & KVM_GUESTDBG_SINGLESTEP;
+	v->debug_sw_bp = on & KVM_GUESTDBG_USE_SW_BP;
+	v->debug_hw_bp = on & KVM_GUESTDBG_USE_HW_BP;
+	v->debug_block_irq = on & KVM_GUESTDBG_BLOCKIRQ;
+	memcpy(v->guest_dr, in->arch.debugreg, sizeof(v->guest_dr));
+	return 0;
+}
+
+/* A supervisor's read that leaves no trace. */
+int debug_translate(void *object, void *arg, void *user)
+{
+	struct cpu *c = ((struct api_vcpu *)object)->vcpu->cpu;
+	struct kvm_translation *tr = arg;
+	struct x86_fault fault;
+	struct walk w;
+
+	tr->valid = walk_gva(&c->mmu, tr->linear_address, ACCESS_NO_AD, &w,
+			     &fault) == CPU_OK;
+	tr->physical_address = tr->valid ? w.gpa : ~0ull;
+	tr->writeable = 1;
+	tr->usermode = 0;
+	return 0;
+}

@@ -1,0 +1,74 @@
+#include "api/lists.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <string.h>
+
+#include "api/copy.h"
+#include "api/cpuid.h"
+#include "cpu/cpuid.h"
+#include "cpu/msr.h"
+#include "host/time.h"
+
+/* copy_cpuid - the client's array gets @n entries, its header their count. */
+static int copy_cpuid(struct kvm_cpuid2 *user, const struct kvm_cpuid2 *head,
+		      const struct cpuid_entry *entries, uint32_t n)
+{
+	struct kvm_cpuid2 out = *head;
+	struct kvm_cpuid_entry2 e[MAX_CPUID_ENTRIES];
+
+	if (head->nent < n)
+		return -E2BIG;
+	for (uint32_t i = 0; i < n; i++)
+		cpuid_entry_get(&entries[i], &e[i]);
+	out.nent = n;
+	if (copy_to_user(user, &out, sizeof(out)) ||
+	    copy_to_user(user->entries, e, n * sizeof(e[0])))
+		return -EFAULT;
+	return 0;
+}
+
+int list_supported_cpuid(void *object, void *arg, void *user)
+{
+	struct cpuid_entry entries[MAX_CPUID_ENTRIES];
+	struct kvm_cpuid2 head;
+	unsigned int n;
+
+	if (copy_from_user(&head, user, sizeof(head)))
+		return -EFAULT;
+	/* No leaf 0x15: guests would take its crystal for the APIC timer. */
+	n = cpuid_supported(entries, ARRAY_SIZE(entries), 0);
+	return copy_cpuid(user, &head, entries, n);
+}
+
+/* Nothing is emulated that the host does not have. */
+int list_emulated_cpuid(void *object, void *arg, void *user)
+{
+	struct kvm_cpuid2 head;
+
+	if (copy_from_user(&head, user, sizeof(head)))
+		return -EFAULT;
+	return copy_cpuid(user, &head, NULL, 0);
+}
+
+#define MAX_MSR_LIST 256
+
+int list_msrs(void *object, void *arg, void *user)
+{
+	struct kvm_msr_list *list = user, head;
+	uint32_t indices[MAX_MSR_LIST], offered;
+
+	if (copy_from_user(&head, list, sizeof(head)))
+		return -EFAULT;
+	offered = head.nmsrs;
+	head.nmsrs = msr_list(indices, MAX_MSR_LIST);
+	/* The count is told even if the array is too small. */
+	if (copy_to_user(list, &head, sizeof(head)))
+		return -EFAULT;
+	if (offered < head.nmsrs)
+		return -E2BIG;
+	if (copy_to_user(list->indices, indices,
+			 head.nmsrs * sizeof(indices[0])))
+		return -EFAULT;
+	return 0;
+}

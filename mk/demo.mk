@@ -1,0 +1,4 @@
+# From nothing to a booted Debian kernel.
+demo:
+	$(Q)scripts/demo.sh
+.PHONY: demo

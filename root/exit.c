@@ -1,0 +1,96 @@
+#include "root/exit.h"
+
+#include <errno.h>
+
+#include "cpu/event.h"
+#include "cpu/op.h"
+#include "root/inject.h"
+#include "root/run.h"
+
+static int resume(struct vcpu *v)
+{
+	return RESUME;
+}
+
+static int exit_triple_fault(struct vcpu *v)
+{
+	v->uexit.kind = UEXIT_SHUTDOWN;
+	return TO_USER;
+}
+
+/* A single step or a breakpoint of the debugger outside the guest. */
+static int exit_debug(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+
+	v->uexit.kind = UEXIT_DEBUG;
+	v->uexit.debug.vector = c->fault.vector == VEC_BP ? VEC_BP : VEC_DB;
+	v->uexit.debug.pc = c->seg[SEG_CS].base + c->rip;
+	v->uexit.debug.dr6 = DR6_FIXED | (c->singlestep ? DR6_BS : 0);
+	v->uexit.debug.dr7 = v->guest_dr[7];
+	return TO_USER;
+}
+
+static int exit_host_memory(struct vcpu *v)
+{
+	return -EFAULT;
+}
+
+/* An instruction nobody can execute: hand its bytes to user mode. */
+static int exit_emulate(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+	uint8_t *bytes = v->uexit.insn.bytes;
+	unsigned int n = 0;
+
+	v->uexit.kind = UEXIT_INTERNAL_ERROR;
+	while (n < sizeof(v->uexit.insn.bytes) &&
+	       cpu_read(c, SEG_CS, c->rip + n, &bytes[n], 1) == CPU_OK)
+		n++;
+	v->uexit.insn.len = n;
+	vcpu_cancel_io(v);
+	return TO_USER;
+}
+
+static int exit_mwait(struct vcpu *v)
+{
+	/* A wake-up without a store is architecturally fine. */
+	dbt_commit(v->cpu);
+	return RESUME;
+}
+
+struct exit_handler {
+	int (*fn)(struct vcpu *v);
+	bool light; /* touches no vector register, not even through libc */
+};
+
+static const struct exit_handler handlers[NR_EXIT_REASONS] = {
+	[EXIT_EXTERNAL_INTERRUPT] = { resume, true },
+	[EXIT_INTERRUPT_WINDOW] = { resume, true },
+	[EXIT_IO] = { exit_io },
+	[EXIT_EPT_VIOLATION] = { exit_mmio },
+	[EXIT_APIC_ACCESS] = { exit_mmio },
+	[EXIT_HLT] = { exit_hlt },
+	[EXIT_MSR_READ] = { exit_rdmsr },
+	[EXIT_MSR_WRITE] = { exit_wrmsr },
+	[EXIT_CR_ACCESS] = { exit_cr8 },
+	[EXIT_VMCALL] = { exit_vmcall },
+	[EXIT_MWAIT] = { exit_mwait },
+	[EXIT_TRIPLE_FAULT] = { exit_triple_fault },
+	[EXIT_EXCEPTION] = { exit_debug },
+	[EXIT_HOST_MEMORY] = { exit_host_memory },
+	[EXIT_EMULATE] = { exit_emulate },
+};
+
+int exit_handle(struct vcpu *v, enum exit_reason reason)
+{
+	const struct exit_handler *h = &handlers[reason];
+
+	if (!h->light)
+		dbt_put_fpu(v->cpu);
+	if (!h->fn) {
+		v->vm->bugged = true;
+		return -EIO;
+	}
+	return h->fn(v);
+}

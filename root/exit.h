@@ -1,0 +1,30 @@
+#pragma once
+
+#include "root/vcpu.h"
+
+/*
+ * What an exit handler answers: go back into the guest, leave to user mode
+ * with v->uexit filled, or (below zero) fail KVM_RUN with -errno.
+ */
+enum { TO_USER = 0, RESUME = 1 };
+
+/* States of cpu->io.state. */
+enum { IO_NONE, IO_ASKED, IO_ANSWERED };
+
+/* exit_handle - the handler of @reason. */
+int exit_handle(struct vcpu *v, enum exit_reason reason);
+
+/* Handlers, one a reason. */
+int exit_io(struct vcpu *v);
+int exit_mmio(struct vcpu *v);
+int exit_hlt(struct vcpu *v);
+int exit_vmcall(struct vcpu *v);
+int exit_cr8(struct vcpu *v);
+int exit_rdmsr(struct vcpu *v);
+int exit_wrmsr(struct vcpu *v);
+
+/*
+ * mmio_finish - carries out what is left of cpu->mmio.wr[] after a completed
+ * instruction; an exit handler's answer.
+ */
+int mmio_finish(struct vcpu *v);

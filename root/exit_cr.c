@@ -1,0 +1,21 @@
+#include "irqchip/lapic.h"
+#include "root/exit.h"
+
+/* MOV to CR8; the value was checked (SDM 3A "Task Priority in IA-32e Mode"). */
+int exit_cr8(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+	uint64_t old = c->cr8;
+
+	c->cr8 = c->exit.value & 0xf;
+	dbt_commit(c);
+	if (v->apic) {
+		lapic_set_cr8(v->apic, c->cr8);
+		return RESUME;
+	}
+	/* User mode's local APIC only cares for a lower priority. */
+	if (c->cr8 >= old)
+		return RESUME;
+	v->uexit.kind = UEXIT_SET_TPR;
+	return TO_USER;
+}

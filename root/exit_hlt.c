@@ -1,0 +1,15 @@
+#include "root/exit.h"
+#include "root/inject.h"
+
+int exit_hlt(struct vcpu *v)
+{
+	dbt_commit(v->cpu);
+	if (!v->apic) {
+		v->uexit.kind = UEXIT_HLT;
+		return TO_USER;
+	}
+	if (!vcpu_has_event(v))
+		v->mp_state = MP_HALTED;
+	v->pv_kicked = false;
+	return RESUME;
+}

@@ -1,0 +1,281 @@
+#include "root/run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cpu/mode.h"
+#include "irqchip/lapic.h"
+#include "root/exit.h"
+#include "root/inject.h"
+
+/* The vCPU in vcpu_run() on this thread, for signal handlers. */
+static __thread struct vcpu *running __attribute__((tls_model("initial-exec")));
+
+void vcpu_signal(void)
+{
+	struct vcpu *v = running;
+
+	if (!v)
+		return;
+	v->signal_seen = 1;
+	dbt_kick(v->cpu);
+}
+
+/* leave_intr - KVM_RUN ends for a signal. */
+static int leave_intr(struct vcpu *v)
+{
+	v->uexit.kind = UEXIT_INTR;
+	return -EINTR;
+}
+
+/* signal_due - a signal for user mode came since vcpu_run() was entered. */
+static bool signal_due(struct vcpu *v)
+{
+	return v->signal_seen || *v->immediate_exit;
+}
+
+/* wake_reason - whether a sleeping vCPU has a reason to go on. */
+static bool wake_reason(struct vcpu *v)
+{
+	switch (v->mp_state) {
+	case MP_RUNNABLE:
+		return true;
+	case MP_HALTED:
+		return vcpu_has_event(v);
+	default:
+		return v->requests & (REQ_INIT | REQ_SIPI);
+	}
+}
+
+/*
+ * sleep_until_event - waits in the kernel.  All signals are blocked before the
+ * last look at what would wake us and unblocked by ppoll itself, so that
+ * neither an event nor a signal is lost, whatever the client's handlers do.
+ * Returns false if a signal came.
+ */
+static bool sleep_until_event(struct vcpu *v)
+{
+	struct pollfd pfd = { .fd = v->wake_fd, .events = POLLIN };
+	sigset_t all, old;
+	uint64_t drain;
+	bool ok = true;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	__atomic_store_n(&v->sleeping, 1, __ATOMIC_SEQ_CST);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	while (ok && !wake_reason(v)) {
+		if (signal_due(v) ||
+		    (ppoll(&pfd, 1, NULL, &old) < 0 && errno == EINTR))
+			ok = false;
+		else
+			(void)!read(v->wake_fd, &drain, sizeof(drain));
+	}
+	__atomic_store_n(&v->sleeping, 0, __ATOMIC_RELAXED);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return ok;
+}
+
+/* idle - a vCPU that is not runnable waits; an exit handler's answer. */
+static int idle(struct vcpu *v)
+{
+	bool ok;
+
+	dbt_put_fpu(v->cpu);
+	pthread_mutex_unlock(&v->mem_lock);
+	ok = sleep_until_event(v);
+	pthread_mutex_lock(&v->mem_lock);
+	if (!ok)
+		return leave_intr(v);
+	vcpu_accept_events(v);
+	if (v->mp_state == MP_HALTED && vcpu_has_event(v)) {
+		v->mp_state = MP_RUNNABLE;
+		v->pv_kicked = false;
+	}
+	return RESUME;
+}
+
+void vcpu_accept_events(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+
+	if (vcpu_take(v, REQ_INIT)) {
+		dbt_put_fpu(c);
+		vcpu_cancel_io(v);
+		cpu_reset(c, true);
+		lapic_reset(v->apic, true);
+		pv_reset(&v->pv);
+		v->mp_state =
+			v->id == v->vm->bsp_id ? MP_RUNNABLE : MP_INIT_RECEIVED;
+	}
+	if (!vcpu_take(v, REQ_SIPI) || v->mp_state != MP_INIT_RECEIVED)
+		return;
+	/* The vector is the number of the page to start at. */
+	c->seg[SEG_CS].sel = v->sipi_vector << 8;
+	c->seg[SEG_CS].base = v->sipi_vector << 12;
+	c->rip = 0;
+	cpu_derive(c);
+	v->mp_state = MP_RUNNABLE;
+}
+
+/* requests - work that other threads left; an exit handler's answer. */
+static int requests(struct vcpu *v)
+{
+	if (vcpu_take(v, REQ_TRIPLE_FAULT)) {
+		v->uexit.kind = UEXIT_SHUTDOWN;
+		return TO_USER;
+	}
+	if (vcpu_take(v, REQ_IOAPIC_EOI)) {
+		v->uexit.kind = UEXIT_IOAPIC_EOI;
+		v->uexit.ioapic_vector = v->eoi_vector;
+		return TO_USER;
+	}
+	if (vcpu_take(v, REQ_NMI))
+		v->cpu->nmi_pending = true;
+	vcpu_take(v, REQ_EVENT);
+	return RESUME;
+}
+
+/* enter - one stay in the guest and the exit it ends with. */
+static int enter(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+	enum exit_reason reason;
+	uint64_t start;
+	int r;
+
+	pthread_mutex_unlock(&v->mem_lock);
+	reason = dbt_run(c);
+	start = __builtin_ia32_rdtsc();
+	pthread_mutex_lock(&v->mem_lock);
+	pv_eoi_collect(&v->pv);
+	r = exit_handle(v, reason);
+	v->exit_cycles[reason] += __builtin_ia32_rdtsc() - start;
+	return r;
+}
+
+/* step - one round of the loop; an exit handler's answer. */
+static int step(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+	int r;
+
+	/* Cleared before anything that it may announce is looked at. */
+	c->exit_req = 0;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (signal_due(v))
+		return leave_intr(v);
+	if (v->requests & (REQ_INIT | REQ_SIPI))
+		vcpu_accept_events(v);
+	if (v->mp_state != MP_RUNNABLE)
+		return idle(v);
+	if (v->requests) {
+		r = requests(v);
+		if (r != RESUME)
+			return r;
+	}
+	r = inject_events(v);
+	if (r != RESUME)
+		return r;
+	if (v->want_irq_window && vcpu_ready_for_irq(v)) {
+		v->uexit.kind = UEXIT_IRQ_WINDOW;
+		return TO_USER;
+	}
+	if (clock_stale(&v->clock))
+		clock_publish(&v->clock);
+	pv_eoi_offer(&v->pv);
+	return enter(v);
+}
+
+/* start_ap - KVM_RUN on an AP that waits for INIT; always fails. */
+static int start_ap(struct vcpu *v)
+{
+	bool ok;
+
+	if (*v->immediate_exit)
+		return -EINTR;
+	pthread_mutex_unlock(&v->mem_lock);
+	ok = sleep_until_event(v);
+	pthread_mutex_lock(&v->mem_lock);
+	vcpu_accept_events(v);
+	return ok ? -EAGAIN : leave_intr(v);
+}
+
+/*
+ * complete_now - user mode wants the instruction that exited to be finished
+ * but nothing after it to run.  INS and MMIO reads are answered by executing
+ * the instruction again, here alone.
+ */
+static int complete_now(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+	bool stepping = c->singlestep;
+	enum exit_reason reason;
+	int r = RESUME;
+
+	c->singlestep = true;
+	while (r == RESUME && (c->io.state == IO_ANSWERED || c->mmio.nr_rd)) {
+		c->exit_req = 0;
+		pthread_mutex_unlock(&v->mem_lock);
+		reason = dbt_run(c);
+		pthread_mutex_lock(&v->mem_lock);
+		if (reason == EXIT_EXCEPTION)
+			break;
+		r = exit_handle(v, reason);
+	}
+	c->singlestep = stepping;
+	return r;
+}
+
+/* complete - finishes the last exit's instruction; an exit handler's answer. */
+static int complete(struct vcpu *v)
+{
+	complete_fn fn = v->complete;
+	int r;
+
+	if (!fn)
+		return RESUME;
+	v->complete = NULL;
+	r = fn(v);
+	if (r == RESUME && *v->immediate_exit)
+		r = complete_now(v);
+	return r;
+}
+
+static int run_loop(struct vcpu *v)
+{
+	int r;
+
+	if (v->mp_state == MP_UNINITIALIZED)
+		return start_ap(v);
+	r = complete(v);
+	v->uexit.kind = r == RESUME ? UEXIT_NONE : v->uexit.kind;
+	if (r == RESUME && *v->immediate_exit)
+		return -EINTR;
+	while (r == RESUME)
+		r = step(v);
+	return r;
+}
+
+int vcpu_run(struct vcpu *v)
+{
+	int r;
+
+	if (v->vm->bugged)
+		return -EIO;
+	v->started = true;
+	v->runs++;
+	v->signal_seen = 0;
+	running = v;
+	pthread_mutex_lock(&v->mem_lock);
+	r = run_loop(v);
+	dbt_put_fpu(v->cpu);
+	pthread_mutex_unlock(&v->mem_lock);
+	running = NULL;
+	return r;
+}

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "root/vcpu.h"
+
+/*
+ * vcpu_run - runs the guest on the calling thread until user mode has
+ * something to do.  The caller holds v->lock and has put the answer to the
+ * last exit into v->uexit.
+ * Returns 0 with v->uexit filled, or
+ * -EINTR   immediate_exit was set at entry (v->uexit.kind UEXIT_NONE), or a
+ *          signal came (UEXIT_INTR)
+ * -EAGAIN  a waiting vCPU was started by another one
+ * -EFAULT  host memory behind a slot cannot be accessed
+ * -EIO     the VM is broken (our bug)
+ * Vector state is in cpu->xsave in all cases.
+ */
+int vcpu_run(struct vcpu *v);
+
+/*
+ * vcpu_accept_events - lets a pending INIT or SIPI take effect; a vCPU in
+ * INIT_RECEIVED becomes RUNNABLE with a SIPI.
+ */
+void vcpu_accept_events(struct vcpu *v);
+
+/* vcpu_signal - see ring3_signal() in ring3.h; async-signal-safe. */
+void vcpu_signal(void);

@@ -1,0 +1,163 @@
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "kt.h"
+
+static uint8_t *host;
+
+static int slot(int vm, uint32_t id, uint32_t flags, uint64_t gpa,
+		uint64_t size, void *hva)
+{
+	struct kvm_userspace_memory_region r = {
+		.slot = id,
+		.flags = flags,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (uint64_t)hva,
+	};
+
+	return kt_ioctl(vm, KVM_SET_USER_MEMORY_REGION, &r);
+}
+
+static void arguments(int vm)
+{
+	FAILS(kt_ioctl(vm, KVM_SET_USER_MEMORY_REGION, NULL), EFAULT);
+	FAILS(slot(vm, 1, 0, 0x200000, 0x1001, host), EINVAL);
+	FAILS(slot(vm, 1, 0, 0x200001, 0x1000, host), EINVAL);
+	FAILS(slot(vm, 1, 0, 0x200000, 0x1000, host + 1), EINVAL);
+	FAILS(slot(vm, 1, 4, 0x200000, 0x1000, host), EINVAL);
+	FAILS(slot(vm, 1, 0x80000000, 0x200000, 0x1000, host), EINVAL);
+	FAILS(slot(vm, 32764, 0, 0x200000, 0x1000, host), EINVAL);
+	FAILS(slot(vm, 0xffff, 0, 0x200000, 0x1000, host), EINVAL);
+	FAILS(slot(vm, 1 << 16 | 1, 0, 0x200000, 0x1000, host), EINVAL);
+	FAILS(slot(vm, 1, 0, ~0xfffull, 0x2000, host), EINVAL);
+	FAILS(slot(vm, 1, 0, 0x200000, 0x1000, (void *)~0xfffull), EINVAL);
+	FAILS(slot(vm, 1, 0, 0x200000, 0x1000, (void *)(1ull << 63)), EINVAL);
+}
+
+static void life(int vm)
+{
+	/* Deleting what is not there. */
+	FAILS(slot(vm, 1, 0, 0x200000, 0, host), EINVAL);
+	OK(slot(vm, 1, 0, 0x200000, 0x4000, host));
+	/* The same again changes nothing. */
+	OK(slot(vm, 1, 0, 0x200000, 0x4000, host));
+	/* Size, host address and the read-only flag are fixed. */
+	FAILS(slot(vm, 1, 0, 0x200000, 0x2000, host), EINVAL);
+	FAILS(slot(vm, 1, 0, 0x200000, 0x4000, host + 0x1000), EINVAL);
+	FAILS(slot(vm, 1, KVM_MEM_READONLY, 0x200000, 0x4000, host), EINVAL);
+	/* The dirty log and the guest address are not. */
+	OK(slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, 0x200000, 0x4000, host));
+	OK(slot(vm, 1, 0, 0x200000, 0x4000, host));
+	OK(slot(vm, 1, 0, 0x300000, 0x4000, host));
+	OK(slot(vm, 1, 0, 0x301000, 0x4000, host));
+	/* Overlaps. */
+	FAILS(slot(vm, 2, 0, 0x301000, 0x4000, host), EEXIST);
+	FAILS(slot(vm, 2, 0, 0x304000, 0x1000, host), EEXIST);
+	FAILS(slot(vm, 2, 0, 0x300000, 0x2000, host), EEXIST);
+	FAILS(slot(vm, 1, 0, 0, 0x4000, host), EEXIST);
+	OK(slot(vm, 2, 0, 0x305000, 0x1000, host));
+	OK(slot(vm, 2, 0, 0, 0, NULL));
+	OK(slot(vm, 1, 0, 0, 0, NULL));
+	FAILS(slot(vm, 1, 0, 0, 0, NULL), EINVAL);
+	OK(slot(vm, 1, KVM_MEM_READONLY, 0x200000, 0x4000, host));
+	OK(slot(vm, 1, 0, 0, 0, NULL));
+	OK(slot(vm, 32763, 0, 0x200000, 0x4000, host));
+	OK(slot(vm, 32763, 0, 0, 0, NULL));
+}
+
+/* Slots whose memory is not there are fine until the guest touches them. */
+static void unmapped(int vm)
+{
+	OK(slot(vm, 3, 0, 0x400000, 0x1000, (void *)0x10000000));
+	OK(slot(vm, 3, 0, 0, 0, NULL));
+}
+
+/* A changed slot takes effect at once: code sees other memory behind it. */
+static void remap(void)
+{
+	struct kt_vm t;
+
+	kt_vm_open(&t, 0);
+	host[0] = 0x11;
+	host[0x1000] = 0x22;
+	OK(slot(t.vm, 1, 0, KT_MEM_SIZE, 0x1000, host));
+	/* mov ax, 0xffff; mov ds, ax; mov al, [0x10]; hlt; jmp back */
+	KT_CODE(&t, 0xb8, 0xff, 0xff, 0x8e, 0xd8, 0xa0, 0x10, 0x00, 0xf4, 0xeb,
+		0xf5);
+	OK(kt_run(&t));
+	GIVES(t.run->exit_reason, KVM_EXIT_HLT);
+	struct kvm_regs regs;
+	OK(kt_ioctl(t.vcpu, KVM_GET_REGS, &regs));
+	GIVES(regs.rax & 0xff, 0x11);
+	OK(slot(t.vm, 1, 0, 0, 0, NULL));
+	OK(slot(t.vm, 1, 0, KT_MEM_SIZE, 0x1000, host + 0x1000));
+	OK(kt_run(&t));
+	OK(kt_ioctl(t.vcpu, KVM_GET_REGS, &regs));
+	GIVES(regs.rax & 0xff, 0x22);
+	/* Without the slot it is a device's. */
+	OK(slot(t.vm, 1, 0, 0, 0, NULL));
+	OK(kt_run(&t));
+	GIVES(t.run->exit_reason, KVM_EXIT_MMIO);
+	GIVES(t.run->mmio.phys_addr, KT_MEM_SIZE);
+	GIVES(t.run->mmio.len, 1);
+	GIVES(t.run->mmio.is_write, 0);
+	kt_vm_close(&t);
+}
+
+/* Reads of a read-only slot are plain, writes are a device's. */
+static void readonly(void)
+{
+	struct kvm_regs regs;
+	struct kt_vm t;
+
+	kt_vm_open(&t, 0);
+	host[0] = 0x33;
+	OK(slot(t.vm, 1, KVM_MEM_READONLY, KT_MEM_SIZE, 0x1000, host));
+	/* mov ax,0xffff; mov ds,ax; mov al,[0x10]; mov [0x10],ah; hlt */
+	KT_CODE(&t, 0xb8, 0xff, 0xff, 0x8e, 0xd8, 0xa0, 0x10, 0x00, 0x88, 0x26,
+		0x10, 0x00, 0xf4);
+	OK(kt_run(&t));
+	GIVES(t.run->exit_reason, KVM_EXIT_MMIO);
+	GIVES(t.run->mmio.is_write, 1);
+	GIVES(t.run->mmio.data[0], 0xff);
+	GIVES(t.run->mmio.phys_addr, KT_MEM_SIZE);
+	OK(kt_run(&t));
+	GIVES(t.run->exit_reason, KVM_EXIT_HLT);
+	OK(kt_ioctl(t.vcpu, KVM_GET_REGS, &regs));
+	GIVES(regs.rax & 0xff, 0x33);
+	GIVES(host[0], 0x33);
+	kt_vm_close(&t);
+}
+
+/* Memory that went away behind a slot is EFAULT, not a signal. */
+static void vanished(void)
+{
+	struct kt_vm t;
+
+	kt_vm_open(&t, 0);
+	OK(slot(t.vm, 1, 0, KT_MEM_SIZE, 0x1000, host + 0x8000));
+	munmap(host + 0x8000, 0x1000);
+	KT_CODE(&t, 0xb8, 0xff, 0xff, 0x8e, 0xd8, 0xa0, 0x10, 0x00, 0xf4);
+	/* Hosts that emulate guest kernel code have answered MMIO instead. */
+	if (!kt_real)
+		FAILS(kt_run(&t), EFAULT);
+	kt_vm_close(&t);
+}
+
+void test_memory(void)
+{
+	struct kt_vm t;
+
+	host = mmap(NULL, 0x10000, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	kt_vm_open(&t, KT_NO_VCPU);
+	arguments(t.vm);
+	life(t.vm);
+	unmapped(t.vm);
+	kt_vm_close(&t);
+	remap();
+	readonly();
+	vanished();
+	munmap(host, 0x10000);
+}

@@ -1,0 +1,173 @@
+#!/bin/sh
+# run.sh [RING3] - what `ring3` says about bad input, with which exit status,
+# and how runs of tiny guests end.  Each case names the status and a piece of
+# the message.  The guests run on each accelerator in ACCEL, by default ring3,
+# and kvm where there is a /dev/kvm.
+set -u
+here=$(dirname "$(realpath "$0")")
+ring3=$(realpath "${1:-$here/../../build/ring3}")
+accel=ring3
+accels=${ACCEL:-ring3}
+if [ -z "${ACCEL:-}" ] && [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
+	accels="ring3 kvm"
+fi
+[ -x "$ring3" ] || { echo "no program $ring3"; exit 1; }
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+passed=0 failed=0
+
+# expect STATUS TEXT ARG... - run ring3 ARG...; TEXT is in its output.
+expect() {
+	want=$1 text=$2
+	shift 2
+	timeout 60 "$ring3" "$@" >"$tmp/out" 2>&1 </dev/null
+	got=$?
+	if [ $got = "$want" ] && { [ -z "$text" ] ||
+		grep -qF -- "$text" "$tmp/out"; }; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		echo "ring3 $*: status $got, expected $want with \"$text\":"
+		sed 's/^/    /' "$tmp/out"
+	fi
+}
+
+# guest STATUS TEXT BYTES [ARG...] - a real-mode image given in octal.
+guest() {
+	want=$1 text=$2 bytes=$3
+	shift 3
+	# shellcheck disable=SC2059
+	printf "$bytes" >"$tmp/guest.bin"
+	expect "$want" "$text" run --accel "$accel" --mem 4M "$@" \
+		"$tmp/guest.bin"
+}
+
+: >"$tmp/empty"
+echo "just some text" >"$tmp/text"
+printf '\177ELF' >"$tmp/elf"
+{ printf '\177ELF\002\001\001' && head -c 11 /dev/zero &&
+	printf '\267' && head -c 200 /dev/zero; } >"$tmp/arm"
+printf '\037\213\010' >"$tmp/gz"
+head -c 600000 /dev/zero >"$tmp/big.bin"
+head -c 100 /dev/zero >"$tmp/ok.bin"
+mkfifo "$tmp/fifo"
+
+# Usage.
+expect 2 "usage: ring3"
+expect 0 "usage: ring3" --help
+expect 0 "ring3 0" --version
+expect 2 'unknown command "fly"' fly
+expect 0 "exit status:" run --help
+expect 0 "ring3 0" run --version
+expect 2 "no kernel given" run
+expect 2 "no kernel given" run --mem 1G
+expect 2 "--frobnicate" run --frobnicate "$tmp/ok.bin"
+expect 2 "-z" run -z "$tmp/ok.bin"
+expect 2 "--mem" run "$tmp/ok.bin" --mem
+expect 2 "--mem" run --mem
+expect 2 '--mem "0"' run --mem 0 "$tmp/ok.bin"
+expect 2 '--mem "0G"' run --mem 0G "$tmp/ok.bin"
+expect 2 '--mem "lots"' run --mem lots "$tmp/ok.bin"
+expect 2 '--mem "-1G"' run --mem -1G "$tmp/ok.bin"
+expect 2 '--mem "99999999T"' run --mem 99999999T "$tmp/ok.bin"
+expect 2 '--mem "2048G"' run --mem 2048G "$tmp/ok.bin"
+expect 2 '--mem "4k"' run --mem 4k "$tmp/ok.bin"
+expect 2 '--cpus "0"' run --cpus 0 "$tmp/ok.bin"
+expect 2 '--cpus "255"' run --cpus 255 "$tmp/ok.bin"
+expect 2 '--cpus "many"' run --cpus many "$tmp/ok.bin"
+expect 2 '--accel "tcg"' run --accel tcg "$tmp/ok.bin"
+expect 2 '--boot "grub"' run --boot grub "$tmp/ok.bin"
+expect 2 '--stats "xml"' run --stats=xml "$tmp/ok.bin"
+expect 2 '--raw-addr "0xa0000"' run --raw-addr 0xa0000 "$tmp/ok.bin"
+expect 2 "command line" run --append "$(head -c 9000 /dev/zero | tr '\0' a)" \
+	"$tmp/ok.bin"
+
+# Files.
+expect 4 "$tmp/none" run "$tmp/none"
+expect 4 "No such file" run -- "$tmp/none"
+expect 4 "is empty" run "$tmp/empty"
+expect 4 "not a regular file" run "$tmp"
+expect 4 "not a regular file" run "$tmp/fifo"
+expect 4 "is no bzImage" run --accel "$accel" "$tmp/text"
+expect 4 "truncated" run --accel "$accel" "$tmp/elf"
+expect 4 "not a kernel" run --accel "$accel" /bin/sh
+expect 4 "gzip" run --accel "$accel" "$tmp/gz"
+expect 4 "machine 183" run --accel "$accel" "$tmp/arm"
+expect 4 "600000 bytes" run --accel "$accel" "$tmp/big.bin"
+expect 4 "takes no initrd" run --accel "$accel" --initrd "$tmp/text" \
+	"$tmp/ok.bin"
+expect 4 "no PVH" run --accel "$accel" --boot pvh "$tmp/text"
+expect 4 "neither a bzImage" run --accel "$accel" --boot linux64 "$tmp/text"
+expect 4 "multiboot header" run --accel "$accel" --boot multiboot "$tmp/text"
+if [ "$(id -u)" != 0 ]; then
+	cp "$tmp/text" "$tmp/secret"
+	chmod 0 "$tmp/secret"
+	expect 4 "Permission denied" run "$tmp/secret"
+fi
+
+# How a guest ends, on accelerator $accel.
+endings() {
+	# Endings. mov al,'A'; mov dx,0x3f8; out dx,al; then:
+	hello='\260\101\272\370\003\356'
+	guest 0 "A" "$hello"'\270\000\040\272\004\006\357\364'	# S5: 0x604 <- 0x2000
+	guest 8 "A" "$hello"'\260\376\346\144\364'		# i8042: 0x64 <- 0xfe
+	guest 8 "A" "$hello"'\260\006\272\371\014\356\364'	# 0xcf9 <- 6
+	guest 8 "A" "$hello"'\260\003\346\222\364'		# 0x92 <- 3
+	guest 33 "A" "$hello"'\260\020\346\364\364'		# 0xf4 <- 0x10
+	guest 1 "A" "$hello"'\260\000\346\364\364'		# 0xf4 <- 0
+	# lidt of an empty table; set CR0.PE; ud2.
+	crash='\017\001\036\060\174\017\040\300\014\001\017\042\300\017\013'
+	zeros='\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000'
+	crash="$crash$zeros$zeros$zeros$zeros"
+	guest 10 "triple fault" "$crash"
+	guest 10 "16-bit protected mode" "$crash"
+	guest 10 "IO write 0x3f8, 1 byte: 0x41" "$hello$crash"
+	guest 33 '"ended":"debug-exit"' '\260\020\346\364\364' --stats=json
+	guest 33 "exits to user mode" '\260\020\346\364\364' --stats
+	# Elsewhere: 0xf4 <- CS's low byte, loaded at 0x20000.
+	guest 1 "" '\214\310\346\364\364' --raw-addr 0x20000
+	# jmp 0xa000:0, where there is no memory.
+	guest 12 "cannot emulate" '\352\000\000\000\240'
+	guest 12 "is not RAM" '\352\000\000\000\240'
+	# jmp 0xffff:0, the reset vector.
+	guest 8 "" '\352\000\000\377\377'
+
+	# A guest that never ends: a signal does it, and is told apart.
+	printf '\353\376' >"$tmp/loop.bin"
+	timeout --preserve-status -s TERM 1 \
+		"$ring3" run --accel "$accel" "$tmp/loop.bin" </dev/null >/dev/null 2>&1
+	if [ $? = 16 ]; then passed=$((passed + 1)); else
+		failed=$((failed + 1)); echo "SIGTERM on $accel: status is not 16"; fi
+
+	# Ctrl-A x on a terminal, where there is a tool that makes one.
+	if command -v script >/dev/null; then
+		(sleep 1; printf '\001x') | timeout 30 script -qec \
+			"$ring3 run --accel $accel $tmp/loop.bin" /dev/null >/dev/null 2>&1
+		if [ $? = 14 ]; then passed=$((passed + 1)); else
+			failed=$((failed + 1)); echo "Ctrl-A x on $accel: status is not 14"; fi
+	fi
+}
+for accel in $accels; do
+	endings
+done
+expect 4 "is no bzImage" run --accel auto "$tmp/text"
+expect 2 '--exec "slow"' run --exec slow "$tmp/ok.bin"
+if [ "$accels" != "${accels#*ring3}" ]; then
+	printf '\260\020\346\364\364' >"$tmp/guest.bin"
+	expect 33 "" run --accel ring3 --exec careful "$tmp/guest.bin"
+fi
+if [ "$accels" != "${accels#*kvm}" ]; then
+	expect 6 "needs --accel ring3" run --accel kvm --exec careful \
+		"$tmp/ok.bin"
+fi
+
+# --help and docs/exit-status.md agree.
+"$ring3" run --help | sed -n 's/^ *\([0-9][0-9]*\)  \(.*\)/\1 \2/p' >"$tmp/help"
+sed -n 's/^| \([0-9]*\) | [a-z-]* | \(.*\) |$/\1 \2/p' \
+	"$here/../../docs/exit-status.md" >"$tmp/docs"
+if cmp -s "$tmp/help" "$tmp/docs"; then passed=$((passed + 1)); else
+	failed=$((failed + 1)); echo "--help and docs/exit-status.md differ"
+	diff "$tmp/help" "$tmp/docs"; fi
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
