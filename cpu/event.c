@@ -1,11 +1,9 @@
 #include "cpu/event.h"
 
-#include <string.h>
-
 #include "cpu/far.h"
 #include "cpu/mem.h"
 #include "cpu/mode.h"
-#include "cpu/ops_seg.h"
+#include "cpu/op.h"
 #include "cpu/segment.h"
 #include "cpu/task.h"
 
@@ -346,8 +344,6 @@ static enum cpu_result deliver(struct cpu *c, struct event ev, bool rf)
 {
 	const uint8_t nr_wr = c->mmio.nr_wr;
 
-	if (c->injecting.type == EVENT_NONE)
-		c->mmio.nr_rd = 0;
 	if (ev.type == EVENT_NMI)
 		c->nmi_blocked = true;
 	for (;;) {
@@ -390,42 +386,4 @@ enum cpu_result event_fault(struct cpu *c)
 	record_fault(c);
 	event_from_fault(c, &ev);
 	return deliver(c, ev, detect || pushes_rf(&ev));
-}
-
-/* INT n and its like: the handler's RIP is where execution goes on. */
-static enum cpu_result soft_event(struct cpu *c, const struct insn *i,
-				  enum event_type type, uint8_t vector)
-{
-	const struct event ev = { .type = type,
-				  .vector = vector,
-				  .insn_len = i->len };
-	enum cpu_result r = event_deliver(c, &ev);
-
-	if (r == CPU_OK)
-		c->next_rip = c->rip;
-	return r;
-}
-
-enum cpu_result op_int(struct cpu *c, const struct insn *i)
-{
-	if (cpu_vm86(c) && cpu_iopl(c) < 3)
-		return cpu_raise_gp(c);
-	return soft_event(c, i, EVENT_SOFT_INT, i->imm);
-}
-
-enum cpu_result op_int3(struct cpu *c, const struct insn *i)
-{
-	return soft_event(c, i, EVENT_SOFT_EXC, VEC_BP);
-}
-
-enum cpu_result op_into(struct cpu *c, const struct insn *i)
-{
-	if (!(c->rflags & RFLAGS_OF))
-		return CPU_OK;
-	return soft_event(c, i, EVENT_SOFT_EXC, VEC_OF);
-}
-
-enum cpu_result op_int1(struct cpu *c, const struct insn *i)
-{
-	return soft_event(c, i, EVENT_PRIV_EXC, VEC_DB);
 }

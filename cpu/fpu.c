@@ -138,7 +138,7 @@ static void native_restore(const void *area, bool xsave)
 
 void fpu_store(struct fpu_area *a)
 {
-	memset(a->b + XSAVE_HEADER, 0, XSAVE_HEADER_END - XSAVE_HEADER);
+	memset(&a->b[XSAVE_HEADER], 0, XSAVE_HEADER_END - XSAVE_HEADER);
 	native_save(a->b, fpu_supported_xcr0());
 }
 

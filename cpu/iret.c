@@ -28,13 +28,31 @@ static uint64_t new_flags(const struct cpu *c, uint64_t image,
 	return (c->rflags & ~mask) | (image & mask);
 }
 
+/*
+ * Virtual-8086 mode below IOPL 3 with CR4.VME: IF of a 16-bit image goes to
+ * VIF; false means #GP(0).
+ */
+static bool virtual_flags(const struct cpu *c, uint64_t image, uint64_t *flags)
+{
+	const uint64_t mask = FLAGS_ALWAYS & 0xffff;
+
+	if ((image & RFLAGS_TF) ||
+	    ((image & RFLAGS_IF) && (c->rflags & RFLAGS_VIP)))
+		return false;
+	*flags = (c->rflags & ~(mask | RFLAGS_VIF)) | (image & mask);
+	if (image & RFLAGS_IF)
+		*flags |= RFLAGS_VIF;
+	return true;
+}
+
 static enum cpu_result iret_real(struct cpu *c, unsigned int size)
 {
-	uint64_t frame[3];
+	const bool vme = cpu_vm86(c) && cpu_iopl(c) < 3;
+	uint64_t frame[3], flags;
 	enum cpu_result r;
 	struct stack st;
 
-	if (cpu_vm86(c) && cpu_iopl(c) < 3)
+	if (vme && (!(c->cr4 & CR4_VME) || size != 2))
 		return cpu_raise_gp(c);
 	stack_current(c, &st, size);
 	r = stack_pop(c, &st, frame, 3);
@@ -42,10 +60,14 @@ static enum cpu_result iret_real(struct cpu *c, unsigned int size)
 		return r;
 	if (frame[0] > c->seg[SEG_CS].limit)
 		return cpu_raise_gp(c);
+	if (!vme)
+		flags = new_flags(c, frame[2], size);
+	else if (!virtual_flags(c, frame[2], &flags))
+		return cpu_raise_gp(c);
 	stack_load_sp(c, &st);
 	seg_real(c, SEG_CS, frame[1]);
 	c->next_rip = frame[0];
-	cpu_set_rflags(c, new_flags(c, frame[2], size));
+	cpu_set_rflags(c, flags);
 	cpu_derive(c);
 	return CPU_OK;
 }

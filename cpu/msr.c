@@ -150,27 +150,6 @@ static enum msr_status rd_tsc(struct cpu *c, const struct msr_row *r,
 	return MSR_DONE;
 }
 
-/* A guest's write shows in TSC_ADJUST, the VMM's does not. */
-static enum msr_status wr_tsc(struct cpu *c, const struct msr_row *r,
-			      unsigned int n, uint64_t v, bool host)
-{
-	uint64_t delta = v - cpu_tsc(c);
-
-	c->tsc_offset += delta;
-	if (!host)
-		c->tsc_adjust += delta;
-	return MSR_DONE;
-}
-
-static enum msr_status wr_tsc_adjust(struct cpu *c, const struct msr_row *r,
-				     unsigned int n, uint64_t v, bool host)
-{
-	if (!host)
-		c->tsc_offset += v - c->tsc_adjust;
-	c->tsc_adjust = v;
-	return MSR_DONE;
-}
-
 static bool has_tsc_aux(const struct cpu *c)
 {
 	const uint8_t feats[] = { FEAT_RDTSCP, FEAT_RDPID };

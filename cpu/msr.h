@@ -19,7 +19,7 @@
 enum msr_status {
 	MSR_DONE,
 	MSR_FAULT,   /* does not exist, or a value that is not allowed */
-	MSR_TO_ROOT, /* root mode's: APIC, deadline timer, paravirtual clocks */
+	MSR_TO_ROOT, /* root mode's: APIC, TSC writes, paravirtual clocks */
 };
 
 /*

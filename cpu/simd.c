@@ -126,8 +126,6 @@ enum cpu_result op_gather(struct cpu *c, const struct insn *i)
 	enum cpu_result r;
 
 	gather_begin(&g, i);
-	if (g.dst == g.index || g.dst == g.mask || g.index == g.mask)
-		return cpu_raise(c, VEC_UD);
 	regs_get(c, &a);
 	index = vec_get(&a, g.index);
 	mask = vec_get(&a, g.mask);

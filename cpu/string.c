@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "cpu/cpuid.h"
 #include "cpu/debug.h"
 #include "cpu/ops_sys.h"
 #include "mmu/dirty.h"
@@ -418,6 +419,21 @@ static bool must_stop(const struct cpu *c)
 	return c->exit_req || c->mmio.nr_wr || c->mmio.pos_rd;
 }
 
+/*
+ * A count of zero with 32-bit registers in 64-bit mode: Intel's processors
+ * still clear the upper halves of RCX, and of the pointers of MOVS and STOS.
+ */
+static void empty_repeat(struct cpu *c, const struct str *s, unsigned int id)
+{
+	if (s->addrsize != 4 || !cpu_64bit(c) || !cpuid_is_intel(c))
+		return;
+	c->gpr[RCX] = 0;
+	if (id == ID_MOVS)
+		c->gpr[RSI] = (uint32_t)c->gpr[RSI];
+	if (id == ID_MOVS || id == ID_STOS)
+		c->gpr[RDI] = (uint32_t)c->gpr[RDI];
+}
+
 enum cpu_result op_string(struct cpu *c, const struct insn *i)
 {
 	step_fn step = step_of(i->row->id);
@@ -428,6 +444,8 @@ enum cpu_result op_string(struct cpu *c, const struct insn *i)
 
 	str_begin(c, i, i->op[0].size, &s);
 	budget = str_limit(c, &s, str_count(c, &s));
+	if (unlikely(!budget))
+		empty_repeat(c, &s, i->row->id);
 	while (budget && !done) {
 		r = step(c, &s, budget, &n, &done);
 		if (r != CPU_OK)

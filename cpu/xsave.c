@@ -115,7 +115,7 @@ static void put64(struct fpu_area *a, unsigned int at, uint64_t v)
 
 static void clear_header(struct fpu_area *a)
 {
-	memset(a->b + XSAVE_HEADER, 0, XSAVE_HEADER_END - XSAVE_HEADER);
+	memset(&a->b[XSAVE_HEADER], 0, XSAVE_HEADER_END - XSAVE_HEADER);
 }
 
 static bool mxcsr_valid(uint32_t mxcsr)

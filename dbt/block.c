@@ -38,25 +38,43 @@ struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode)
 	return b;
 }
 
-int block_add(struct dbt *d, struct block *b)
+/* Enters [start, end) of a guest page as @b's bytes. */
+static int page_add(struct dbt *d, struct block *b, gpa_t gpa,
+		    unsigned int start, unsigned int end)
 {
-	struct block **bucket = &d->hash[block_hash(b->rip, b->gpa, b->mode)];
-	struct code_page *p = page_find(d, b->gpa);
+	struct code_page *p = page_find(d, gpa);
+	struct page_ref *r = meta_alloc(d, sizeof(*r));
 
-	if (d->nr_blocks == MAX_BLOCKS)
+	if (!r)
 		return -1;
 	if (!p) {
-		struct code_page **pb = page_bucket(d, b->gpa);
+		struct code_page **pb = page_bucket(d, gpa);
 
 		p = meta_alloc(d, sizeof(*p));
 		if (!p)
 			return -1;
-		*p = (struct code_page){ .gpa = b->gpa & PAGE_MASK,
-					 .next = *pb };
+		*p = (struct code_page){ .gpa = gpa & PAGE_MASK, .next = *pb };
 		*pb = p;
 	}
-	b->page_next = p->blocks;
-	p->blocks = b;
+	*r = (struct page_ref){
+		.block = b, .start = start, .end = end, .next = p->refs
+	};
+	p->refs = r;
+	return 0;
+}
+
+int block_add(struct dbt *d, struct block *b)
+{
+	struct block **bucket = &d->hash[block_hash(b->rip, b->gpa, b->mode)];
+	unsigned int start = b->gpa & ~PAGE_MASK;
+	unsigned int end = start + b->len;
+
+	if (d->nr_blocks == MAX_BLOCKS)
+		return -1;
+	if (b->gpa2 && page_add(d, b, b->gpa2, 0, end - PAGE_SIZE))
+		return -1;
+	if (page_add(d, b, b->gpa, start, end < PAGE_SIZE ? end : PAGE_SIZE))
+		return -1;
 	b->hash_next = *bucket;
 	*bucket = b;
 	d->by_addr[d->nr_blocks++] = b;
@@ -145,19 +163,21 @@ void block_kill(struct dbt *d, struct block *b)
 bool page_kill_range(struct dbt *d, gpa_t gpa, unsigned int len)
 {
 	struct code_page *p = page_find(d, gpa);
-	struct block **pb;
+	unsigned int start = gpa & ~PAGE_MASK;
+	struct page_ref **pr;
 
 	if (!p)
 		return false;
-	for (pb = &p->blocks; *pb;) {
-		struct block *b = *pb;
+	for (pr = &p->refs; *pr;) {
+		struct page_ref *r = *pr;
+		bool hit = r->start < start + len && start < r->end;
 
-		if (b->gpa < gpa + len && gpa < b->gpa + b->len) {
-			*pb = b->page_next;
-			block_kill(d, b);
-		} else {
-			pb = &b->page_next;
-		}
+		if (hit && !r->block->dead)
+			block_kill(d, r->block);
+		if (r->block->dead)
+			*pr = r->next;
+		else
+			pr = &r->next;
 	}
-	return p->blocks;
+	return p->refs;
 }

@@ -83,7 +83,7 @@ static enum cpu_result fetch_bytes(struct cpu *c, gva_t gva, uint8_t *buf,
 	return r;
 }
 
-static enum cpu_result fetch(struct cpu *c, struct insn *i)
+enum cpu_result fetch_insn(struct cpu *c, struct insn *i)
 {
 	unsigned int room = segment_room(c);
 	uint64_t base = c->code_size == CODE64 ? 0 : c->seg[SEG_CS].base;
@@ -372,7 +372,7 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 	c->exits[EXIT_CAREFUL]++;
 	r = check_code_breakpoint(c, a.rf);
 	if (r == CPU_OK)
-		r = fetch(c, i);
+		r = fetch_insn(c, i);
 	if (r == CPU_OK)
 		r = check_insn(c, i);
 	if (r == CPU_OK) {

@@ -101,6 +101,7 @@ struct link {
 struct block {
 	uint64_t rip;
 	gpa_t gpa;
+	gpa_t gpa2;        /* second page, if the only instruction crosses; or 0 */
 	uint32_t mode;
 	uint16_t len;      /* guest bytes */
 	uint16_t nr_insns;
@@ -110,12 +111,19 @@ struct block {
 	uint8_t *end;
 	struct pcmap *map;
 	struct link *links; /* direct jumps that lead here */
-	struct block *hash_next, *page_next;
+	struct block *hash_next;
+};
+
+/* A block's bytes in one guest page. */
+struct page_ref {
+	struct block *block;
+	uint16_t start, end; /* offsets in the page */
+	struct page_ref *next;
 };
 
 struct code_page {
 	gpa_t gpa;
-	struct block *blocks;
+	struct page_ref *refs;
 	struct code_page *next;
 };
 
@@ -202,7 +210,7 @@ struct block *block_at(struct dbt *d, const uint8_t *host);
 void block_kill(struct dbt *d, struct block *b);
 /* block_link - patches the jump of a link stub to @b's entry. */
 void block_link(struct dbt *d, const struct link_stub *s, struct block *b);
-/* page_has_blocks - blocks of @gpa's page that overlap [gpa, gpa + len) die.
+/* page_kill_range - blocks of @gpa's page that overlap [gpa, gpa + len) die.
  * Returns whether any block of the page is left. */
 bool page_kill_range(struct dbt *d, gpa_t gpa, unsigned int len);
 /* block_guest_pc - guest rip of host address @host; @spill as in pcmap. */
@@ -212,6 +220,10 @@ uint64_t block_guest_pc(const struct block *b, const uint8_t *host,
 /* xlat.c: translates a block at rip == linear address. NULL: cache full. */
 struct block *xlat_block(struct dbt *d, struct cpu *c, uint64_t rip, gpa_t gpa,
 			 const uint8_t *hva, uint32_t mode);
+/* xlat_crossing - the instruction at rip, whose bytes lie in two pages. */
+struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
+			    gpa_t gpa, gpa_t gpa2, const struct insn *i,
+			    uint32_t mode);
 
 /* mode bits of a block */
 #define MODE_CODE_SIZE 0xfu   /* enum code_size */
@@ -274,6 +286,12 @@ void pages_pending(struct cpu *c);
 /* pages_translate - makes a block; NULL: take the careful way this once. */
 struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 			      uint32_t mode);
+/* pages_crossing - the block of an instruction that crosses into another
+ * page; NULL likewise. */
+struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode);
+/* careful.c: fetch_insn - fetches and decodes at rip; no exit or fault but
+ * what fetching raises. */
+enum cpu_result fetch_insn(struct cpu *c, struct insn *i);
 
 /* dbt.c: drops all translations; the world is stopped */
 void dbt_drop_all(struct dbt *d);

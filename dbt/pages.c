@@ -1,5 +1,7 @@
 #include "dbt/dbt_int.h"
 
+#include "mmu/walk.h"
+
 /*
  * Guest pages and the blocks translated from them: a page with blocks has no
  * write entry in any TLB, so every write to it comes here and drops the blocks
@@ -104,19 +106,35 @@ static void protect_page(struct cpu *c, const struct memslot *s, gpa_t gpa,
 		quiet_self_leave(c);
 }
 
-struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
-			       uint32_t mode)
+/* The slot of @gpa, its page marked as holding code. */
+static const struct memslot *code_slot(struct cpu *c, gpa_t gpa)
 {
-	struct dbt *d = vcpu_dbt(c)->d;
 	const struct memslot *s;
-	struct block *b;
 	uint8_t *flags;
 
 	s = find_flags(c, gpa, &flags);
+	if (s && !(__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
+		protect_page(c, s, gpa, flags);
+	return s;
+}
+
+static struct block *made(struct cpu *c, struct block *b)
+{
+	c->exits[EXIT_BLOCK_MISS]++;
+	if (unlikely(!b))
+		flush_translations(c);
+	return b;
+}
+
+struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
+			      uint32_t mode)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	const struct memslot *s = code_slot(c, gpa);
+	struct block *b;
+
 	if (!s)
 		return NULL;
-	if (!(__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
-		protect_page(c, s, gpa, flags);
 	/* A fault on the code's host page must not come under the lock. */
 	(void)*(volatile uint8_t *)memslot_hva(s, gpa);
 	lock_take(&d->lock);
@@ -124,8 +142,40 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 	if (!b)
 		b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa), mode);
 	lock_drop(&d->lock);
-	c->exits[EXIT_BLOCK_MISS]++;
-	if (unlikely(!b))
-		flush_translations(c);
-	return b;
+	return made(c, b);
+}
+
+struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
+{
+	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
+	gva_t next = (c->rip & PAGE_MASK) + PAGE_SIZE;
+	struct vcpu_dbt *v = vcpu_dbt(c);
+	struct insn *i = &v->insn;
+	struct x86_fault f;
+	struct block *b;
+	struct walk w;
+
+	if (walk_gva(&c->mmu, next, access, &w, &f) != CPU_OK)
+		return NULL;
+	lock_take(&v->d->lock);
+	b = block_find(v->d, c->rip, gpa, mode);
+	if (b && b->gpa2 == w.gpa) {
+		lock_drop(&v->d->lock);
+		return b;
+	}
+	if (b)
+		block_kill(v->d, b);
+	lock_drop(&v->d->lock);
+	if (!code_slot(c, gpa) || !code_slot(c, w.gpa))
+		return NULL;
+	/* From here on a write to either page is noticed. */
+	if (fetch_insn(c, i) != CPU_OK ||
+	    (c->rip & ~PAGE_MASK) + i->len <= PAGE_SIZE)
+		return NULL;
+	lock_take(&v->d->lock);
+	b = block_find(v->d, c->rip, gpa, mode);
+	if (!b)
+		b = xlat_crossing(v->d, c, c->rip, gpa, w.gpa, i, mode);
+	lock_drop(&v->d->lock);
+	return made(c, b);
 }

@@ -25,6 +25,17 @@ enum leave_code dbt_enter(struct cpu *c, void *code)
 	return r;
 }
 
+/* Whether the instruction at rip continues in the next page. */
+static bool crosses(struct cpu *c, gpa_t gpa)
+{
+	const struct memslot *s = memslot_find(c->mmu.slots, gpa);
+	struct insn *i = &vcpu_dbt(c)->insn;
+
+	return s && insn_decode(memslot_hva(s, gpa),
+				PAGE_SIZE - (gpa & ~PAGE_MASK), c->code_size,
+				i) == DECODE_MORE;
+}
+
 /* The block at rip, or NULL: this instruction goes the careful way. */
 static struct block *find_block(struct cpu *c, uint32_t mode)
 {
@@ -41,7 +52,11 @@ static struct block *find_block(struct cpu *c, uint32_t mode)
 	lock_take(&d->lock);
 	b = block_find(d, c->rip, w.gpa, mode);
 	lock_drop(&d->lock);
-	return b ? b : pages_translate(c, c->rip, w.gpa, mode);
+	if (likely(b && !b->gpa2))
+		return b;
+	if ((c->rip & ~PAGE_MASK) > PAGE_SIZE - 15 && (b || crosses(c, w.gpa)))
+		return pages_crossing(c, w.gpa, mode);
+	return pages_translate(c, c->rip, w.gpa, mode);
 }
 
 static struct tlb_table *current_table(struct cpu *c, uint32_t mode)
@@ -73,7 +88,6 @@ static bool must_finish(const struct cpu *c)
 static bool must_be_careful(const struct cpu *c)
 {
 	return c->careful || c->singlestep || must_finish(c) ||
-	       c->sti_shadow || c->movss_shadow ||
 	       (c->rflags & (RFLAGS_TF | RFLAGS_RF)) || (c->dr7 & 0xff);
 }
 
@@ -89,7 +103,8 @@ static void link_jump(struct cpu *c, const struct link_stub *l, uint32_t mode)
 		return;
 	b = find_block(c, mode);
 	lock_take(&d->lock);
-	if (b && !b->dead && d->generation == generation)
+	/* A crossing block depends on a second mapping: never linked. */
+	if (b && !b->dead && !b->gpa2 && d->generation == generation)
 		block_link(d, l, b);
 	lock_drop(&d->lock);
 }
@@ -114,6 +129,8 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 		return CAREFUL_ON;
 	case LEAVE_STALE:
 		c->rip = block_at(d, (uint8_t *)ra - 5)->rip;
+		tlb_jump_set(current_table(c, mode), c->rip,
+			     c->mmu.tlb->jc_empty);
 		return CAREFUL_ON;
 	case LEAVE_HELPER:
 		c->rip = h->rip;
@@ -145,35 +162,66 @@ static bool window_open(const struct cpu *c)
 	       (c->nmi_window && !c->nmi_blocked);
 }
 
+/*
+ * Where to enter the code at rip.  Behind an interrupt shadow the entry must
+ * be one that does not look at D_GO.
+ */
+static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
+{
+	bool shadow = c->sti_shadow || c->movss_shadow;
+	struct block *b;
+	void *code;
+
+	code = shadow ? NULL : tlb_jump_get(c->mmu.tlb, tt, c->rip);
+	if (likely(code)) {
+		c->dbt[D_T0] = c->rip;
+		return code;
+	}
+	b = find_block(c, mode);
+	if (!b)
+		return NULL;
+	c->exits[EXIT_BLOCK_LOOKUP]++;
+	tlb_jump_set(tt, c->rip, b->ientry);
+	if (b->gpa2)
+		tlb_jump_page(tt, c->rip + PAGE_SIZE);
+	return b->entry;
+}
+
 /* One turn: some guest code, and what it came back with. */
 static enum careful_result turn(struct cpu *c, enum exit_reason *reason)
 {
 	struct tlb_table *tt;
-	struct block *b;
 	uint32_t mode;
+	void *code;
 
 	cpu_derive(c);
 	mode = mode_key(c);
 	if (must_be_careful(c) || (mode & MODE_SLOW))
 		return careful_step(c, reason);
 	tt = current_table(c, mode);
-	if (!tt)
+	code = tt ? find_code(c, tt, mode) : NULL;
+	if (!code)
 		return careful_step(c, reason);
-	b = find_block(c, mode);
-	if (!b)
-		return careful_step(c, reason);
-	c->exits[EXIT_BLOCK_LOOKUP]++;
-	tlb_jump_set(tt, c->rip, b->ientry);
+	c->sti_shadow = c->movss_shadow = false;
 	if (vcpu_dbt(c)->gs != tt->gs) {
 		vcpu_dbt(c)->gs = tt->gs;
 		set_gs(tt->gs);
 	}
-	return light_exit(c, dbt_enter(c, b->entry), mode, reason);
+	return light_exit(c, dbt_enter(c, code), mode, reason);
 }
 
 void dbt_put_fpu(struct cpu *c)
 {
 	fpu_save(c);
+}
+
+/*
+ * No event may come between an instruction that casts an interrupt shadow and
+ * the next one, nor into an unfinished access.
+ */
+static bool may_leave(const struct cpu *c)
+{
+	return !must_finish(c) && !c->sti_shadow && !c->movss_shadow;
 }
 
 static enum exit_reason run_loop(struct cpu *c)
@@ -189,11 +237,12 @@ static enum exit_reason run_loop(struct cpu *c)
 			run_gate_enter(v);
 		}
 		__atomic_store_n(&c->dbt[D_GO], 1, __ATOMIC_SEQ_CST);
-		if (!must_finish(c)) {
-			if (c->exit_req)
+		if (c->exit_req) {
+			if (may_leave(c))
 				return EXIT_EXTERNAL_INTERRUPT;
-			if (window_open(c))
-				return EXIT_INTERRUPT_WINDOW;
+			c->dbt[D_GO] = 0;
+		} else if (window_open(c) && !must_finish(c)) {
+			return EXIT_INTERRUPT_WINDOW;
 		}
 		if (turn(c, &reason) == CAREFUL_LEAVE)
 			return reason;

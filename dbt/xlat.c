@@ -92,6 +92,14 @@ static void emit_ientry(struct xlat *x)
 		*stop = out - (stop + 1);
 }
 
+static void one_insn(struct xlat *x, const struct insn *i)
+{
+	x->next = x->rip + i->len;
+	x->spill = H_NONE;
+	xlat_insn(x, i);
+	x->map[x->nr_insns++].spill = x->spill;
+}
+
 static void xlat_insns(struct xlat *x, const uint8_t *hva)
 {
 	uint8_t *start = x->e.w;
@@ -111,20 +119,20 @@ static void xlat_insns(struct xlat *x, const uint8_t *hva)
 		};
 		if (insn_decode(hva + off, room - off, x->code_size, i) !=
 		    DECODE_OK) {
-			/* crosses the page, or too long */
+			/* Crosses the page, or is too long. */
 			x->nr_insns++;
-			xlat_leave(x, LEAVE_CAREFUL, x->rip);
+			if (off)
+				xlat_jump_far(x, x->rip);
+			else
+				xlat_leave(x, LEAVE_CAREFUL, x->rip);
 			return;
 		}
-		x->next = x->rip + i->len;
-		x->spill = H_NONE;
-		xlat_insn(x, i);
-		x->map[x->nr_insns++].spill = x->spill;
+		one_insn(x, i);
 	}
 }
 
-static struct block *finish(struct xlat *x, gpa_t gpa, uint8_t *ientry,
-			    uint8_t *entry)
+static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
+			    uint8_t *ientry, uint8_t *entry)
 {
 	struct dbt *d = x->d;
 	struct block *b = meta_alloc(d, sizeof(*b));
@@ -138,6 +146,7 @@ static struct block *finish(struct xlat *x, gpa_t gpa, uint8_t *ientry,
 		map[n].host += entry - ientry;
 	*b = (struct block){ .rip = x->block_rip,
 			     .gpa = gpa,
+			     .gpa2 = gpa2,
 			     .mode = x->mode,
 			     .len = x->next - x->block_rip,
 			     .nr_insns = x->nr_insns,
@@ -172,21 +181,49 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->e.overflow = false;
 }
 
+/* False: no room left for a block. */
+static bool xlat_start(struct xlat *x, struct dbt *d, struct cpu *c,
+		       uint64_t rip, uint32_t mode)
+{
+	xlat_begin(x, d, c, mode);
+	x->e.w = d->code_w_next;
+	x->e.end = d->code_w + CODE_SIZE - SNIPPET_SIZE * MAX_VCPUS;
+	x->block_rip = x->rip = x->next = rip;
+	if (x->e.w + BLOCK_ROOM > x->e.end)
+		return false;
+	emit_ientry(x);
+	return true;
+}
+
 struct block *xlat_block(struct dbt *d, struct cpu *c, uint64_t rip, gpa_t gpa,
 			 const uint8_t *hva, uint32_t mode)
 {
 	struct xlat *x = d->xlat;
 	uint8_t *ientry = d->code_w_next, *entry;
 
-	xlat_begin(x, d, c, mode);
-	x->e.w = ientry;
-	x->e.end = d->code_w + CODE_SIZE - SNIPPET_SIZE * MAX_VCPUS;
-	x->block_rip = x->next = rip;
-	if (x->e.w + BLOCK_ROOM > x->e.end)
+	if (!xlat_start(x, d, c, rip, mode))
 		return NULL;
-	emit_ientry(x);
 	entry = x->e.w;
 	xlat_insns(x, hva);
 	xlat_emit_cold(x);
-	return finish(x, gpa, ientry, entry);
+	return finish(x, gpa, 0, ientry, entry);
+}
+
+struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
+			    gpa_t gpa, gpa_t gpa2, const struct insn *i,
+			    uint32_t mode)
+{
+	struct xlat *x = d->xlat;
+	uint8_t *ientry = d->code_w_next, *entry;
+
+	if (!xlat_start(x, d, c, rip, mode))
+		return NULL;
+	entry = x->e.w;
+	x->insn = *i;
+	x->map[0] = (struct pcmap){ .spill = H_NONE };
+	one_insn(x, &x->insn);
+	if (!x->done)
+		xlat_jump_far(x, x->next);
+	xlat_emit_cold(x);
+	return finish(x, gpa, gpa2, ientry, entry);
 }

@@ -68,6 +68,8 @@ bool xlat_stack(struct xlat *x, const struct insn *i);
 bool xlat_branch(struct xlat *x, const struct insn *i);
 /* xlat_jump - ends a path with a jump to guest address @rip. */
 void xlat_jump(struct xlat *x, uint64_t rip);
+/* xlat_jump_far - the same through the jump cache, wherever @rip is. */
+void xlat_jump_far(struct xlat *x, uint64_t rip);
 /* xlat_leave - ends a path with a way out at guest address @rip. */
 void xlat_leave(struct xlat *x, enum leave_code code, uint64_t rip);
 

@@ -218,6 +218,20 @@ static void put_vex(struct emit *e, struct copy *k, unsigned int reg,
 	emit8(e, i->opcode);
 }
 
+/*
+ * 66 in the host's 64-bit code: as in the guest's, except that 16-bit code has
+ * 16-bit operands without it, unless it is part of the opcode.
+ */
+static bool needs_66(const struct insn *i)
+{
+	bool in_opcode = (i->row->attr & (IA_SSE | IA_MMX)) ||
+			 i->row->id == ID_ADCX;
+
+	if (i->code_size != CODE16 || in_opcode)
+		return i->p66;
+	return i->opsize == 2;
+}
+
 static void put_legacy(struct emit *e, struct copy *k, uint8_t opcode,
 		       unsigned int reg, unsigned int rm)
 {
@@ -226,10 +240,7 @@ static void put_legacy(struct emit *e, struct copy *k, uint8_t opcode,
 
 	if (i->lock)
 		emit8(e, 0xf0);
-	if (i->code_size == CODE16 &&
-			    !(i->row->attr & (IA_X87 | IA_MMX | IA_SSE)) ?
-		    i->opsize == 2 :
-		    i->p66)
+	if (needs_66(i))
 		emit8(e, 0x66);
 	if (i->rep)
 		emit8(e, i->rep);

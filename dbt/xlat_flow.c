@@ -30,8 +30,13 @@ void xlat_jump(struct xlat *x, uint64_t rip)
 		xlat_cold(x, kind, emit_jmp_patch(e))->rip = rip;
 		return;
 	}
-	emit_mov_ri(e, T0, rip);
-	emit_gs_jmp(e, TLB_JC_OFF + 8 * (rip & MASK(TLB_JC_BITS)));
+	xlat_jump_far(x, rip);
+}
+
+void xlat_jump_far(struct xlat *x, uint64_t rip)
+{
+	emit_mov_ri(&x->e, T0, rip);
+	emit_gs_jmp(&x->e, TLB_JC_OFF + 8 * (rip & MASK(TLB_JC_BITS)));
 }
 
 /* To the guest address in t0. */

@@ -117,7 +117,7 @@ int lapic_deliver(struct irqchip *chip, struct lapic *source,
 
 	if (one)
 		return lapic_accept(one, m);
-	if (m->shorthand == SHORTHAND_SELF)
+	if (source && m->shorthand == SHORTHAND_SELF)
 		return lapic_accept(source, m);
 	if (m->lowest || m->mode == DELIVER_LOWEST)
 		return deliver_lowest(chip, source, m);

@@ -14,8 +14,8 @@ GUEST_FLAGS_g32 := -m32 -march=i686
 G := $O/test/guest
 
 guest_bits = $(if $(filter %64,$1),g64,g32)
-guest_lib_g64 := guest.c desc.c trap.c paging64.c access64.S start64.S trap64.S
-guest_lib_g32 := guest.c desc.c trap.c start32.S trap32.S
+guest_lib_g64 := guest.c desc.c trap.c paging64.c access64.S apic.c smp64.c tramp64.S start64.S trap64.S
+guest_lib_g32 := guest.c desc.c trap.c apic.c start32.S trap32.S
 guest_src = $(filter-out test/guest/$1/host%,$(wildcard test/guest/$1/*.c test/guest/$1/*.S))
 guest_obj = $(patsubst test/%,$O/test/%.$(call guest_bits,$1).o,$(call guest_src,$1))
 

@@ -47,6 +47,11 @@ static void **jump_cache(const struct tlb_table *tt)
 	return (void **)(tt->gs + TLB_JC_OFF);
 }
 
+static uint64_t *jump_rips(const struct tlb_table *tt)
+{
+	return (uint64_t *)jump_cache(tt) + (1ul << TLB_JC_BITS);
+}
+
 static void jump_clear(const struct tlb *t, struct tlb_table *tt, bool force)
 {
 	void **p = jump_cache(tt);
@@ -164,13 +169,24 @@ static unsigned int jc_index(uint64_t rip)
 void tlb_jump_set(struct tlb_table *tt, uint64_t rip, void *code)
 {
 	jump_cache(tt)[jc_index(rip)] = code;
+	jump_rips(tt)[jc_index(rip)] = rip;
 	tt->jc_used = true;
 	bloom_set(tt->jc_pages, rip >> PAGE_SHIFT);
 }
 
-void *tlb_jump_get(struct tlb_table *tt, uint64_t rip)
+void *tlb_jump_get(const struct tlb *t, const struct tlb_table *tt,
+		   uint64_t rip)
 {
-	return jump_cache(tt)[jc_index(rip)];
+	void *code = jump_cache(tt)[jc_index(rip)];
+
+	if (code == t->jc_empty || jump_rips(tt)[jc_index(rip)] != rip)
+		return NULL;
+	return code;
+}
+
+void tlb_jump_page(struct tlb_table *tt, gva_t gva)
+{
+	bloom_set(tt->jc_pages, gva >> PAGE_SHIFT);
 }
 
 /* Gives the memory of both tables back; the state and jump cache stay. */

@@ -11,7 +11,8 @@
  *
  *	gs - 8 - page * 8	write entry (tables grow downward)
  *	gs + 0			struct cpu, the same memory in every table
- *	gs + TLB_JC_OFF		jump cache: host code by low bits of guest rip
+ *	gs + TLB_JC_OFF		jump cache: host code by low bits of guest rip,
+ *				then the full rips, for C code
  *	gs + TLB_R_OFF + page * 8	read entry
  *
  * There is a set of tables per tag (PCID) and privilege mode, so a switch of
@@ -91,7 +92,11 @@ bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
 
 /* tlb_jump_set - the jump-cache entry for guest rip @rip. */
 void tlb_jump_set(struct tlb_table *tt, uint64_t rip, void *code);
-void *tlb_jump_get(struct tlb_table *tt, uint64_t rip);
+/* tlb_jump_get - the code that tlb_jump_set entered for @rip, or NULL. */
+void *tlb_jump_get(const struct tlb *t, const struct tlb_table *tt,
+		   uint64_t rip);
+/* tlb_jump_page - the entries depend on the translation of @gva's page too. */
+void tlb_jump_page(struct tlb_table *tt, gva_t gva);
 
 /* tlb_table_forget - empties one jump cache. */
 void tlb_table_forget(struct tlb *t, struct tlb_table *tt);

@@ -109,6 +109,7 @@ void vcpu_accept_events(struct vcpu *v)
 		vcpu_cancel_io(v);
 		cpu_reset(c, true);
 		lapic_reset(v->apic, true);
+		pv_reset(&v->pv);
 		v->mp_state =
 			v->id == v->vm->bsp_id ? MP_RUNNABLE : MP_INIT_RECEIVED;
 	}

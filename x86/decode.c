@@ -7,13 +7,12 @@
 /*
  * Decoding goes left to right: prefixes, opcode, row lookup, addressing form,
  * operands.  Nothing checks for the end of the input on the way; the final
- * length tells whether too much was used.  Near the end of the readable bytes
- * it works on a zero-padded copy.
+ * length tells whether too much was used.  It works on a zero-padded copy.
  */
 
 #define MAX_INSN_LEN 15
-/* 15 prefixes and opcode bytes, then the longest tail: nothing reads beyond. */
-#define DECODE_WINDOW 48
+/* 14 prefixes, three opcode bytes, ModRM, SIB, two words: 27 at most. */
+#define DECODE_WINDOW 32
 
 #define REX_B 1
 #define REX_X 2
@@ -311,16 +310,34 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 	return operands_decode(insn, p, start, ext.rex);
 }
 
-static void copy_bytes(uint8_t *copy, const uint8_t *bytes, unsigned int avail)
+/*
+ * Take the bytes once: guest memory may change under us, and what was judged
+ * must be what is copied.  @window comes in zeroed.
+ */
+static void take_bytes(uint64_t window[DECODE_WINDOW / 8], const uint8_t *bytes,
+		       unsigned int avail)
 {
-	unsigned int i;
+	uint64_t low, high;
 
-	if (avail > MAX_INSN_LEN)
-		avail = MAX_INSN_LEN;
-	for (i = 0; i < avail; i++)
-		copy[i] = bytes[i];
-	for (; i < DECODE_WINDOW; i++)
-		copy[i] = 0;
+	if (likely(avail >= 16)) {
+		__builtin_memcpy(&low, bytes, 8);
+		__builtin_memcpy(&high, bytes + 8, 8);
+		__asm__("" : "+r"(low), "+r"(high));
+		window[0] = low;
+		window[1] = high;
+		return;
+	}
+	for (unsigned int i = 0; i < avail; i++)
+		((uint8_t *)window)[i] = ((const volatile uint8_t *)bytes)[i];
+}
+
+/* The 15 bytes of an instruction at most, as two overlapping words. */
+static void keep_bytes(struct insn *insn, const uint64_t *window)
+{
+	uint64_t high = window[0] >> 56 | window[1] << 8;
+
+	__builtin_memcpy(insn->bytes, &window[0], 8);
+	__builtin_memcpy(insn->bytes + 7, &high, 8);
 }
 
 /* Words one by one: for this size a string instruction takes far longer. */
@@ -341,21 +358,18 @@ static void clear(struct insn *insn, enum code_size cs)
 enum decode_result insn_decode(const uint8_t *bytes, unsigned int avail,
 			       enum code_size cs, struct insn *insn)
 {
-	uint8_t copy[DECODE_WINDOW];
-	const uint8_t *start = bytes, *p;
+	uint64_t window[DECODE_WINDOW / 8] = { 0 };
+	const uint8_t *start = (const uint8_t *)window, *p;
 	unsigned int len = MAX_INSN_LEN + 1;
 
-	if (unlikely(avail < DECODE_WINDOW)) {
-		copy_bytes(copy, bytes, avail);
-		start = copy;
-	}
+	take_bytes(window, bytes, avail);
 	clear(insn, cs);
+	keep_bytes(insn, window);
 	p = decode_prefixes(insn, start);
 	if (p)
 		len = decode_opcode(insn, p, start) - start;
 	if (len > avail || len > MAX_INSN_LEN)
 		return avail < MAX_INSN_LEN ? DECODE_MORE : DECODE_TOO_LONG;
-	__builtin_memcpy(insn->bytes, start, MAX_INSN_LEN);
 	insn->len = len;
 	if (unlikely(undefined(insn)))
 		set_undefined(insn);

@@ -7,6 +7,8 @@
  * that describes it.  One row drives decoder, translator, emulator and tests.
  */
 
+/* clang-format off */
+
 /* General registers in encoding order; rows and operands use these numbers. */
 enum gpr {
 	RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI,

@@ -14,17 +14,26 @@ static uint16_t size_of(const struct reader *r, unsigned int size)
 	return operand_sizes[size][r->sizes];
 }
 
+/* Loads of the exact width: wider ones would wait for the copy's stores. */
 static int64_t get_le(const uint8_t *p, unsigned int len, bool sign)
 {
-	int64_t v = 0;
-	unsigned int shift = 64 - 8 * len;
+	uint16_t w;
+	uint32_t d;
+	int64_t q;
 
-	if (!len)
-		return 0;
-	__builtin_memcpy(&v, p, 8);
-	if (sign)
-		return (int64_t)((uint64_t)v << shift) >> shift;
-	return (int64_t)((uint64_t)v << shift >> shift);
+	switch (len) {
+	case 1:
+		return sign ? (int8_t)*p : *p;
+	case 2:
+		__builtin_memcpy(&w, p, 2);
+		return sign ? (int16_t)w : w;
+	case 4:
+		__builtin_memcpy(&d, p, 4);
+		return sign ? (int32_t)d : (int64_t)d;
+	default:
+		__builtin_memcpy(&q, p, 8);
+		return q;
+	}
 }
 
 /* An immediate or branch displacement of @len bytes. */

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "kt.h"
+#include "test/api/kt.h"
 
 static uint8_t *host;
 

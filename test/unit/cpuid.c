@@ -58,22 +58,27 @@ static void test_supported(void)
 		 2300000000);
 }
 
+static uint32_t reg(const struct cpuid_entry *e, unsigned int n)
+{
+	const uint32_t regs[] = { e->eax, e->ebx, e->ecx, e->edx };
+
+	return regs[n];
+}
+
 static void test_native_subset(void)
 {
 	/* What runs on the silicon must be there. */
 	for (unsigned int f = 1; f < NR_FEATS; f++) {
 		const struct x86_feat_bit *b = &x86_feats[f];
 		struct cpuid_entry *e = entry(b->leaf, b->subleaf), host;
-		const uint32_t *regs = e ? &e->eax : NULL;
-		const uint32_t *host_regs = &host.eax;
 
-		if (!e || !(regs[b->reg] & BIT(b->bit)))
+		if (!e || !(reg(e, b->reg) & BIT(b->bit)))
 			continue;
 		CHECK(cpuid_feat_supported(f));
 		cpuid_host(b->leaf, b->subleaf, &host);
 		if (f == FEAT_AVX || f == FEAT_BMI2 || f == FEAT_SHA ||
 		    f == FEAT_AVX2 || f == FEAT_GFNI || f == FEAT_XSAVE)
-			CHECK(host_regs[b->reg] & BIT(b->bit));
+			CHECK(reg(&host, b->reg) & BIT(b->bit));
 	}
 }
 
@@ -274,17 +279,12 @@ static void test_tsc(void)
 	CHECK_FAULT(EXEC(0x0f, 0x01, 0xf9), VEC_GP);
 	CHECK_FAULT(EXEC(0x0f, 0x33), VEC_GP); /* rdpmc */
 
+	/* The guest's clock follows a write: root mode's. */
 	start64(0);
-	CHECK_OK(wrmsr(0x10, 1000));
-	CHECK(cpu_tsc(c) - 1000 < BIT(32));
-	t = c->tsc_adjust;
-	CHECK_EQ(t, c->tsc_offset);
-	CHECK_OK(wrmsr(0x3b, t + 5));
-	CHECK_EQ(c->tsc_offset, t + 5);
-	CHECK_EQ(msr_write(c, 0x3b, 0, true), MSR_DONE);
-	CHECK_EQ(c->tsc_offset, t + 5);
-	CHECK_EQ(msr_write(c, 0x10, 0, true), MSR_DONE);
-	CHECK_EQ(c->tsc_adjust, 0);
+	CHECK_EXIT(wrmsr(0x10, 1000), EXIT_MSR_WRITE);
+	CHECK_EXIT(wrmsr(0x3b, 1000), EXIT_MSR_WRITE);
+	c->tsc_offset = 1000 - host_rdtsc();
+	CHECK(rd(0x10) - 1000 < BIT(32));
 }
 
 /* KVM's rule: a listed MSR takes back the value that it gave. */
@@ -302,8 +302,10 @@ static void test_msr_list(void)
 		enum msr_status s = msr_read(c, list[k], &v, true);
 
 		CHECK(s == MSR_DONE || s == MSR_TO_ROOT);
-		if (s == MSR_DONE)
-			CHECK_EQ(msr_write(c, list[k], v, true), MSR_DONE);
+		if (s != MSR_DONE)
+			continue;
+		s = msr_write(c, list[k], v, true);
+		CHECK(s == MSR_DONE || s == MSR_TO_ROOT);
 	}
 }
 

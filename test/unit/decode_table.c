@@ -144,7 +144,7 @@ int main(void)
 	test_reachable();
 	test_ids();
 	test_features();
-	printf("%u rows, %u mnemonics, %u features\n", nr_rows, NR_INSN_IDS - 1,
+	printf("%u rows, %d mnemonics, %d features\n", nr_rows, NR_INSN_IDS - 1,
 	       NR_FEATS - 1);
 	return test_done();
 }

@@ -8,32 +8,8 @@
 #include <Zydis/Zydis.h>
 
 #include "test/test.h"
+#include "test/unit/decode_zydis_known.h"
 #include "test/unit/opcode_walk.h"
-
-struct insn_case {
-	const uint8_t *bytes;
-	enum code_size cs;
-	enum decode_result result;
-	struct insn insn;
-	bool zvalid;
-	ZydisDecodedInstruction z;
-	ZydisDecodedOperand zop[ZYDIS_MAX_OPERAND_COUNT];
-};
-
-enum diff {
-	DIFF_VALID,   /* we decode what Zydis rejects */
-	DIFF_INVALID, /* we reject what Zydis decodes */
-	DIFF_LENGTH,
-	DIFF_ADDRESS, /* base, index, scale, displacement, segment */
-	DIFF_MEM_SIZE,
-	DIFF_MEM_ACCESS,
-	DIFF_GPRS,     /* general registers read and written */
-	DIFF_VECS,     /* vector registers read and written */
-	DIFF_OPERANDS, /* number and kinds of the visible operands */
-	DIFF_IMM,
-	DIFF_FLAGS,
-	NR_DIFFS,
-};
 
 static const char *const diff_names[NR_DIFFS] = {
 	[DIFF_VALID] = "valid here only",
@@ -54,8 +30,6 @@ static unsigned long cases, compared, known, unknown;
 /* Counts by our mnemonic, for undefined ones by Zydis's behind ours. */
 static unsigned long seen[NR_DIFFS][NR_INSN_IDS + ZYDIS_MNEMONIC_MAX_VALUE + 1];
 
-#include "test/unit/decode_zydis_known.h"
-
 static void report(const struct insn_case *c, enum diff kind,
 		   unsigned long long ours, unsigned long long theirs)
 {
@@ -70,7 +44,7 @@ static void report(const struct insn_case *c, enum diff kind,
 	unknown++;
 	if (seen[kind][key]++)
 		return;
-	printf("%s: %s/%s ours %#llx theirs %#llx, %u-bit:", diff_names[kind],
+	printf("%s: %s/%s ours %#llx theirs %#llx, %d-bit:", diff_names[kind],
 	       c->insn.row->name,
 	       c->zvalid ? ZydisMnemonicGetString(c->z.mnemonic) : "-", ours,
 	       theirs, c->cs * 8);

@@ -1,5 +1,35 @@
 #pragma once
 
+#include <Zydis/Zydis.h>
+
+#include "x86/insn.h"
+
+/* One encoding, as the decoder and as Zydis see it. */
+struct insn_case {
+	const uint8_t *bytes;
+	enum code_size cs;
+	enum decode_result result;
+	struct insn insn;
+	bool zvalid;
+	ZydisDecodedInstruction z;
+	ZydisDecodedOperand zop[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+enum diff {
+	DIFF_VALID,   /* we decode what Zydis rejects */
+	DIFF_INVALID, /* we reject what Zydis decodes */
+	DIFF_LENGTH,
+	DIFF_ADDRESS, /* base, index, scale, displacement, segment */
+	DIFF_MEM_SIZE,
+	DIFF_MEM_ACCESS,
+	DIFF_GPRS,     /* general registers read and written */
+	DIFF_VECS,     /* vector registers read and written */
+	DIFF_OPERANDS, /* number and kinds of the visible operands */
+	DIFF_IMM,
+	DIFF_FLAGS,
+	NR_DIFFS,
+};
+
 /*
  * Where Zydis 4.0 and the manuals differ, or the two describe the same thing
  * in different ways.

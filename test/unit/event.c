@@ -225,6 +225,59 @@ static void test_vm86(void)
 	CHECK_EQ(pushed(0, 4), 0x102);
 }
 
+/* CR4.VME: INT n by the redirection map, IF kept in VIF. */
+static void test_vme(void)
+{
+	machine_vm86(0);
+	cpu.cr4 |= CR4_VME;
+	cpu.seg[SEG_TR].limit = 0xff;
+	poke(TSS + 102, 0x88, 2);
+	memset(ram + TSS + 0x68, 0xff, 32);
+	poke(0x21 * 4, 0x50001234, 4);
+	FAULT(VEC_GP, 0, 0xcd, 0x21);
+	poke(TSS + 0x68 + 4, 0xfd, 1);
+	OK(0xcd, 0x21);
+	CHECK(cpu_vm86(&cpu));
+	CHECK_EQ(cpu.rip, 0x1234);
+	CHECK_EQ(cpu.seg[SEG_CS].base, 0x50000);
+	CHECK_EQ(cpu.gpr[RSP], 0x7ffa);
+	CHECK_EQ(peek(0x37ffa, 2), 0x102);
+	CHECK_EQ(peek(0x37ffc, 2), 0x2000);
+	CHECK_EQ(peek(0x37ffe, 2), 0x3002); /* VIF is clear, IOPL reads 3 */
+	CHECK(cpu.rflags & RFLAGS_IF);
+	/* IRET: IF to VIF */
+	poke(0x37ffe, 0x3203, 2);
+	OK(0xcf);
+	CHECK_EQ(cpu.rflags, RFLAGS_VM | RFLAGS_VIF | 0x203);
+	CHECK_EQ(cpu.rip, 0x102);
+	OK(0xcd, 0x21);
+	CHECK_EQ(peek(0x37ffe, 2), 0x3203);
+	CHECK(!(cpu.rflags & RFLAGS_VIF));
+	cpu.rflags |= RFLAGS_VIP;
+	FAULT(VEC_GP, 0, 0xcf);
+	cpu.rflags &= ~RFLAGS_VIP;
+	poke(0x37ffe, 0x3103, 2);
+	FAULT(VEC_GP, 0, 0xcf); /* TF */
+	FAULT(VEC_GP, 0, 0x66, 0xcf);
+	/* the map must be in the TSS */
+	cpu.seg[SEG_TR].limit = 0x6b;
+	FAULT(VEC_GP, 0, 0xcd, 0x21);
+	cpu.seg[SEG_TR].limit = 0x66;
+	FAULT(VEC_GP, 0, 0xcd, 0x21);
+	/* IOPL 3: IF itself; a set bit goes to the IDT */
+	machine_vm86(3);
+	cpu.cr4 |= CR4_VME;
+	cpu.seg[SEG_TR].limit = 0xff;
+	poke(TSS + 102, 0x88, 2);
+	poke(TSS + 0x68 + 6, 1, 1);
+	set_gate(0x30, C32, HANDLER + 0x300, 0xee, 0);
+	OK(0xcd, 0x21);
+	CHECK_EQ(cpu.rflags, RFLAGS_VM | 0x3002);
+	CHECK_EQ(peek(0x37ffe, 2), 0x3202);
+	OK(0xcd, 0x30);
+	entered(0x30);
+}
+
 static void test_long(void)
 {
 	machine_long(0);
@@ -628,6 +681,7 @@ int main(void)
 	test_prot_same();
 	test_prot_inner();
 	test_vm86();
+	test_vme();
 	test_long();
 	test_rf();
 	test_debug();

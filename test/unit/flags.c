@@ -94,8 +94,8 @@ static uint64_t top(unsigned int size)
 
 static void test_pushf(void)
 {
-	const uint64_t flags = RFLAGS_CF | IF | RFLAGS_RF | RFLAGS_AC | VIP |
-			       RFLAGS_FIXED;
+	const uint64_t flags =
+		RFLAGS_CF | IF | RFLAGS_RF | RFLAGS_AC | VIP | RFLAGS_FIXED;
 
 	enter(LONG3, flags, 0);
 	CHECK_OK(EXEC(0x9c));

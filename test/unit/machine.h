@@ -130,10 +130,9 @@ static inline void flat_segments(uint32_t code_ar)
 					  .sel = 16 | c->cpl };
 	c->seg[SEG_CS].ar = AR_P | AR_S | AR_CODE | AR_RW | AR_ACCESSED | AR_G |
 			    code_ar | c->cpl << AR_DPL_SHIFT;
-	c->seg[SEG_TR] = (struct seg){ .base = TSS,
-				       .limit = 0x2067,
-				       .ar = AR_P | 11,
-				       .sel = 64 };
+	c->seg[SEG_TR] = (struct seg){
+		.base = TSS, .limit = 0x2067, .ar = AR_P | 11, .sel = 64
+	};
 }
 
 static inline void fresh(void)
@@ -206,12 +205,11 @@ static inline void start_vm86(unsigned int iopl)
 {
 	start_real();
 	for (unsigned int n = SEG_ES; n <= SEG_GS; n++)
-		c->seg[n].ar = AR_P | AR_S | AR_RW | AR_ACCESSED |
-			       3 << AR_DPL_SHIFT;
-	c->seg[SEG_TR] = (struct seg){ .base = TSS,
-				       .limit = 0x2067,
-				       .ar = AR_P | 11,
-				       .sel = 64 };
+		c->seg[n].ar =
+			AR_P | AR_S | AR_RW | AR_ACCESSED | 3 << AR_DPL_SHIFT;
+	c->seg[SEG_TR] = (struct seg){
+		.base = TSS, .limit = 0x2067, .ar = AR_P | 11, .sel = 64
+	};
 	c->cpl = 3;
 	cpu_set_rflags(c, RFLAGS_VM | (uint64_t)iopl << RFLAGS_IOPL_SHIFT);
 	start(CR0_PE | CR0_ET, 0, 0);

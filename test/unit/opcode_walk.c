@@ -213,7 +213,7 @@ static bool may_run(enum insn_action action, const ZydisDecodedInstruction *z,
 static void show(const uint8_t *bytes, const struct insn *insn,
 		 const char *theirs)
 {
-	printf("%s/%s may not run as action %u, %u-bit:", insn->row->name,
+	printf("%s/%s may not run as action %u, %d-bit:", insn->row->name,
 	       theirs, insn->row->action, insn->code_size * 8);
 	for (int i = 0; i < insn->len; i++)
 		printf(" %02x", bytes[i]);
