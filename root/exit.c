@@ -65,21 +65,21 @@ struct exit_handler {
 };
 
 static const struct exit_handler handlers[NR_EXIT_REASONS] = {
-	[EXIT_EXTERNAL_INTERRUPT] = { resume, true },
-	[EXIT_INTERRUPT_WINDOW] = { resume, true },
-	[EXIT_IO] = { exit_io },
-	[EXIT_EPT_VIOLATION] = { exit_mmio },
-	[EXIT_APIC_ACCESS] = { exit_mmio },
-	[EXIT_HLT] = { exit_hlt },
-	[EXIT_MSR_READ] = { exit_rdmsr },
-	[EXIT_MSR_WRITE] = { exit_wrmsr },
-	[EXIT_CR_ACCESS] = { exit_cr8 },
-	[EXIT_VMCALL] = { exit_vmcall },
-	[EXIT_MWAIT] = { exit_mwait },
-	[EXIT_TRIPLE_FAULT] = { exit_triple_fault },
-	[EXIT_EXCEPTION] = { exit_debug },
-	[EXIT_HOST_MEMORY] = { exit_host_memory },
-	[EXIT_EMULATE] = { exit_emulate },
+	[EXIT_EXTERNAL_INTERRUPT] = { .fn = resume, .light = true },
+	[EXIT_INTERRUPT_WINDOW] = { .fn = resume, .light = true },
+	[EXIT_IO] = { .fn = exit_io },
+	[EXIT_EPT_VIOLATION] = { .fn = exit_mmio },
+	[EXIT_APIC_ACCESS] = { .fn = exit_mmio },
+	[EXIT_HLT] = { .fn = exit_hlt },
+	[EXIT_MSR_READ] = { .fn = exit_rdmsr },
+	[EXIT_MSR_WRITE] = { .fn = exit_wrmsr },
+	[EXIT_CR_ACCESS] = { .fn = exit_cr8 },
+	[EXIT_VMCALL] = { .fn = exit_vmcall },
+	[EXIT_MWAIT] = { .fn = exit_mwait },
+	[EXIT_TRIPLE_FAULT] = { .fn = exit_triple_fault },
+	[EXIT_EXCEPTION] = { .fn = exit_debug },
+	[EXIT_HOST_MEMORY] = { .fn = exit_host_memory },
+	[EXIT_EMULATE] = { .fn = exit_emulate },
 };
 
 int exit_handle(struct vcpu *v, enum exit_reason reason)
