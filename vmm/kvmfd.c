@@ -97,6 +97,11 @@ void kvmfd_close(struct kvmfd *f)
 	f->ops = NULL;
 }
 
+void kvmfd_signal(void)
+{
+	ring3_signal(); /* nothing happens if the thread is in none of its own */
+}
+
 const char *kvmfd_name(const struct kvmfd *f)
 {
 	return f->ops->name;

@@ -33,5 +33,11 @@ void *kvmfd_mmap(const struct kvmfd *f, size_t len);
 /* kvmfd_close - drops the handle; closing a zeroed one does nothing. */
 void kvmfd_close(struct kvmfd *f);
 
+/*
+ * kvmfd_signal - for a signal handler: make the KVM_RUN that the signal
+ * interrupted return with EINTR, whatever is behind it.
+ */
+void kvmfd_signal(void);
+
 /* kvmfd_name - "ring3" or "kvm". */
 const char *kvmfd_name(const struct kvmfd *f);

@@ -109,6 +109,14 @@ void kvmstats_free(struct kvmstats *s)
 	*s = (struct kvmstats){ 0 };
 }
 
+const struct kvmstat *kvmstats_find(const struct kvmstats *s, const char *name)
+{
+	for (unsigned i = 0; i < s->nr; i++)
+		if (strcmp(s->stat[i].name, name) == 0)
+			return &s->stat[i];
+	return NULL;
+}
+
 void kvmstats_unit(const struct kvmstat *s, char *buf, size_t size)
 {
 	uint32_t unit = s->flags & KVM_STATS_UNIT_MASK;

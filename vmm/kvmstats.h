@@ -29,5 +29,8 @@ int kvmstats_read(const struct kvmfd *f, struct kvmstats *s);
 void kvmstats_add(struct kvmstats *sum, const struct kvmstats *s);
 void kvmstats_free(struct kvmstats *s);
 
+/* kvmstats_find - the statistic of this name, or NULL. */
+const struct kvmstat *kvmstats_find(const struct kvmstats *s, const char *name);
+
 /* kvmstats_unit - "", "bytes", "ns", ...: @buf of at least 16 bytes. */
 void kvmstats_unit(const struct kvmstat *s, char *buf, size_t size);

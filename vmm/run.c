@@ -17,9 +17,9 @@
 #define KICK_AGAIN_NS 100000000
 #define KICK_TRIES    50
 
-/* The signal is there to interrupt KVM_RUN; there is nothing to do. */
 static void run_kicked(int sig)
 {
+	kvmfd_signal();
 }
 
 int run_init(void)

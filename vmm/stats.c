@@ -1,6 +1,7 @@
 #include "vmm/stats.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "vmm/json.h"
 #include "vmm/kvmstats.h"
@@ -51,21 +52,98 @@ static void stats_collect(struct stats *s)
 	}
 }
 
-static void stats_text_kvm(const char *title, const struct kvmstats *s)
+/* ring3's engine has a pair of statistics for each of its exit reasons. */
+#define PREFIX_COUNT "exits_"
+#define PREFIX_TIME  "cycles_"
+
+static const char *stats_reason(const char *name)
+{
+	size_t len = strlen(PREFIX_COUNT);
+
+	return strncmp(name, PREFIX_COUNT, len) == 0 ? name + len : NULL;
+}
+
+static uint64_t stats_cycles(const struct kvmstats *s, const char *reason)
+{
+	const struct kvmstat *stat;
+	char name[96];
+
+	snprintf(name, sizeof(name), PREFIX_TIME "%s", reason);
+	stat = kvmstats_find(s, name);
+	return stat ? stat->vals[0] : 0;
+}
+
+static void stats_text_row(const char *name, uint64_t count, double us)
+{
+	fprintf(stderr, "  %-24s%12llu", name, (unsigned long long)count);
+	if (us > 0)
+		fprintf(stderr, "%14.1f%12.3f", us, us / count);
+	fputc('\n', stderr);
+}
+
+static void stats_text_title(const char *title)
+{
+	fprintf(stderr, "\n%-26s%12s%14s%12s\n", title, "count", "time (us)",
+		"mean (us)");
+}
+
+static void stats_text_user(struct stats *s)
+{
+	stats_text_title("exits to user mode");
+	for (unsigned k = 0; k < EXITS_REASONS; k++)
+		if (s->exits.count[k])
+			stats_text_row(exits_name(k), s->exits.count[k],
+				       s->exits.time_ns[k] / 1e3);
+	stats_text_row("(signal)", s->exits.interrupted, 0);
+}
+
+/* The exits that user mode never saw; a time where KVM measures it. */
+static void stats_text_kernel(struct stats *s)
+{
+	const struct kvmstats *k = &s->of_vcpus;
+	int khz = kvmfd_ioctl_val(&s->vm->vcpus[0].fd, KVM_GET_TSC_KHZ, 0);
+	double us_per_cycle = khz > 0 ? 1e3 / khz : 0;
+	bool any = false;
+
+	for (unsigned i = 0; i < k->nr; i++) {
+		const char *reason = stats_reason(k->stat[i].name);
+
+		if (!reason || k->stat[i].size != 1 || !k->stat[i].vals[0])
+			continue;
+		if (!any)
+			stats_text_title("exits in kernel mode");
+		any = true;
+		stats_text_row(reason, k->stat[i].vals[0],
+			       stats_cycles(k, reason) * us_per_cycle);
+	}
+}
+
+static bool stats_is_in_table(const char *name)
+{
+	return stats_reason(name) ||
+	       strncmp(name, PREFIX_TIME, strlen(PREFIX_TIME)) == 0;
+}
+
+/* Statistics that are in @shown are the same, per CPU. */
+static void stats_text_others(const char *title, const struct kvmstats *s,
+			      const struct kvmstats *shown)
 {
 	bool any = false;
 
 	for (unsigned i = 0; i < s->nr; i++) {
+		const struct kvmstat *stat = &s->stat[i];
 		char unit[32];
 
-		if (s->stat[i].size != 1 || !s->stat[i].vals[0])
+		if (stat->size != 1 || !stat->vals[0] ||
+		    stats_is_in_table(stat->name) ||
+		    (shown && kvmstats_find(shown, stat->name)))
 			continue;
 		if (!any)
-			fprintf(stderr, "\n%s (those that are not 0)\n", title);
+			fprintf(stderr, "\n%s\n", title);
 		any = true;
-		kvmstats_unit(&s->stat[i], unit, sizeof(unit));
-		fprintf(stderr, "  %-32s %15llu %s\n", s->stat[i].name,
-			(unsigned long long)s->stat[i].vals[0], unit);
+		kvmstats_unit(stat, unit, sizeof(unit));
+		fprintf(stderr, "  %-36s%12llu %s\n", stat->name,
+			(unsigned long long)stat->vals[0], unit);
 	}
 }
 
@@ -73,24 +151,15 @@ static void stats_text(struct stats *s)
 {
 	struct vm *vm = s->vm;
 
-	fprintf(stderr, "\n%s on %s: %u CPU%s, %llu MiB, %.3f s, ended: %s\n\n",
+	fprintf(stderr, "\n%s on %s: %u CPU%s, %llu MiB, %.3f s, ended: %s\n",
 		vm->config->boot.kernel, kvmfd_name(&vm->sys), vm->nr_vcpus,
 		vm->nr_vcpus == 1 ? "" : "s",
 		(unsigned long long)(vm->ram.size >> 20), vm->wall_ns / 1e9,
 		status_name(vm_status(vm)));
-	fprintf(stderr, "exits to user mode    %10s  %15s  %12s\n", "count",
-		"time there (us)", "mean (us)");
-	for (unsigned k = 0; k < EXITS_REASONS; k++)
-		if (s->exits.count[k])
-			fprintf(stderr, "  %-20s%10llu  %15.1f  %12.2f\n",
-				exits_name(k),
-				(unsigned long long)s->exits.count[k],
-				s->exits.time_ns[k] / 1e3,
-				s->exits.time_ns[k] / 1e3 / s->exits.count[k]);
-	fprintf(stderr, "  %-20s%10llu\n", "(signal)",
-		(unsigned long long)s->exits.interrupted);
-	stats_text_kvm("KVM's counters of the VM", &s->of_vm);
-	stats_text_kvm("KVM's counters of the CPUs, summed", &s->of_vcpus);
+	stats_text_user(s);
+	stats_text_kernel(s);
+	stats_text_others("other counters of the CPUs", &s->of_vcpus, NULL);
+	stats_text_others("other counters of the VM", &s->of_vm, &s->of_vcpus);
 }
 
 static void stats_json_kvm(struct json *j, const char *key,
