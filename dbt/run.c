@@ -1,3 +1,5 @@
+#include <errno.h>
+
 #include "cpu/event.h"
 #include "cpu/fpu.h"
 #include "cpu/mode.h"
@@ -247,6 +249,19 @@ static enum exit_reason run_loop(struct cpu *c)
 		if (turn(c, &reason) == CAREFUL_LEAVE)
 			return reason;
 	}
+}
+
+int dbt_guard(struct cpu *c, void (*fn)(void *arg), void *arg)
+{
+	int r = 0;
+
+	fault_set_current(c);
+	if (__builtin_setjmp(vcpu_dbt(c)->recover))
+		r = -EFAULT;
+	else
+		fn(arg);
+	fault_set_current(NULL);
+	return r;
 }
 
 enum exit_reason dbt_run(struct cpu *c)

@@ -36,18 +36,25 @@ static int exit_host_memory(struct vcpu *v)
 	return -EFAULT;
 }
 
+static void read_insn(void *arg)
+{
+	struct vcpu *v = arg;
+	struct cpu *c = v->cpu;
+	uint8_t *len = &v->uexit.insn.len;
+
+	while (*len < sizeof(v->uexit.insn.bytes) &&
+	       cpu_read(c, SEG_CS, c->rip + *len, &v->uexit.insn.bytes[*len],
+			1) == CPU_OK)
+		++*len;
+}
+
 /* An instruction nobody can execute: hand its bytes to user mode. */
 static int exit_emulate(struct vcpu *v)
 {
-	struct cpu *c = v->cpu;
-	uint8_t *bytes = v->uexit.insn.bytes;
-	unsigned int n = 0;
-
 	v->uexit.kind = UEXIT_INTERNAL_ERROR;
-	while (n < sizeof(v->uexit.insn.bytes) &&
-	       cpu_read(c, SEG_CS, c->rip + n, &bytes[n], 1) == CPU_OK)
-		n++;
-	v->uexit.insn.len = n;
+	v->uexit.insn.len = 0;
+	/* Fewer bytes if memory ends, in the guest or in the host. */
+	(void)dbt_guard(v->cpu, read_insn, v);
 	vcpu_cancel_io(v);
 	return TO_USER;
 }
