@@ -19,8 +19,8 @@ enum leave_code dbt_enter(struct cpu *c, void *code)
 	enum leave_code r;
 
 	c->dbt[D_ENTRY] = (uintptr_t)code;
-	c->dbt[D_HOST_FLAGS] = (c->rflags & RFLAGS_STATUS) | RFLAGS_FIXED |
-			       RFLAGS_IF;
+	c->dbt[D_HOST_FLAGS] =
+		(c->rflags & RFLAGS_STATUS) | RFLAGS_FIXED | RFLAGS_IF;
 	r = enter();
 	c->rflags = (c->rflags & ~RFLAGS_STATUS) |
 		    (c->dbt[D_HOST_FLAGS] & RFLAGS_STATUS);
@@ -33,9 +33,9 @@ static bool crosses(struct cpu *c, gpa_t gpa)
 	const struct memslot *s = memslot_find(c->mmu.slots, gpa);
 	struct insn *i = &vcpu_dbt(c)->insn;
 
-	return s && insn_decode(memslot_hva(s, gpa),
-				PAGE_SIZE - (gpa & ~PAGE_MASK), c->code_size,
-				i) == DECODE_MORE;
+	return s &&
+	       insn_decode(memslot_hva(s, gpa), PAGE_SIZE - (gpa & ~PAGE_MASK),
+			   c->code_size, i) == DECODE_MORE;
 }
 
 /* The block at rip, or NULL: this instruction goes the careful way. */
@@ -76,8 +76,7 @@ static struct tlb_table *current_table(struct cpu *c, uint32_t mode)
 static bool host_memory_gone(const struct vcpu_dbt *v)
 {
 	return v->trapno == VEC_PF &&
-	       memslots_contain(v->c->mmu.slots,
-				(const void *)v->fault_addr);
+	       memslots_contain(v->c->mmu.slots, (const void *)v->fault_addr);
 }
 
 /* An answered access: its instruction comes before anything else. */
@@ -142,7 +141,8 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 		return careful_step(c, reason);
 	case LEAVE_MISS:
 		/* The stub is out of line; its way back is in line. */
-		host = (const uint8_t *)ra + ((const struct miss_stub *)ra)->retry;
+		host = (const uint8_t *)ra +
+		       ((const struct miss_stub *)ra)->retry;
 		c->rip = block_guest_pc(block_at(d, ra), host, NULL);
 		return careful_step(c, reason);
 	default:
@@ -234,7 +234,7 @@ static enum exit_reason run_loop(struct cpu *c)
 	for (;;) {
 		if (unlikely(v->nr_writes || v->drop_all))
 			pages_pending(c);
-		if (unlikely(v->d->quiet)) {
+		if (unlikely(__atomic_load_n(&v->d->quiet, __ATOMIC_RELAXED))) {
 			run_gate_leave(v);
 			run_gate_enter(v);
 		}

@@ -31,11 +31,12 @@ bool vcpu_has_event(struct vcpu *v)
 {
 	const struct cpu *c = v->cpu;
 
-	if (c->injecting.type || c->pending.type || v->pv_kicked)
+	if (c->injecting.type || c->pending.type ||
+	    __atomic_load_n(&v->pv_kicked, __ATOMIC_RELAXED))
 		return true;
-	if (v->requests & (REQ_INIT | REQ_TRIPLE_FAULT))
+	if (vcpu_requested(v, REQ_INIT | REQ_TRIPLE_FAULT))
 		return true;
-	if ((c->nmi_pending || (v->requests & REQ_NMI)) && !c->nmi_blocked)
+	if ((c->nmi_pending || vcpu_requested(v, REQ_NMI)) && !c->nmi_blocked)
 		return true;
 	return vcpu_irq_allowed(v) && has_irq(v);
 }
