@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cpu/fpu.h"
+#include "cpu/mode.h"
 
 _Static_assert(NR_FEATS <= 256, "struct cpu has room for 256 features");
 
@@ -178,6 +179,7 @@ int cpuid_set(struct cpu *c, const struct cpuid_entry *e, unsigned int n)
 	c->supported_xcr0 =
 		xsave ? xsave->eax | (uint64_t)xsave->edx << 32 : XCR0_X87;
 	c->supported_xcr0 &= fpu_supported_xcr0();
+	cpu_derive(c);
 	return 0;
 }
 

@@ -200,21 +200,18 @@ static void add_features(struct list *l, uint32_t function)
 
 static void add_leaf7(struct list *l, uint32_t function)
 {
+	const uint32_t last = 2;
 	struct cpuid_entry e;
-	unsigned int subleaves;
 
-	cpuid_host(7, 0, &e);
-	subleaves = e.eax ? 1 : 0;
-	e.indexed = true;
-	e.eax = subleaves;
-	set_features(&e, IN_EBX | IN_ECX | IN_EDX);
-	list_add(l, &e);
-	if (!subleaves)
-		return;
-	cpuid_host(7, 1, &e);
-	e.indexed = true;
-	set_features(&e, IN_ALL);
-	list_add(l, &e);
+	for (uint32_t i = 0; i <= last; i++) {
+		e = (struct cpuid_entry){ .function = 7,
+					  .index = i,
+					  .indexed = true };
+		set_features(&e, IN_ALL);
+		if (i == 0)
+			e.eax = last;
+		list_add(l, &e);
+	}
 }
 
 /* Extended topology: the levels are the host's, the id is a vCPU's own. */

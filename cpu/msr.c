@@ -19,6 +19,9 @@
 	 BIT(13) | BIT(14) | BIT(15) | BIT(20) | BIT(24) | BIT(26) | BIT(27) | \
 	 BIT(62))
 
+/* IBRS, STIBP, SSBD, BHI_DIS_S. */
+#define SPEC_CTRL_VALID (BIT(0) | BIT(1) | BIT(2) | BIT(10))
+
 #define UCODE_REV_INTEL 0x100000000ull
 #define UCODE_REV_AMD	0x01000065ull
 
