@@ -54,18 +54,35 @@ int debug_set_guest(void *object, void *arg, void *user)
 	return 0;
 }
 
+struct translation {
+	struct cpu *c;
+	struct kvm_translation *tr;
+};
+
 /* A supervisor's read that leaves no trace. */
-int debug_translate(void *object, void *arg, void *user)
+static void translate(void *arg)
 {
-	struct cpu *c = ((struct api_vcpu *)object)->vcpu->cpu;
-	struct kvm_translation *tr = arg;
+	const struct translation *t = arg;
 	struct x86_fault fault;
 	struct walk w;
 
-	tr->valid = walk_gva(&c->mmu, tr->linear_address, ACCESS_NO_AD, &w,
-			     &fault) == CPU_OK;
-	tr->physical_address = tr->valid ? w.gpa : ~0ull;
-	tr->writeable = 1;
-	tr->usermode = 0;
-	return 0;
+	if (walk_gva(&t->c->mmu, t->tr->linear_address, ACCESS_NO_AD, &w,
+		     &fault) != CPU_OK)
+		return;
+	t->tr->valid = 1;
+	t->tr->physical_address = w.gpa;
+}
+
+int debug_translate(void *object, void *arg, void *user)
+{
+	struct translation t = {
+		.c = ((struct api_vcpu *)object)->vcpu->cpu,
+		.tr = arg,
+	};
+
+	t.tr->valid = 0;
+	t.tr->physical_address = ~0ull;
+	t.tr->writeable = 1;
+	t.tr->usermode = 0;
+	return dbt_guard(t.c, translate, &t);
 }

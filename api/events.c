@@ -59,7 +59,7 @@ void events_get(struct vcpu *v, struct kvm_vcpu_events *out)
 	if (v->vm->exception_payload)
 		out->flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
 	if (v->vm->triple_fault_event) {
-		out->triple_fault.pending = !!(v->requests & REQ_TRIPLE_FAULT);
+		out->triple_fault.pending = vcpu_requested(v, REQ_TRIPLE_FAULT);
 		out->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
 	}
 }

@@ -180,6 +180,19 @@ static int common_set(struct vcpu *v, const struct kvm_sregs *in)
 	return 0;
 }
 
+static void do_load_pdptrs(void *arg)
+{
+	struct cpu *c = arg;
+
+	(void)walk_load_pdptrs(&c->mmu, c->mmu.cr3);
+}
+
+/* load_pdptrs - from guest memory; invalid ones show when they are used. */
+static void load_pdptrs(struct cpu *c)
+{
+	(void)dbt_guard(c, do_load_pdptrs, c);
+}
+
 void sregs_get(struct vcpu *v, struct kvm_sregs *out)
 {
 	int vector = v->ext_vector;
@@ -200,7 +213,7 @@ int sregs_set(struct vcpu *v, const struct kvm_sregs *in)
 	if (r)
 		return r;
 	if (uses_pdptrs(c))
-		(void)walk_load_pdptrs(&c->mmu, c->mmu.cr3);
+		load_pdptrs(c);
 	for (unsigned int i = 0; i < ARRAY_SIZE(in->interrupt_bitmap); i++) {
 		if (!in->interrupt_bitmap[i])
 			continue;
@@ -243,6 +256,6 @@ int sregs2_set(struct vcpu *v, const struct kvm_sregs2 *in)
 	if (valid)
 		memcpy(c->mmu.pdptr, in->pdptrs, sizeof(in->pdptrs));
 	else if (pae)
-		(void)walk_load_pdptrs(&c->mmu, c->mmu.cr3);
+		load_pdptrs(c);
 	return 0;
 }

@@ -16,10 +16,18 @@
 #define NAME_SIZE 48
 #define ID_SIZE	  32
 
+/* struct kvm_stats_desc with its name. */
 struct stat_desc {
-	struct kvm_stats_desc desc;
+	uint32_t flags;
+	int16_t exponent;
+	uint16_t size;
+	uint32_t offset;
+	uint32_t bucket_size;
 	char name[NAME_SIZE];
 };
+_Static_assert(offsetof(struct stat_desc, name) ==
+		       offsetof(struct kvm_stats_desc, name),
+	       "stat_desc is KVM's");
 
 enum {
 	STAT_RUNS,
@@ -46,9 +54,9 @@ static void describe(struct stat_file *f, unsigned int n, uint32_t unit,
 {
 	struct stat_desc *d = &f->desc[n];
 
-	d->desc.flags = KVM_STATS_TYPE_CUMULATIVE | unit | KVM_STATS_BASE_POW10;
-	d->desc.size = 1;
-	d->desc.offset = n * sizeof(uint64_t);
+	d->flags = KVM_STATS_TYPE_CUMULATIVE | unit | KVM_STATS_BASE_POW10;
+	d->size = 1;
+	d->offset = n * sizeof(uint64_t);
 	snprintf(d->name, sizeof(d->name), format, what);
 }
 

@@ -41,6 +41,14 @@ void dbt_cpu_destroy(struct cpu *c);
  */
 enum exit_reason dbt_run(struct cpu *c);
 
+/*
+ * dbt_guard - calls @fn for code of root mode that touches guest memory: if
+ * host memory of a slot cannot be accessed it is left on the spot, and the
+ * answer is -EFAULT instead of 0.  @fn takes no lock.  On the vCPU's thread,
+ * outside of dbt_run.
+ */
+int dbt_guard(struct cpu *c, void (*fn)(void *arg), void *arg);
+
 /* dbt_put_fpu - saves live vector state to cpu->xsave; no-op if not live. */
 void dbt_put_fpu(struct cpu *c);
 

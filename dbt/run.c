@@ -1,3 +1,5 @@
+#include <errno.h>
+
 #include "cpu/event.h"
 #include "cpu/fpu.h"
 #include "cpu/mode.h"
@@ -17,8 +19,8 @@ enum leave_code dbt_enter(struct cpu *c, void *code)
 	enum leave_code r;
 
 	c->dbt[D_ENTRY] = (uintptr_t)code;
-	c->dbt[D_HOST_FLAGS] = (c->rflags & RFLAGS_STATUS) | RFLAGS_FIXED |
-			       RFLAGS_IF;
+	c->dbt[D_HOST_FLAGS] =
+		(c->rflags & RFLAGS_STATUS) | RFLAGS_FIXED | RFLAGS_IF;
 	r = enter();
 	c->rflags = (c->rflags & ~RFLAGS_STATUS) |
 		    (c->dbt[D_HOST_FLAGS] & RFLAGS_STATUS);
@@ -31,9 +33,9 @@ static bool crosses(struct cpu *c, gpa_t gpa)
 	const struct memslot *s = memslot_find(c->mmu.slots, gpa);
 	struct insn *i = &vcpu_dbt(c)->insn;
 
-	return s && insn_decode(memslot_hva(s, gpa),
-				PAGE_SIZE - (gpa & ~PAGE_MASK), c->code_size,
-				i) == DECODE_MORE;
+	return s &&
+	       insn_decode(memslot_hva(s, gpa), PAGE_SIZE - (gpa & ~PAGE_MASK),
+			   c->code_size, i) == DECODE_MORE;
 }
 
 /* The block at rip, or NULL: this instruction goes the careful way. */
@@ -74,8 +76,7 @@ static struct tlb_table *current_table(struct cpu *c, uint32_t mode)
 static bool host_memory_gone(const struct vcpu_dbt *v)
 {
 	return v->trapno == VEC_PF &&
-	       memslots_contain(v->c->mmu.slots,
-				(const void *)v->fault_addr);
+	       memslots_contain(v->c->mmu.slots, (const void *)v->fault_addr);
 }
 
 /* An answered access: its instruction comes before anything else. */
@@ -260,7 +261,7 @@ static enum exit_reason run_loop(struct cpu *c)
 	for (;;) {
 		if (unlikely(v->nr_writes || v->drop_all))
 			pages_pending(c);
-		if (unlikely(v->d->quiet)) {
+		if (unlikely(__atomic_load_n(&v->d->quiet, __ATOMIC_RELAXED))) {
 			run_gate_leave(v);
 			run_gate_enter(v);
 		}
@@ -275,6 +276,19 @@ static enum exit_reason run_loop(struct cpu *c)
 		if (turn(c, &reason) == CAREFUL_LEAVE)
 			return reason;
 	}
+}
+
+int dbt_guard(struct cpu *c, void (*fn)(void *arg), void *arg)
+{
+	int r = 0;
+
+	fault_set_current(c);
+	if (__builtin_setjmp(vcpu_dbt(c)->recover))
+		r = -EFAULT;
+	else
+		fn(arg);
+	fault_set_current(NULL);
+	return r;
 }
 
 enum exit_reason dbt_run(struct cpu *c)

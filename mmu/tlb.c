@@ -54,11 +54,12 @@ static uint64_t *jump_rips(const struct tlb_table *tt)
 
 static void jump_clear(const struct tlb *t, struct tlb_table *tt, bool force)
 {
-	void **p = jump_cache(tt);
 	size_t n = 1ul << TLB_JC_BITS;
+	void **p;
 
 	if (!tt->gs || (!tt->jc_used && !force))
 		return;
+	p = jump_cache(tt);
 	__asm__ volatile("rep stosq"
 			 : "+D"(p), "+c"(n)
 			 : "a"(t->jc_empty)

@@ -36,18 +36,25 @@ static int exit_host_memory(struct vcpu *v)
 	return -EFAULT;
 }
 
+static void read_insn(void *arg)
+{
+	struct vcpu *v = arg;
+	struct cpu *c = v->cpu;
+	uint8_t *len = &v->uexit.insn.len;
+
+	while (*len < sizeof(v->uexit.insn.bytes) &&
+	       cpu_read(c, SEG_CS, c->rip + *len, &v->uexit.insn.bytes[*len],
+			1) == CPU_OK)
+		++*len;
+}
+
 /* An instruction nobody can execute: hand its bytes to user mode. */
 static int exit_emulate(struct vcpu *v)
 {
-	struct cpu *c = v->cpu;
-	uint8_t *bytes = v->uexit.insn.bytes;
-	unsigned int n = 0;
-
 	v->uexit.kind = UEXIT_INTERNAL_ERROR;
-	while (n < sizeof(v->uexit.insn.bytes) &&
-	       cpu_read(c, SEG_CS, c->rip + n, &bytes[n], 1) == CPU_OK)
-		n++;
-	v->uexit.insn.len = n;
+	v->uexit.insn.len = 0;
+	/* Fewer bytes if memory ends, in the guest or in the host. */
+	(void)dbt_guard(v->cpu, read_insn, v);
 	vcpu_cancel_io(v);
 	return TO_USER;
 }
@@ -65,21 +72,21 @@ struct exit_handler {
 };
 
 static const struct exit_handler handlers[NR_EXIT_REASONS] = {
-	[EXIT_EXTERNAL_INTERRUPT] = { resume, true },
-	[EXIT_INTERRUPT_WINDOW] = { resume, true },
-	[EXIT_IO] = { exit_io },
-	[EXIT_EPT_VIOLATION] = { exit_mmio },
-	[EXIT_APIC_ACCESS] = { exit_mmio },
-	[EXIT_HLT] = { exit_hlt },
-	[EXIT_MSR_READ] = { exit_rdmsr },
-	[EXIT_MSR_WRITE] = { exit_wrmsr },
-	[EXIT_CR_ACCESS] = { exit_cr8 },
-	[EXIT_VMCALL] = { exit_vmcall },
-	[EXIT_MWAIT] = { exit_mwait },
-	[EXIT_TRIPLE_FAULT] = { exit_triple_fault },
-	[EXIT_EXCEPTION] = { exit_debug },
-	[EXIT_HOST_MEMORY] = { exit_host_memory },
-	[EXIT_EMULATE] = { exit_emulate },
+	[EXIT_EXTERNAL_INTERRUPT] = { .fn = resume, .light = true },
+	[EXIT_INTERRUPT_WINDOW] = { .fn = resume, .light = true },
+	[EXIT_IO] = { .fn = exit_io },
+	[EXIT_EPT_VIOLATION] = { .fn = exit_mmio },
+	[EXIT_APIC_ACCESS] = { .fn = exit_mmio },
+	[EXIT_HLT] = { .fn = exit_hlt },
+	[EXIT_MSR_READ] = { .fn = exit_rdmsr },
+	[EXIT_MSR_WRITE] = { .fn = exit_wrmsr },
+	[EXIT_CR_ACCESS] = { .fn = exit_cr8 },
+	[EXIT_VMCALL] = { .fn = exit_vmcall },
+	[EXIT_MWAIT] = { .fn = exit_mwait },
+	[EXIT_TRIPLE_FAULT] = { .fn = exit_triple_fault },
+	[EXIT_EXCEPTION] = { .fn = exit_debug },
+	[EXIT_HOST_MEMORY] = { .fn = exit_host_memory },
+	[EXIT_EMULATE] = { .fn = exit_emulate },
 };
 
 int exit_handle(struct vcpu *v, enum exit_reason reason)

@@ -1,5 +1,7 @@
 #include "root/inject.h"
 
+#include <errno.h>
+
 #include "cpu/event.h"
 #include "root/exit.h"
 #include "root/vm_irq.h"
@@ -29,11 +31,12 @@ bool vcpu_has_event(struct vcpu *v)
 {
 	const struct cpu *c = v->cpu;
 
-	if (c->injecting.type || c->pending.type || v->pv_kicked)
+	if (c->injecting.type || c->pending.type ||
+	    __atomic_load_n(&v->pv_kicked, __ATOMIC_RELAXED))
 		return true;
-	if (v->requests & (REQ_INIT | REQ_TRIPLE_FAULT))
+	if (vcpu_requested(v, REQ_INIT | REQ_TRIPLE_FAULT))
 		return true;
-	if ((c->nmi_pending || (v->requests & REQ_NMI)) && !c->nmi_blocked)
+	if ((c->nmi_pending || vcpu_requested(v, REQ_NMI)) && !c->nmi_blocked)
 		return true;
 	return vcpu_irq_allowed(v) && has_irq(v);
 }
@@ -61,13 +64,31 @@ void inject_gp(struct vcpu *v)
 	inject_exception(v, VEC_GP, true, 0);
 }
 
+struct delivery {
+	struct cpu *c;
+	struct event ev;
+	enum cpu_result result;
+};
+
+static void try_deliver(void *arg)
+{
+	struct delivery *d = arg;
+
+	d->result = event_deliver(d->c, &d->ev);
+}
+
 /* deliver - one event now; an exit handler's answer. */
 static int deliver(struct vcpu *v, struct event ev)
 {
 	struct cpu *c = v->cpu;
+	struct delivery d = { .c = c, .ev = ev };
 
 	c->mmio.pos_rd = 0;
-	if (event_deliver(c, &ev) == CPU_OK) {
+	if (dbt_guard(c, try_deliver, &d)) {
+		c->injecting = ev;
+		return -EFAULT;
+	}
+	if (d.result == CPU_OK) {
 		c->mmio.nr_rd = 0;
 		return c->mmio.nr_wr ? mmio_finish(v) : RESUME;
 	}

@@ -48,7 +48,7 @@ static bool wake_reason(struct vcpu *v)
 	case MP_HALTED:
 		return vcpu_has_event(v);
 	default:
-		return v->requests & (REQ_INIT | REQ_SIPI);
+		return vcpu_requested(v, REQ_INIT | REQ_SIPI);
 	}
 }
 
@@ -67,8 +67,8 @@ static bool sleep_until_event(struct vcpu *v)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	__atomic_store_n(&v->sleeping, 1, __ATOMIC_SEQ_CST);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/* A full barrier: vcpu_kick() sees the flag or we see its request. */
+	__atomic_exchange_n(&v->sleeping, 1, __ATOMIC_SEQ_CST);
 	while (ok && !wake_reason(v)) {
 		if (signal_due(v) ||
 		    (ppoll(&pfd, 1, NULL, &old) < 0 && errno == EINTR))
@@ -166,15 +166,14 @@ static int step(struct vcpu *v)
 	int r;
 
 	/* Cleared before anything that it may announce is looked at. */
-	c->exit_req = 0;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__atomic_exchange_n(&c->exit_req, 0, __ATOMIC_SEQ_CST);
 	if (signal_due(v))
 		return leave_intr(v);
-	if (v->requests & (REQ_INIT | REQ_SIPI))
+	if (vcpu_requested(v, REQ_INIT | REQ_SIPI))
 		vcpu_accept_events(v);
 	if (v->mp_state != MP_RUNNABLE)
 		return idle(v);
-	if (v->requests) {
+	if (vcpu_requested(v, ~0ull)) {
 		r = requests(v);
 		if (r != RESUME)
 			return r;

@@ -96,12 +96,8 @@ void vcpu_kick(struct vcpu *v)
 	uint64_t one = 1;
 
 	dbt_kick(v->cpu);
-	/*
-	 * The sleeper sets the flag before its last look at the requests; the
-	 * fence makes one of us see the other's store.
-	 */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&v->sleeping, __ATOMIC_RELAXED))
+	/* The sleeper sets the flag before its last look at the requests. */
+	if (__atomic_load_n(&v->sleeping, __ATOMIC_SEQ_CST))
 		(void)!write(v->wake_fd, &one, sizeof(one));
 }
 

@@ -151,10 +151,16 @@ void vcpu_kick(struct vcpu *v);
  */
 void vcpu_cancel_io(struct vcpu *v);
 
-/* Reads and takes a request bit. */
+/* vcpu_requested - whether one of the bits is set. */
+static inline bool vcpu_requested(const struct vcpu *v, uint64_t req)
+{
+	return __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & req;
+}
+
+/* vcpu_take - reads and takes a request bit. */
 static inline bool vcpu_take(struct vcpu *v, uint64_t req)
 {
-	if (!(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & req))
+	if (!vcpu_requested(v, req))
 		return false;
 	return __atomic_fetch_and(&v->requests, ~req, __ATOMIC_ACQ_REL) & req;
 }

@@ -1,6 +1,6 @@
 #include <stdlib.h>
 
-#include "kt.h"
+#include "test/api/kt.h"
 
 static struct kvm_cpuid2 *list, *out;
 

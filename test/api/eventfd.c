@@ -2,7 +2,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "kt.h"
+#include "test/api/kt.h"
 
 static int assign(struct kt_vm *t, uint64_t addr, uint32_t len, int fd,
 		  uint32_t flags, uint64_t data)

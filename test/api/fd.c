@@ -3,7 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "kt.h"
+#include "test/api/kt.h"
 
 /* Descriptors are real, and requests of one kind fail on another. */
 static void wrong_kind(void)

@@ -1,6 +1,6 @@
 #include <stdlib.h>
 
-#include "kt.h"
+#include "test/api/kt.h"
 
 static void creation(void)
 {

@@ -1,4 +1,4 @@
-#include "kt.h"
+#include "test/api/kt.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "kt.h"
+#include "test/api/kt.h"
 
 static const struct {
 	const char *name;

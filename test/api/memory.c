@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "kt.h"
+#include "test/api/kt.h"
 
 static uint8_t *host;
 
@@ -139,6 +139,17 @@ static void vanished(void)
 	OK(slot(t.vm, 1, 0, KT_MEM_SIZE, 0x1000, host + 0x8000));
 	munmap(host + 0x8000, 0x1000);
 	KT_CODE(&t, 0xb8, 0xff, 0xff, 0x8e, 0xd8, 0xa0, 0x10, 0x00, 0xf4);
+	if (!kt_real) {
+		/* The page of the interrupt vectors goes while one is due. */
+		struct kvm_vcpu_events e = { .exception = { .injected = 1,
+							    .nr = 6 } };
+
+		munmap(t.mem, 0x1000);
+		OK(kt_ioctl(t.vcpu, KVM_SET_VCPU_EVENTS, &e));
+		FAILS(kt_run(&t), EFAULT);
+		memset(&e, 0, sizeof(e));
+		OK(kt_ioctl(t.vcpu, KVM_SET_VCPU_EVENTS, &e));
+	}
 	/* Hosts that emulate guest kernel code have answered MMIO instead. */
 	if (!kt_real)
 		FAILS(kt_run(&t), EFAULT);

@@ -1,4 +1,4 @@
-#include "kt.h"
+#include "test/api/kt.h"
 
 struct msrs {
 	struct kvm_msrs head;

@@ -1,4 +1,4 @@
-#include "kt.h"
+#include "test/api/kt.h"
 
 static void regs(struct kt_vm *t)
 {

@@ -1,6 +1,6 @@
 #include <sys/mman.h>
 
-#include "kt.h"
+#include "test/api/kt.h"
 
 static void immediate_exit(void)
 {

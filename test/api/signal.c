@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "include/ring3.h"
-#include "kt.h"
+#include "test/api/kt.h"
 
 static struct kvm_run *volatile kicked_run;
 static volatile int handled;

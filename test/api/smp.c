@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "include/ring3.h"
-#include "kt.h"
+#include "test/api/kt.h"
 
 #define NR_VCPUS 4
 

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "kt.h"
+#include "test/api/kt.h"
 
 /* find - the value of the statistic called @name, or -1. */
 static int64_t find(int fd, const char *name)

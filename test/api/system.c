@@ -1,7 +1,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#include "kt.h"
+#include "test/api/kt.h"
 
 static void versions(int sys)
 {

@@ -1,4 +1,4 @@
-#include "kt.h"
+#include "test/api/kt.h"
 
 /* Every vCPU ioctl with a structure refuses a bad pointer. */
 static void bad_pointers(int vcpu)

@@ -1,6 +1,6 @@
 #include <sys/mman.h>
 
-#include "kt.h"
+#include "test/api/kt.h"
 
 /* VM ioctls that are neither memory nor interrupts. */
 static void requests(void)
