@@ -57,6 +57,7 @@ enum leave_code {
 	LEAVE_RIP,     /* stop: guest rip in struct rip_stub */
 	LEAVE_HELPER,  /* ACT_HELPER instruction: struct helper_stub */
 	LEAVE_CAREFUL, /* execute the one at rip carefully: struct rip_stub */
+	LEAVE_MISALIGNED, /* carefully too, and not expected at rip: rip_stub */
 	LEAVE_MISS,    /* a memory access that the TLB cannot serve */
 	LEAVE_STALE,   /* entry of a block that was dropped */
 	LEAVE_FAULT,   /* a host signal; vcpu_dbt.fault */
@@ -146,6 +147,7 @@ struct dbt {
 	uint32_t nr_blocks;
 	struct block *hash[1u << HASH_BITS];
 	struct code_page *pages[1u << PAGE_HASH_BITS];
+	uint64_t misaligned[1024]; /* Bloom filter of rips; see dbt_rip_bit */
 	void *thunk_enter;
 	void *thunk[NR_LEAVES];
 	void *thunk_miss;
@@ -186,6 +188,11 @@ struct vcpu_dbt {
 	struct insn insn;     /* the one being executed carefully */
 	uint8_t bounce[4096 + 128] __attribute__((aligned(64)));
 };
+
+static inline unsigned int dbt_rip_bit(uint64_t rip)
+{
+	return rip * 0x9e3779b97f4a7c15ull >> 48;
+}
 
 static inline struct vcpu_dbt *vcpu_dbt(const struct cpu *c)
 {

@@ -9,12 +9,24 @@
  */
 #define MAX_INSNS 64
 #define MAX_COLD (MAX_INSNS * 4)
+/*
+ * A JRCXZ that waits for a jump to its out-of-line code within reach.  Such
+ * jumps are put where the line is broken anyway, or in groups.
+ */
+struct island {
+	uint8_t *rel8;
+	uint16_t cold; /* index in xlat.cold[] */
+};
+
+#define MAX_ISLANDS 8
+
 /* The most host code that one block may need. */
 #define BLOCK_ROOM 49152u
 
 /* Out-of-line code, emitted behind the block. */
 enum cold_kind {
 	COLD_ALIGN, /* misaligned access: check for a page crossing */
+	COLD_STRICT, /* misaligned where alignment was expected: leave */
 	COLD_MISS,  /* TLB miss */
 	COLD_LINK,  /* direct jump not linked yet */
 	COLD_BACK,  /* backward jump: test D_GO first */
@@ -44,17 +56,39 @@ struct xlat {
 	bool snippet;       /* memory operand is at [t0] already */
 	bool done;          /* the block has ended */
 	bool failed;        /* metadata full */
+	bool eager;         /* no jump to out-of-line code may wait */
 	unsigned int nr_insns;
 	struct pcmap map[MAX_INSNS];
+	unsigned int nr_islands;
+	struct island island[MAX_ISLANDS];
+	/*
+	 * What is known of guest registers here: value = aligned_to[r] modulo
+	 * 8, or NOT_KNOWN.  From accesses that would have left otherwise.
+	 */
+	uint8_t residue[NR_GPRS];
 	unsigned int nr_cold;
 	struct cold cold[MAX_COLD];
 };
 
+#define NOT_KNOWN 0xff
+
 /* xlat_mem.c */
+/* xlat_islands - puts the jumps that wait, if @room more bytes of code would
+ * take the oldest out of reach; @gap: nothing falls through here. */
+void xlat_islands(struct xlat *x, unsigned int room, bool gap);
+/* xlat_writes - the instruction changed guest register @reg. */
+void xlat_writes(struct xlat *x, const struct insn *i);
 /* xlat_ea - t0 = linear address of the ModRM operand; uses t1. */
 void xlat_ea(struct xlat *x, const struct insn *i, bool with_segment);
-/* xlat_tlb - t1 = addend for an access of @size bytes at t0. */
-void xlat_tlb(struct xlat *x, unsigned int size, bool write);
+/*
+ * xlat_tlb - t1 = addend for an access of @size bytes at t0.  @base, @disp:
+ * t0 is this guest register plus @disp (GPR_NONE: not known to be).
+ */
+void xlat_tlb(struct xlat *x, unsigned int size, bool write, unsigned int base,
+	      int64_t disp);
+/* xlat_tlb_insn - the same for the ModRM operand of @i, from xlat_ea. */
+void xlat_tlb_insn(struct xlat *x, const struct insn *i, unsigned int size,
+		   bool write);
 /* xlat_seg_ok - the operand's segment needs no checks. */
 bool xlat_seg_ok(const struct xlat *x, const struct insn *i);
 struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site);

@@ -347,7 +347,7 @@ static bool memory_operand(struct xlat *x, struct copy *k)
 		    !bit_offset_ea(x, i))
 			return false;
 	}
-	xlat_tlb(x, i->mem_size, i->mem_access & ACC_W);
+	xlat_tlb_insn(x, i, i->mem_size, i->mem_access & ACC_W);
 	if (bitoff)
 		emit_gs_load(&x->e, T0, SLOT_OFF(D_TMP), 8);
 	if (temps)
@@ -409,6 +409,7 @@ bool xlat_copy(struct xlat *x, const struct insn *i)
 		return false;
 	if (!assign(x, &k))
 		return false;
+	xlat_islands(x, 45, false);
 	if (x->spill != H_NONE)
 		emit_gs_store(e, x->spill, SLOT_OFF(D_SPILL), 8);
 	if (k.rcx)
@@ -416,7 +417,9 @@ bool xlat_copy(struct xlat *x, const struct insn *i)
 	for (unsigned int n = 0; n < k.n; n++)
 		if (k.use[n].temp)
 			load_home(x, &k.use[n]);
+	xlat_islands(x, 20, false);
 	encode(e, &k);
+	xlat_islands(x, 40, false);
 	if (k.rcx_written)
 		emit_mov_rr(e, host_of[RCX], H_RCX, 8);
 	for (unsigned int n = 0; n < k.n; n++)
