@@ -52,6 +52,7 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 		return;
 	case ACT_COPY:
 		ok = xlat_copy(x, i);
+		align_insn(x, i);
 		break;
 	case ACT_STACK:
 		ok = xlat_stack(x, i);
@@ -98,7 +99,6 @@ static void one_insn(struct xlat *x, const struct insn *i)
 	x->spill = H_NONE;
 	xlat_islands(x, 45, false);
 	xlat_insn(x, i);
-	xlat_writes(x, i);
 	x->map[x->nr_insns++].spill = x->spill;
 }
 
@@ -179,7 +179,8 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->spill = H_NONE;
 	x->snippet = x->done = x->failed = x->eager = false;
 	x->nr_insns = x->nr_cold = x->nr_islands = 0;
-	__builtin_memset(x->residue, NOT_KNOWN, sizeof(x->residue));
+	for (unsigned int r = 0; r < NR_GPRS; r++)
+		align_forget(x, r);
 	x->e.xdiff = d->code_x - d->code_w;
 	x->e.overflow = false;
 }

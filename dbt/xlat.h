@@ -62,22 +62,19 @@ struct xlat {
 	unsigned int nr_islands;
 	struct island island[MAX_ISLANDS];
 	/*
-	 * What is known of guest registers here: value = aligned_to[r] modulo
-	 * 8, or NOT_KNOWN.  From accesses that would have left otherwise.
+	 * What is known of guest registers here: value = residue modulo
+	 * modulus (a power of two up to 32; 1: nothing).  It comes from
+	 * accesses that would have left the block otherwise.
 	 */
-	uint8_t residue[NR_GPRS];
+	uint8_t residue[NR_GPRS], modulus[NR_GPRS];
 	unsigned int nr_cold;
 	struct cold cold[MAX_COLD];
 };
-
-#define NOT_KNOWN 0xff
 
 /* xlat_mem.c */
 /* xlat_islands - puts the jumps that wait, if @room more bytes of code would
  * take the oldest out of reach; @gap: nothing falls through here. */
 void xlat_islands(struct xlat *x, unsigned int room, bool gap);
-/* xlat_writes - the instruction changed guest register @reg. */
-void xlat_writes(struct xlat *x, const struct insn *i);
 /* xlat_ea - t0 = linear address of the ModRM operand; uses t1. */
 void xlat_ea(struct xlat *x, const struct insn *i, bool with_segment);
 /*
@@ -93,6 +90,19 @@ void xlat_tlb_insn(struct xlat *x, const struct insn *i, unsigned int size,
 bool xlat_seg_ok(const struct xlat *x, const struct insn *i);
 struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site);
 void xlat_emit_cold(struct xlat *x);
+
+/* xlat_align.c: what is known of registers' low bits */
+bool align_known(const struct xlat *x, unsigned int size, unsigned int base,
+		 int64_t disp);
+/* align_learn - base + disp is a multiple of @size from here on. */
+void align_learn(struct xlat *x, unsigned int size, unsigned int base,
+		 int64_t disp);
+void align_forget(struct xlat *x, unsigned int reg);
+void align_add(struct xlat *x, unsigned int reg, int64_t n);
+void align_copy(struct xlat *x, unsigned int to, unsigned int from,
+		int64_t disp);
+/* align_insn - the effect of a translated ACT_COPY instruction. */
+void align_insn(struct xlat *x, const struct insn *i);
 
 /* xlat_copy.c; false: not expressible, leave it to the careful form */
 bool xlat_copy(struct xlat *x, const struct insn *i);

@@ -57,8 +57,7 @@ static unsigned int sp_size(const struct xlat *x)
 static void sp_add(struct xlat *x, int32_t n)
 {
 	emit_lea(&x->e, H_SP, H_SP, H_NONE, 0, n, sp_size(x));
-	if (x->residue[RSP] != NOT_KNOWN)
-		x->residue[RSP] = (x->residue[RSP] + n) & 7;
+	align_add(x, RSP, n);
 }
 
 /* t0, t1 = where a push of @size bytes goes. */
@@ -179,10 +178,11 @@ static bool xlat_pop(struct xlat *x, const struct insn *i)
 	} else {
 		emit_load(e, h, T0, T1, 0, i->opsize);
 		if (o->reg == RSP) {
-			x->residue[RSP] = NOT_KNOWN;
+			align_forget(x, RSP);
 			return true;
 		}
 	}
+	align_forget(x, o->reg);
 	sp_add(x, i->opsize);
 	return true;
 }
@@ -197,10 +197,8 @@ static bool xlat_leave_insn(struct xlat *x, const struct insn *i)
 	xlat_tlb(x, i->opsize, false, RBP, 0);
 	emit_load(&x->e, bp, T0, T1, 0, i->opsize);
 	emit_lea(&x->e, H_SP, T0, H_NONE, 0, i->opsize, sp_size(x));
-	x->residue[RSP] = x->residue[RBP] == NOT_KNOWN ?
-				  NOT_KNOWN :
-				  (x->residue[RBP] + i->opsize) & 7;
-	x->residue[RBP] = NOT_KNOWN;
+	align_copy(x, RSP, RBP, i->opsize);
+	align_forget(x, RBP);
 	return true;
 }
 
@@ -257,6 +255,7 @@ static bool xlat_count_branch(struct xlat *x, const struct insn *i)
 		return false;
 	if (i->row->id == ID_LOOP)
 		emit_lea(e, cx, cx, H_NONE, 0, -1, size);
+	align_forget(x, RCX);
 	emit_mov_rr(e, T1, cx, size);
 	zero = emit_jrcxz(e);
 	if (i->row->id == ID_LOOP) {

@@ -120,21 +120,13 @@ static bool often_misaligned(const struct xlat *x)
 	return x->d->misaligned[bit / 64] & BIT(bit % 64);
 }
 
-static bool known_aligned(const struct xlat *x, unsigned int size,
-			  unsigned int base, int64_t disp)
-{
-	if (size > 8 || (size & (size - 1)) || base == GPR_NONE ||
-	    x->residue[base] == NOT_KNOWN)
-		return false;
-	return !((x->residue[base] + disp) & (size - 1));
-}
-
 /* Falls through if the access may be made through one page's entry. */
 static void check_alignment(struct xlat *x, unsigned int size, bool write,
 			    unsigned int base, int64_t disp)
 {
 	struct emit *e = &x->e;
-	bool strict = size <= 8 && !often_misaligned(x);
+	bool strict = size <= 32 && !(size & (size - 1)) &&
+		      !often_misaligned(x);
 	struct cold *c;
 	uint8_t *over = NULL;
 
@@ -150,8 +142,8 @@ static void check_alignment(struct xlat *x, unsigned int size, bool write,
 	if (over)
 		emit_here8(e, over);
 	c->back = e->w;
-	if (strict && size == 8 && base != GPR_NONE)
-		x->residue[base] = -disp & 7;
+	if (strict && base != GPR_NONE)
+		align_learn(x, size, base, disp);
 }
 
 /* t1 is the page number: t1 = addend, or out of line. */
@@ -183,7 +175,7 @@ static void tlb_access(struct xlat *x, unsigned int size, bool write,
 	uint8_t *retry;
 
 	xlat_islands(x, 30, false);
-	if (size > 1 && !checked && !known_aligned(x, size, base, disp))
+	if (size > 1 && !checked && !align_known(x, size, base, disp))
 		check_alignment(x, size, write, base, disp);
 	retry = x->e.w;
 	emit_gs_pext(&x->e, T1, T0, CPU_OFF(page_mask));
@@ -227,30 +219,6 @@ void xlat_tlb_insn(struct xlat *x, const struct insn *i, unsigned int size,
 	/* The silicon checks these itself, and then they cannot cross. */
 	tlb_access(x, size, write, plain ? i->base : GPR_NONE, i->disp,
 		   i->row->attr & IA_ALIGN);
-}
-
-/* Stack pointer moves by multiples of 8 keep what is known of it. */
-static bool keeps_residue(const struct insn *i, unsigned int reg)
-{
-	return reg == RSP && (i->imm & 7) == 0 && i->op[0].size == 8 &&
-	       i->op[0].kind == OPK_GPR && i->nops == 2 &&
-	       i->op[1].kind == OPK_IMM &&
-	       (i->row->id == ID_ADD || i->row->id == ID_SUB);
-}
-
-void xlat_writes(struct xlat *x, const struct insn *i)
-{
-	uint32_t written = i->row->impl_w;
-
-	if (i->row->action == ACT_STACK || i->row->action == ACT_BRANCH)
-		written &= ~BIT(RSP);
-	for (unsigned int n = 0; n < i->nops; n++)
-		if (i->op[n].kind == OPK_GPR && (i->op[n].access & ACC_W) &&
-		    !keeps_residue(i, i->op[n].reg))
-			written |= BIT(i->op[n].reg);
-	for (unsigned int r = 0; r < NR_GPRS; r++)
-		if (written & BIT(r))
-			x->residue[r] = NOT_KNOWN;
 }
 
 static void cold_miss(struct xlat *x, const struct cold *c)
