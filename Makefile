@@ -2,7 +2,7 @@
 # Builds ring3, libring3.a and libring3.so into build/ (build-MODE/ for other
 # modes).  Source files are found by folder; adding a file needs no edit here.
 MODE ?= release
-ifeq ($(origin CC),default)
+ifneq ($(filter default undefined,$(origin CC)),)
 CC := gcc
 endif
 MAKEFLAGS += -rR
@@ -73,7 +73,7 @@ $O/test/unit/%: $O/test/unit/%.c.o $O/engine.a
 	$(Q)$(CC) $(FLAGS) $^ $$(sed -n 's,^// LIBS: ,,p' test/unit/$*.c) -o $@
 
 unit: $(UNIT)
-	$(Q)for t in $^; do echo "== $$t"; $$t || exit 1; done
+	$(Q)bad=0; for t in $^; do echo "== $$t"; $$t || bad=1; done; exit $$bad
 
 clean:
 	rm -rf build build-*
