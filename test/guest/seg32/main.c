@@ -28,8 +28,11 @@ static void set(unsigned sel, u32 base, u32 limit, u64 bits)
 		v_;                                                            \
 	})
 #define TRY_READ(suffix, off)                                                  \
-	TRY("cmp" suffix " $0, %%fs:(%0)", : : "r"((u32)(off)) : "cc", "memor" \
-								       "y")
+	TRY("cmp" suffix " $0, %%fs:(%0)",                                     \
+	    :                                                                  \
+	    : "r"((u32)(off))                                                  \
+	    : "cc", "memor"                                                    \
+		    "y")
 #define TRY_WRITE(suffix, off)                                                 \
 	TRY("mov" suffix " $0, %%fs:(%0)", : : "r"((u32)(off)) : "memory")
 
