@@ -57,13 +57,17 @@ END
 }
 
 # boot LOG SECONDS OPTION... - runs ring3 with a time limit; the serial line goes
-# to LOG, ring3's own messages to LOG.err.  Returns its status, 124 for a hang.
+# to LOG, ring3's own messages to LOG.err, with the processor time at its end.
+# Returns its status, 124 for a hang.
 boot() {
-	local log=$1 limit=$2
+	local log=$1 limit=$2 TIMEFORMAT
 
 	shift 2
-	timeout -k 5 "$limit" "$ring3" run --accel ring3 "$@" \
-		</dev/null >"$log" 2>"$log.err"
+	TIMEFORMAT="cpu %U + %S s"
+	{
+		time timeout -k 5 "$limit" "$ring3" run --accel ring3 "$@" \
+			</dev/null >"$log" 2>"$log.err"
+	} 2>>"$log.err"
 }
 
 # clean_log LOG - whether the guest's kernel had nothing to complain about.
@@ -75,6 +79,9 @@ clean_log() {
 good_boot() {
 	[ "$2" = 0 ] && grep -aq "^ring3-boot: ok cpus=$3 " "$1" && clean_log "$1"
 }
+
+# cpu_time LOG - the processor time of a boot
+cpu_time() { tail -n 1 "$1.err"; }
 
 finish() {
 	echo "$passed passed, $failed failed"

@@ -24,10 +24,10 @@ for n in $(seq 1 "${COUNT:-100}"); do
 	ms=$(($(now_ms) - start))
 	[ $ms -le $slowest ] || slowest=$ms
 	if good_boot "$log" $status "$cpus"; then
-		result "$n" 1 "$cpus vCPUs, $ms ms"
+		result "$n" 1 "$cpus vCPUs, $ms ms, $(cpu_time "$log")"
 		rm -f "$log" "$log.err"
 	else
-		result "$n" 0 "$cpus vCPUs, $ms ms, status $status; $log"
+		result "$n" 0 "$cpus vCPUs, $ms ms, $(cpu_time "$log"), status $status; $log"
 		tail -n 3 "$log" "$log.err"
 	fi
 done

@@ -23,9 +23,9 @@ row() {
 	else
 		failed=$((failed + 1))
 	fi
-	printf '%-12s %5s %5s %6s %4d.%d  %s  %s\n' "$1" "$2" "$3" $status \
+	printf '%-12s %5s %5s %6s %4d.%d  %s  %s, %s\n' "$1" "$2" "$3" $status \
 		$((ms / 1000)) $((ms % 1000 / 100)) $verdict \
-		"$(sed -n 's/^ring3-boot:.*mem=\([0-9]* kB\).*/MemTotal \1/p' "$log")"
+		"$(sed -n 's/^ring3-boot:.*mem=\([0-9]* kB\).*/MemTotal \1/p' "$log")" "$(cpu_time "$log")"
 	[ $verdict = PASS ] || tail -n 5 "$log" "$log.err"
 }
 
