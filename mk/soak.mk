@@ -1,0 +1,12 @@
+# Linux for longer: all kernels and sizes, many boots in a row, the guest's clock.
+matrix:
+	$(Q)scripts/deps.sh test boot
+	$(Q)test/boot/matrix.sh
+# make hundred [COUNT=n]
+hundred:
+	$(Q)scripts/deps.sh test boot
+	$(Q)COUNT=$(or $(COUNT),100) test/boot/hundred.sh
+clock:
+	$(Q)scripts/deps.sh test boot
+	$(Q)test/boot/clock.sh
+.PHONY: matrix hundred clock
