@@ -5,6 +5,7 @@
 
 #include "api/irq.h"
 #include "api/vcpu_fpu.h"
+#include "include/ring3.h"
 #include "root/vm_irq.h"
 
 /* Newer than the oldest header we build with. */
@@ -222,5 +223,8 @@ int caps_enable_vm(struct api_vm *avm, const struct kvm_enable_cap *c)
 
 int caps_enable_vcpu(struct api_vcpu *av, const struct kvm_enable_cap *c)
 {
-	return -EINVAL;
+	if (c->cap != RING3_CAP_CAREFUL || c->flags || c->args[0] > 1)
+		return -EINVAL;
+	av->vcpu->cpu->careful = c->args[0];
+	return 0;
 }

@@ -19,7 +19,7 @@ struct run_args {
 	char append[LAYOUT_CMDLINE_MAX];
 };
 
-enum { OPT_ACCEL = 256, OPT_RAW, OPT_RAW_ADDR, OPT_BOOT, OPT_STATS };
+enum { OPT_ACCEL = 256, OPT_EXEC, OPT_RAW, OPT_RAW_ADDR, OPT_BOOT, OPT_STATS };
 
 static const char short_options[] = ":k:i:a:m:c:hVv";
 static const struct option long_options[] = {
@@ -29,6 +29,7 @@ static const struct option long_options[] = {
 	{ "mem", required_argument, NULL, 'm' },
 	{ "cpus", required_argument, NULL, 'c' },
 	{ "accel", required_argument, NULL, OPT_ACCEL },
+	{ "exec", required_argument, NULL, OPT_EXEC },
 	{ "boot", required_argument, NULL, OPT_BOOT },
 	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "raw-addr", required_argument, NULL, OPT_RAW_ADDR },
@@ -56,6 +57,10 @@ static const char help_head[] =
 	"/dev/kvm;\n"
 	"                        auto: /dev/kvm if it is fast enough "
 	"(default)\n"
+	"      --exec FORM       fast: translated code (default); careful: "
+	"one\n"
+	"                        instruction at a time, ring3's second "
+	"executor\n"
 	"      --boot PROTOCOL   auto, linux64, linux32, pvh, multiboot, raw\n"
 	"      --raw             same as --boot raw: a flat real-mode image,\n"
 	"                        loaded and entered at 0000:7c00 with "
@@ -129,6 +134,14 @@ static int run_set_accel(struct run_args *a, const char *text)
 	return run_bad("--accel", text, "must be auto, ring3 or kvm");
 }
 
+static int run_set_exec(struct run_args *a, const char *text)
+{
+	a->config.careful = !strcmp(text, "careful");
+	if (a->config.careful || !strcmp(text, "fast"))
+		return 0;
+	return run_bad("--exec", text, "must be fast or careful");
+}
+
 static int run_set_boot(struct run_args *a, const char *text)
 {
 	if (!image_find_name(text, &a->config.boot.protocol))
@@ -191,6 +204,8 @@ static int run_option(struct run_args *a, int opt, const char *arg)
 		return 0;
 	case OPT_ACCEL:
 		return run_set_accel(a, arg);
+	case OPT_EXEC:
+		return run_set_exec(a, arg);
 	case OPT_BOOT:
 		return run_set_boot(a, arg);
 	case OPT_RAW:

@@ -1,5 +1,7 @@
 #include "cpu/mem.h"
 
+#include "cpu/debug.h"
+
 #include <string.h>
 
 #include "cpu/op.h"
@@ -94,6 +96,8 @@ enum cpu_result linear_read(struct cpu *c, gva_t gva, void *buf,
 			     size - head, access, &c->fault);
 	if (r == CPU_OK && unlikely(misaligned(c, gva, size, access)))
 		return cpu_raise_error(c, VEC_AC, 0);
+	if (r == CPU_OK)
+		debug_data(c, gva, size, false);
 	return mem_result(c, r);
 }
 
@@ -127,6 +131,8 @@ enum cpu_result linear_write(struct cpu *c, gva_t gva, const void *buf,
 	if (r == CPU_OK && unlikely(head < size))
 		r = mem_write(&c->mmu, &c->mmio, 0, (const char *)buf + head,
 			      size - head, access, &c->fault);
+	if (r == CPU_OK)
+		debug_data(c, gva, size, true);
 	return mem_result(c, r);
 }
 

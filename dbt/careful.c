@@ -223,6 +223,26 @@ static enum cpu_result copy_bounced(struct cpu *c, const struct insn *i,
 	return r;
 }
 
+static bool is_locked(const struct insn *i)
+{
+	return i->lock || (i->row->attr & IA_XOP_NOLOCK);
+}
+
+/* Atomic although it is done in pieces: nobody else runs meanwhile. */
+static enum cpu_result split_lock(struct cpu *c, const struct insn *i,
+				  gva_t gva)
+{
+	bool alone = vcpu_dbt(c)->d->nr_cpus == 1;
+	enum cpu_result r;
+
+	if (!alone)
+		quiet_self_enter(c);
+	r = copy_bounced(c, i, gva);
+	if (!alone)
+		quiet_self_leave(c);
+	return r;
+}
+
 static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
 {
 	enum cpu_result r;
@@ -245,7 +265,8 @@ static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
 	if (r != CPU_OK)
 		return r;
 	if (!hva)
-		return copy_bounced(c, i, gva);
+		return is_locked(i) ? split_lock(c, i, gva) :
+				      copy_bounced(c, i, gva);
 	r = snippet_run(c, i, bitoff ? bit_base(c, i, hva) : hva);
 	if (r == CPU_OK && (i->mem_access & ACC_W))
 		code_page_write(c, gpa, i->mem_size);

@@ -106,10 +106,13 @@ static int add_cpu(struct dbt *d, struct cpu *c)
 
 static bool init_cpu(struct dbt *d, struct cpu *c, struct vcpu_dbt *v, int fd)
 {
+	const char *exec = getenv("RING3_EXEC");
 	unsigned int bits;
 	int n;
 
 	init_slots(c, v);
+	/* A debugging aid: which executor to use. */
+	c->careful = exec && exec[0] == 'c';
 	c->xsave_size = XSAVE_AREA;
 	c->xsave = aligned_alloc(64, XSAVE_AREA);
 	if (!c->xsave)

@@ -88,6 +88,11 @@ static bool must_finish(const struct cpu *c)
 /* Whether only the careful form may execute what comes next. */
 static bool must_be_careful(const struct cpu *c)
 {
+	bool shadow = c->sti_shadow || c->movss_shadow;
+
+	/* Behind a shadow the event that waits comes one instruction later. */
+	if (shadow && (c->irq_window || c->nmi_window || c->exit_req))
+		return true;
 	return c->careful || c->singlestep || must_finish(c) ||
 	       (c->rflags & (RFLAGS_TF | RFLAGS_RF)) || (c->dr7 & 0xff);
 }
@@ -99,7 +104,6 @@ static void link_jump(struct cpu *c, const struct link_stub *l, uint32_t mode)
 	uint64_t generation = d->generation;
 	struct block *b;
 
-	c->rip = l->rip;
 	if (!c->dbt[D_GO])
 		return;
 	b = find_block(c, mode);
@@ -110,47 +114,64 @@ static void link_jump(struct cpu *c, const struct link_stub *l, uint32_t mode)
 	lock_drop(&d->lock);
 }
 
-static enum careful_result light_exit(struct cpu *c, enum leave_code code,
-				      uint32_t mode, enum exit_reason *reason)
+/* rip = the guest instruction at which translated code came back. */
+static void where(struct cpu *c, enum leave_code code)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
-	const void *ra = (const void *)c->dbt[D_RA];
-	const struct helper_stub *h = ra;
-	const uint8_t *host;
+	const uint8_t *ra = (const uint8_t *)c->dbt[D_RA];
 
 	switch (code) {
 	case LEAVE_LOOKUP:
 		c->rip = c->dbt[D_T0];
+		return;
+	case LEAVE_LINK:
+	case LEAVE_RIP:
+	case LEAVE_HELPER:
+	case LEAVE_CAREFUL:
+		/* All their stubs begin with it. */
+		c->rip = ((const struct rip_stub *)ra)->rip;
+		return;
+	case LEAVE_STALE:
+		c->rip = block_at(d, ra - 5)->rip;
+		return;
+	case LEAVE_MISS:
+		/* The stub is out of line; its way back is in line. */
+		c->rip = block_guest_pc(
+			block_at(d, ra),
+			ra + ((const struct miss_stub *)ra)->retry, NULL);
+		return;
+	default: /* the signal handler has set it */
+		return;
+	}
+}
+
+static enum careful_result light_exit(struct cpu *c, enum leave_code code,
+				      uint32_t mode, enum exit_reason *reason)
+{
+	const void *ra = (const void *)c->dbt[D_RA];
+
+	switch (code) {
+	case LEAVE_LOOKUP:
+	case LEAVE_RIP:
 		return CAREFUL_ON;
 	case LEAVE_LINK:
 		link_jump(c, ra, mode);
 		return CAREFUL_ON;
-	case LEAVE_RIP:
-		c->rip = ((const struct rip_stub *)ra)->rip;
-		return CAREFUL_ON;
 	case LEAVE_STALE:
-		c->rip = block_at(d, (uint8_t *)ra - 5)->rip;
 		tlb_jump_set(current_table(c, mode), c->rip,
 			     c->mmu.tlb->jc_empty);
 		return CAREFUL_ON;
 	case LEAVE_HELPER:
-		c->rip = h->rip;
-		return careful_helper(c, h->insn, reason);
-	case LEAVE_CAREFUL:
-		c->rip = ((const struct rip_stub *)ra)->rip;
-		return careful_step(c, reason);
-	case LEAVE_MISS:
-		/* The stub is out of line; its way back is in line. */
-		host = (const uint8_t *)ra +
-		       ((const struct miss_stub *)ra)->retry;
-		c->rip = block_guest_pc(block_at(d, ra), host, NULL);
-		return careful_step(c, reason);
-	default:
+		return careful_helper(c, ((const struct helper_stub *)ra)->insn,
+				      reason);
+	case LEAVE_FAULT:
 		c->exits[EXIT_HOST_FAULT]++;
 		if (host_memory_gone(vcpu_dbt(c))) {
 			*reason = EXIT_HOST_MEMORY;
 			return CAREFUL_LEAVE;
 		}
+		return careful_step(c, reason);
+	default:
 		return careful_step(c, reason);
 	}
 }
@@ -192,7 +213,9 @@ static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 /* One turn: some guest code, and what it came back with. */
 static enum careful_result turn(struct cpu *c, enum exit_reason *reason)
 {
+	enum leave_code leave;
 	struct tlb_table *tt;
+	uint64_t entry;
 	uint32_t mode;
 	void *code;
 
@@ -204,12 +227,16 @@ static enum careful_result turn(struct cpu *c, enum exit_reason *reason)
 	code = tt ? find_code(c, tt, mode) : NULL;
 	if (!code)
 		return careful_step(c, reason);
-	c->sti_shadow = c->movss_shadow = false;
 	if (vcpu_dbt(c)->gs != tt->gs) {
 		vcpu_dbt(c)->gs = tt->gs;
 		set_gs(tt->gs);
 	}
-	return light_exit(c, dbt_enter(c, code), mode, reason);
+	entry = c->rip;
+	leave = dbt_enter(c, code);
+	where(c, leave);
+	if (c->rip != entry) /* something retired */
+		c->sti_shadow = c->movss_shadow = false;
+	return light_exit(c, leave, mode, reason);
 }
 
 void dbt_put_fpu(struct cpu *c)

@@ -11,9 +11,12 @@ static void take_fault(struct cpu *c, const struct vcpu_dbt *v)
 {
 	c->fault = (struct x86_fault){ .vector = v->trapno };
 	switch (v->trapno) {
+	case VEC_XM:
+		if (!(c->cr4 & CR4_OSXMMEXCPT))
+			c->fault.vector = VEC_UD;
+		return;
 	case VEC_DE:
 	case VEC_MF:
-	case VEC_XM:
 	case VEC_UD:
 		return;
 	case VEC_GP:

@@ -276,7 +276,7 @@ static void encode(struct emit *e, struct copy *k)
 		return;
 	}
 	if (oreg) {
-		rm = find_use(k, oreg->reg)->host;
+		rm = field(k, ENC_OPCODE, 0);
 		if (i->map == 0 && (i->opcode & 0xf0) == 0x40) {
 			/* one-byte INC and DEC are REX prefixes here */
 			put_legacy(e, k, 0xff, 0, rm);

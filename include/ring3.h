@@ -34,6 +34,13 @@ RING3_API void *ring3_mmap(void *addr, size_t len, int prot, int flags, int fd,
 /* ring3_close - drops the descriptor; a VM lives until its last one goes. */
 RING3_API int ring3_close(int fd);
 
+/*
+ * RING3_CAP_CAREFUL - a capability for KVM_ENABLE_CAP on a vCPU that only the
+ * soft KVM has: with args[0] = 1 the vCPU executes every instruction in careful
+ * form, the second executor, instead of translating blocks of code.
+ */
+#define RING3_CAP_CAREFUL 0x52330000
+
 /* ring3_is_fd - whether @fd belongs to the soft KVM. */
 RING3_API int ring3_is_fd(int fd);
 

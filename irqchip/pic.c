@@ -85,16 +85,18 @@ static bool drive(struct pic_state *s, unsigned int pin, bool level)
 /* Recomputes INT; p->lock is held. */
 static void update(struct pic *p)
 {
-	bool output;
+	bool output, rose;
 
 	if (pending_pin(p, SLAVE) >= 0) {
 		drive(&p->chips[MASTER], CASCADE, true);
 		drive(&p->chips[MASTER], CASCADE, false);
 	}
 	output = pending_pin(p, MASTER) >= 0;
-	if (output && !p->output)
+	rose = output && !p->output;
+	/* The vCPU that is kicked must find INT set already. */
+	__atomic_store_n(&p->output, output, __ATOMIC_SEQ_CST);
+	if (rose)
 		irqchip_kick_pic(p->chip);
-	__atomic_store_n(&p->output, output, __ATOMIC_RELEASE);
 }
 
 /* Unlocks and tells who watches that interrupts have ended. */

@@ -15,7 +15,7 @@ G := $O/test/guest
 
 guest_bits = $(if $(filter %64,$1),g64,g32)
 guest_lib_g64 := guest.c desc.c trap.c paging64.c access64.S apic.c smp64.c tramp64.S start64.S trap64.S
-guest_lib_g32 := guest.c desc.c trap.c apic.c start32.S trap32.S
+guest_lib_g32 := guest.c desc.c trap.c apic.c access32.S start32.S trap32.S
 guest_src = $(filter-out test/guest/$1/host%,$(wildcard test/guest/$1/*.c test/guest/$1/*.S))
 guest_obj = $(patsubst test/%,$O/test/%.$(call guest_bits,$1).o,$(call guest_src,$1))
 
@@ -58,8 +58,15 @@ $G/$1/golden.bin: $G/$1/host
 $G/$1/golden.o: $G/$1/golden.bin test/guest/lib/golden.S
 	$(Q)$(GUEST_CC) $(GUEST_FLAGS_$(call guest_bits,$1)) -DGOLDEN='"$$<"' -c test/guest/lib/golden.S -o $$@
 endef
-$(foreach g,$(GUESTS),$(eval $(call guest_rule,$g)))
+define raw_rule
+$G/$1.bin: $(call guest_obj,$1) test/guest/$1/raw.ld
+	$(if $V,,@echo "  GUEST   $1")
+	$(Q)ld -m elf_i386 -nostdlib --oformat binary -T test/guest/$1/raw.ld -o $$@ $(call guest_obj,$1)
+endef
+RAW_GUESTS := $(filter $(GUESTS),$(notdir $(patsubst %/raw.ld,%,$(wildcard test/guest/*/raw.ld))))
+$(foreach g,$(filter-out $(RAW_GUESTS),$(GUESTS)),$(eval $(call guest_rule,$g)))
+$(foreach g,$(RAW_GUESTS),$(eval $(call raw_rule,$g)))
 $(foreach g,$(SNIP_GUESTS),$(eval $(call snip_rule,$g)))
 
-guests: $(patsubst %,$G/%.elf,$(GUESTS))
+guests: $(patsubst %,$G/%.elf,$(filter-out $(RAW_GUESTS),$(GUESTS))) $(patsubst %,$G/%.bin,$(RAW_GUESTS))
 .PHONY: guests

@@ -29,7 +29,7 @@ run free -m
 run "head -n 5 /proc/interrupts"
 run "date; sleep 1; date"
 EOF
-scripts/mkinitramfs.sh build/guest/demo.cpio.gz build/guest/demo-commands
+scripts/mkinitramfs.sh build/guest/demo-commands build/guest/demo.cpio.gz
 echo "$kernel"
 
 set -- build/ring3 run --accel "${ACCEL:-ring3}" --stats --mem 512M \

@@ -1,14 +1,11 @@
 #!/bin/sh
-# fetch-kernel.sh NAME - Debian's kernel package linux-image-NAME, without
-# installing it; prints the path of its vmlinuz.  NAME: cloud-amd64, amd64,
-# 686-pae, ... or with an architecture: 686-pae:i386.
+# fetch-kernel.sh [NAME] - Debian's kernel package linux-image-NAME, without
+# installing it; prints the path of its vmlinuz.  NAME: cloud-amd64 (default),
+# amd64, 686-pae, ... or with an architecture: 686-pae:i386.
 set -eu
 cd "$(dirname "$0")/.."
-[ $# = 1 ] || {
-	echo "usage: fetch-kernel.sh NAME" >&2
-	exit 2
-}
-name=${1#linux-image-}
+name=${1:-cloud-amd64}
+name=${name#linux-image-}
 case $name in
 *686*:* | *:*) ;;
 *686*) name=$name:i386 ;;

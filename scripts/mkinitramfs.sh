@@ -1,7 +1,7 @@
 #!/bin/sh
-# mkinitramfs.sh [-a ARCH] OUT [COMMANDS [FILE...]] - an initramfs of busybox
-# and an init that mounts /proc, /sys and /dev, runs the shell script COMMANDS
-# (without it: an interactive shell), and powers off.  FILEs are put into /bin.
+# mkinitramfs.sh [-a ARCH] COMMANDS OUT [FILE...] - an initramfs of busybox and
+# an init that mounts /proc, /sys and /dev, runs the shell script COMMANDS ("-":
+# an interactive shell), and powers off.  FILEs are put into /bin.  Prints OUT.
 # The kernel parameter ring3.shell=1 gives a shell in any case.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -10,14 +10,13 @@ if [ "${1:-}" = -a ]; then
 	arch=$2
 	shift 2
 fi
-[ $# -ge 1 ] || {
-	echo "usage: mkinitramfs.sh [-a ARCH] OUT [COMMANDS [FILE...]]" >&2
+[ $# -ge 2 ] || {
+	echo "usage: mkinitramfs.sh [-a ARCH] COMMANDS OUT [FILE...]" >&2
 	exit 2
 }
-out=$1
-commands=${2:-}
-[ $# -lt 2 ] || shift
-shift
+commands=$1
+out=$2
+shift 2
 
 bbdir=build/guest/busybox-$arch
 busybox=$top/$bbdir/bin/busybox
@@ -30,7 +29,7 @@ chmod 755 "$root"
 mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" \
 	"$root/root"
 cp "$busybox" "$root/bin/busybox"
-[ -z "$commands" ] || cp "$commands" "$root/commands"
+[ "$commands" = - ] || cp "$commands" "$root/commands"
 for file; do cp "$file" "$root/bin/"; done
 
 cat >"$root/init" <<'EOF'
@@ -53,3 +52,4 @@ chmod 755 "$root/init" "$root/bin/busybox"
 # The one tool that is surely there to write the archive is busybox itself.
 (cd "$root" && find . | LC_ALL=C sort | "$busybox" cpio -o -H newc 2>/dev/null) |
 	gzip -n -1 >"$out"
+echo "$out"

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -97,9 +98,17 @@ void kvmfd_close(struct kvmfd *f)
 	f->ops = NULL;
 }
 
+int kvmfd_set_careful(const struct kvmfd *vcpu)
+{
+	struct kvm_enable_cap cap = { .cap = RING3_CAP_CAREFUL, .args = { 1 } };
+
+	return kvmfd_ioctl(vcpu, KVM_ENABLE_CAP, &cap);
+}
+
 void kvmfd_signal(void)
 {
-	ring3_signal(); /* nothing happens if the thread is in none of its own */
+	ring3_signal(); /* nothing happens if the thread is in none of its own
+			 */
 }
 
 const char *kvmfd_name(const struct kvmfd *f)

@@ -34,6 +34,12 @@ void *kvmfd_mmap(const struct kvmfd *f, size_t len);
 void kvmfd_close(struct kvmfd *f);
 
 /*
+ * kvmfd_set_careful - make a vCPU execute in careful form; -EINVAL where there
+ * is but one executor, as on /dev/kvm.
+ */
+int kvmfd_set_careful(const struct kvmfd *vcpu);
+
+/*
  * kvmfd_signal - for a signal handler: make the KVM_RUN that the signal
  * interrupted return with EINTR, whatever is behind it.
  */

@@ -123,6 +123,18 @@ static int vcpu_set_mp_state(struct vcpu *vcpu)
 	return VCPU_CALL(vcpu, KVM_SET_MP_STATE, &state);
 }
 
+static int vcpu_set_executor(struct vcpu *vcpu)
+{
+	int r;
+
+	if (!vcpu->vm->config->careful)
+		return 0;
+	r = kvmfd_set_careful(&vcpu->fd);
+	if (r < 0)
+		return log_error(r, "--exec careful needs --accel ring3");
+	return 0;
+}
+
 static int vcpu_map(struct vcpu *vcpu)
 {
 	int size = kvmfd_ioctl_val(&vcpu->vm->sys, KVM_GET_VCPU_MMAP_SIZE, 0);
@@ -149,7 +161,9 @@ int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned id,
 	if (r)
 		return log_error(r, "cannot create CPU %u: %s", id,
 				 strerror(-r));
-	r = vcpu_map(vcpu);
+	r = vcpu_set_executor(vcpu);
+	if (!r)
+		r = vcpu_map(vcpu);
 	if (!r)
 		r = vcpu_set_cpuid(vcpu);
 	if (!r && id == 0)

@@ -19,6 +19,7 @@
 
 struct vm_config {
 	enum accel accel;
+	bool careful; /* the engine's second executor */
 	uint64_t mem_size;
 	unsigned nr_cpus;
 	struct boot_config boot;

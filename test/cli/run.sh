@@ -1,11 +1,17 @@
 #!/bin/sh
-# run.sh RING3 - what `ring3` says about bad input, with which exit status, and
-# how runs of tiny guests end. Each case names the status and a piece of the
-# message. Guests run on the accelerator in ACCEL (default: auto).
+# run.sh [RING3] - what `ring3` says about bad input, with which exit status,
+# and how runs of tiny guests end.  Each case names the status and a piece of
+# the message.  The guests run on each accelerator in ACCEL, by default ring3,
+# and kvm where there is a /dev/kvm.
 set -u
-ring3=$(realpath "$1")
 here=$(dirname "$(realpath "$0")")
-accel=${ACCEL:-auto}
+ring3=$(realpath "${1:-$here/../../build/ring3}")
+accel=ring3
+accels=${ACCEL:-ring3}
+if [ -z "${ACCEL:-}" ] && [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
+	accels="ring3 kvm"
+fi
+[ -x "$ring3" ] || { echo "no program $ring3"; exit 1; }
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 passed=0 failed=0
@@ -84,6 +90,7 @@ expect 4 "not a regular file" run "$tmp"
 expect 4 "not a regular file" run "$tmp/fifo"
 expect 4 "is no bzImage" run --accel "$accel" "$tmp/text"
 expect 4 "truncated" run --accel "$accel" "$tmp/elf"
+expect 4 "not a kernel" run --accel "$accel" /bin/sh
 expect 4 "gzip" run --accel "$accel" "$tmp/gz"
 expect 4 "machine 183" run --accel "$accel" "$tmp/arm"
 expect 4 "600000 bytes" run --accel "$accel" "$tmp/big.bin"
@@ -98,41 +105,60 @@ if [ "$(id -u)" != 0 ]; then
 	expect 4 "Permission denied" run "$tmp/secret"
 fi
 
-# Endings. mov al,'A'; mov dx,0x3f8; out dx,al; then:
-hello='\260\101\272\370\003\356'
-guest 0 "A" "$hello"'\270\000\040\272\004\006\357\364'	# S5: 0x604 <- 0x2000
-guest 8 "A" "$hello"'\260\376\346\144\364'		# i8042: 0x64 <- 0xfe
-guest 8 "A" "$hello"'\260\006\272\371\014\356\364'	# 0xcf9 <- 6
-guest 8 "A" "$hello"'\260\003\346\222\364'		# 0x92 <- 3
-guest 33 "A" "$hello"'\260\020\346\364\364'		# 0xf4 <- 0x10
-guest 1 "A" "$hello"'\260\000\346\364\364'		# 0xf4 <- 0
-# lidt of an empty table; set CR0.PE; ud2.
-crash='\017\001\036\060\174\017\040\300\014\001\017\042\300\017\013'
-zeros='\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000'
-crash="$crash$zeros$zeros$zeros$zeros"
-guest 10 "triple fault" "$crash"
-guest 10 "16-bit protected mode" "$crash"
-guest 10 "IO write 0x3f8, 1 byte: 0x41" "$hello$crash"
-guest 33 '"ended":"debug-exit"' '\260\020\346\364\364' --stats=json
-guest 33 "exits to user mode" '\260\020\346\364\364' --stats
-# Elsewhere: 0xf4 <- CS's low byte, loaded at 0x20000.
-guest 1 "" '\214\310\346\364\364' --raw-addr 0x20000
-# jmp 0xffff:0, the reset vector.
-guest 8 "" '\352\000\000\377\377'
+# How a guest ends, on accelerator $accel.
+endings() {
+	# Endings. mov al,'A'; mov dx,0x3f8; out dx,al; then:
+	hello='\260\101\272\370\003\356'
+	guest 0 "A" "$hello"'\270\000\040\272\004\006\357\364'	# S5: 0x604 <- 0x2000
+	guest 8 "A" "$hello"'\260\376\346\144\364'		# i8042: 0x64 <- 0xfe
+	guest 8 "A" "$hello"'\260\006\272\371\014\356\364'	# 0xcf9 <- 6
+	guest 8 "A" "$hello"'\260\003\346\222\364'		# 0x92 <- 3
+	guest 33 "A" "$hello"'\260\020\346\364\364'		# 0xf4 <- 0x10
+	guest 1 "A" "$hello"'\260\000\346\364\364'		# 0xf4 <- 0
+	# lidt of an empty table; set CR0.PE; ud2.
+	crash='\017\001\036\060\174\017\040\300\014\001\017\042\300\017\013'
+	zeros='\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000'
+	crash="$crash$zeros$zeros$zeros$zeros"
+	guest 10 "triple fault" "$crash"
+	guest 10 "16-bit protected mode" "$crash"
+	guest 10 "IO write 0x3f8, 1 byte: 0x41" "$hello$crash"
+	guest 33 '"ended":"debug-exit"' '\260\020\346\364\364' --stats=json
+	guest 33 "exits to user mode" '\260\020\346\364\364' --stats
+	# Elsewhere: 0xf4 <- CS's low byte, loaded at 0x20000.
+	guest 1 "" '\214\310\346\364\364' --raw-addr 0x20000
+	# jmp 0xa000:0, where there is no memory.
+	guest 12 "cannot emulate" '\352\000\000\000\240'
+	guest 12 "is not RAM" '\352\000\000\000\240'
+	# jmp 0xffff:0, the reset vector.
+	guest 8 "" '\352\000\000\377\377'
 
-# A guest that never ends: a signal does it, and is told apart.
-printf '\353\376' >"$tmp/loop.bin"
-timeout --preserve-status -s TERM 1 \
-	"$ring3" run --accel "$accel" "$tmp/loop.bin" </dev/null >/dev/null 2>&1
-if [ $? = 16 ]; then passed=$((passed + 1)); else
-	failed=$((failed + 1)); echo "SIGTERM: status is not 16"; fi
+	# A guest that never ends: a signal does it, and is told apart.
+	printf '\353\376' >"$tmp/loop.bin"
+	timeout --preserve-status -s TERM 1 \
+		"$ring3" run --accel "$accel" "$tmp/loop.bin" </dev/null >/dev/null 2>&1
+	if [ $? = 16 ]; then passed=$((passed + 1)); else
+		failed=$((failed + 1)); echo "SIGTERM on $accel: status is not 16"; fi
 
-# Ctrl-A x on a terminal, where there is a tool that makes one.
-if command -v script >/dev/null; then
-	(sleep 1; printf '\001x') | timeout 30 script -qec \
-		"$ring3 run --accel $accel $tmp/loop.bin" /dev/null >/dev/null 2>&1
-	if [ $? = 14 ]; then passed=$((passed + 1)); else
-		failed=$((failed + 1)); echo "Ctrl-A x: status is not 14"; fi
+	# Ctrl-A x on a terminal, where there is a tool that makes one.
+	if command -v script >/dev/null; then
+		(sleep 1; printf '\001x') | timeout 30 script -qec \
+			"$ring3 run --accel $accel $tmp/loop.bin" /dev/null >/dev/null 2>&1
+		if [ $? = 14 ]; then passed=$((passed + 1)); else
+			failed=$((failed + 1)); echo "Ctrl-A x on $accel: status is not 14"; fi
+	fi
+}
+for accel in $accels; do
+	endings
+done
+expect 4 "is no bzImage" run --accel auto "$tmp/text"
+expect 2 '--exec "slow"' run --exec slow "$tmp/ok.bin"
+if [ "$accels" != "${accels#*ring3}" ]; then
+	printf '\260\020\346\364\364' >"$tmp/guest.bin"
+	expect 33 "" run --accel ring3 --exec careful "$tmp/guest.bin"
+fi
+if [ "$accels" != "${accels#*kvm}" ]; then
+	expect 6 "needs --accel ring3" run --accel kvm --exec careful \
+		"$tmp/ok.bin"
 fi
 
 # --help and docs/exit-status.md agree.

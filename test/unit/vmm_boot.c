@@ -275,6 +275,10 @@ static void test_elf_bad(void)
 	make_elf();
 	elf.eh.e_phoff = ~0ull - 8;
 	CHECK(image_load(&boot) < 0);
+	make_elf();
+	elf.ph[1].p_type = PT_INTERP;
+	CHECK(image_load(&boot) < 0);
+	CHECK(said("not a kernel"));
 	/* A note whose sizes lead out of the segment. */
 	make_elf();
 	elf.note.head.n_namesz = ~0u;

@@ -248,6 +248,24 @@ enum boot_protocol elf_protocol(const struct boot *boot)
 	return BOOT_LINUX64;
 }
 
+/* Whether some loader of an operating system is meant to start this file. */
+static bool elf_is_program(const struct boot *boot)
+{
+	struct elf_file f = { .boot = boot };
+
+	if (!elf_read_header(&f) || !elf_phdrs_ok(&f))
+		return false;
+	for (unsigned i = 0; i < f.phnum; i++)
+		switch (elf_segment(&f, i).type) {
+		case PT_INTERP:
+		case PT_DYNAMIC:
+		case PT_TLS:
+		case PT_GNU_RELRO:
+			return true;
+		}
+	return false;
+}
+
 int elf_load_linux(struct boot *boot, enum boot_protocol protocol)
 {
 	struct boot_params params = { 0 };
@@ -259,6 +277,11 @@ int elf_load_linux(struct boot *boot, enum boot_protocol protocol)
 		return log_error(-ENOEXEC,
 				 "kernel \"%s\" is neither a bzImage nor an "
 				 "ELF file",
+				 boot->config->kernel);
+	if (elf_is_program(boot))
+		return log_error(-ENOEXEC,
+				 "kernel \"%s\" is a program of an operating "
+				 "system, not a kernel",
 				 boot->config->kernel);
 	r = elf_load(boot, &entry, &end);
 	if (r)

@@ -5,9 +5,9 @@
  */
 #include "test/guest/lib/apic.h"
 
-#define V_TIMER 0x60
-#define V_IPI 0x71
-#define V_PIN 0x82
+#define V_TIMER		0x60
+#define V_IPI		0x71
+#define V_PIN		0x82
 #define MSR_X2APIC(reg) (0x800 + ((reg) >> 4))
 
 static volatile u32 timers, ipis, pins;
@@ -237,7 +237,8 @@ static void ioapic_lines(void)
 	pins = 3;
 	outb(0x2000 + 11, 1);
 	CHECK("tmr", wait_until(&pins, 3, 1));
-	CHECK_EQ("remote irr set", ioapic_read(0x10 + 2 * 11) & BIT(14), BIT(14));
+	CHECK_EQ("remote irr set", ioapic_read(0x10 + 2 * 11) & BIT(14),
+		 BIT(14));
 	sti();
 	CHECK("level again", wait_until(&pins, 4, 100));
 	cli();
@@ -283,14 +284,27 @@ static void x2apic_mode(void)
 	wrmsr(MSR_X2APIC(APIC_TMICT), 1000);
 	CHECK("timer", wait_until(&timers, 1, 1000));
 	cli();
-	CHECK_TRAP("reserved", TRY("rdmsr", : : "c"(0x801) : "rax", "rdx"),
+	CHECK_TRAP("reserved",
+		   TRY("rdmsr",
+		       :
+		       : "c"(0x801)
+		       : "rax", "rdx"),
 		   X_GP, 0);
-	CHECK_TRAP("eoi not zero", TRY("wrmsr", : : "c"(MSR_X2APIC(APIC_EOI)),
-				       "a"(1), "d"(0)), X_GP, 0);
-	CHECK_TRAP("id is read-only", TRY("wrmsr", : : "c"(MSR_X2APIC(APIC_ID)),
-					  "a"(1), "d"(0)), X_GP, 0);
-	CHECK_TRAP("back to xapic", TRY("wrmsr", : : "c"(MSR_APIC_BASE),
-					"a"((u32)base), "d"((u32)(base >> 32))),
+	CHECK_TRAP("eoi not zero",
+		   TRY("wrmsr",
+		       :
+		       : "c"(MSR_X2APIC(APIC_EOI)), "a"(1), "d"(0)),
+		   X_GP, 0);
+	CHECK_TRAP("id is read-only",
+		   TRY("wrmsr",
+		       :
+		       : "c"(MSR_X2APIC(APIC_ID)), "a"(1), "d"(0)),
+		   X_GP, 0);
+	CHECK_TRAP("back to xapic",
+		   TRY("wrmsr",
+		       :
+		       : "c"(MSR_APIC_BASE), "a"((u32)base),
+			 "d"((u32)(base >> 32))),
 		   X_GP, 0);
 	/* Off, then on again as xAPIC. */
 	wrmsr(MSR_APIC_BASE, base & ~(BIT(10) | BIT(11)));

@@ -5,6 +5,7 @@
  * page may change, and CR2 names the first byte of the second page.
  */
 #include "test/guest/lib/access.h"
+#include "test/guest/lib/paging64.h"
 
 #define VA   (TEST_VA + 0x5000)
 #define EDGE (VA + PAGE)

@@ -5,12 +5,12 @@
  */
 #include "test/guest/lib/paging64.h"
 
-#define DR6_BS BIT(14)
-#define DR6_BD BIT(13)
-#define DR6_ONES 0xffff0ff0ull
-#define DR7_L(n) BIT(2 * (n))
-#define DR7_G(n) BIT(2 * (n) + 1)
-#define DR7_GD BIT(13)
+#define DR6_BS		   BIT(14)
+#define DR6_BD		   BIT(13)
+#define DR6_ONES	   0xffff0ff0ull
+#define DR7_L(n)	   BIT(2 * (n))
+#define DR7_G(n)	   BIT(2 * (n) + 1)
+#define DR7_GD		   BIT(13)
 #define DR7_RW(n, rw, len) ((u64)((rw) | (len) << 2) << (16 + 4 * (n)))
 enum { EXEC = 0, WRITE = 1, IO = 2, RW = 3 };
 enum { LEN1 = 0, LEN2 = 1, LEN8 = 2, LEN4 = 3 };
@@ -140,7 +140,8 @@ static void exec_breakpoint(void)
 	word target;
 
 	reset();
-	asm volatile("lea 1f(%%rip), %0; jmp 2f; 1: nop; ret; 2:" : "=r"(target));
+	asm volatile("lea 1f(%%rip), %0; jmp 2f; 1: nop; ret; 2:"
+		     : "=r"(target));
 	write_dr0(target);
 	write_dr7(0x400 | DR7_L(0) | DR7_RW(0, EXEC, LEN1));
 	/* A fault: before the instruction; RF lets it pass. */
@@ -194,7 +195,7 @@ static void data_breakpoint(void)
 	CHECK_EQ("rmw", hits, 4);
 	asm volatile("push %1; pop %0" : "=m"(data[1]) : "r"(1ull));
 	CHECK_EQ("pop", hits, 5);
-	asm volatile("movups %%xmm0, %0" : "=m"(*(u64(*)[2])&data[0]));
+	asm volatile("movups %%xmm0, %0" : "=m"(*(u64(*)[2]) & data[0]));
 	CHECK_EQ("sse", hits, 6);
 	write_dr7(0x400 | DR7_L(2) | DR7_RW(2, RW, LEN8));
 	(void)*(volatile u8 *)((u8 *)&data[1] + 7);
@@ -265,7 +266,12 @@ static void registers(void)
 	reset();
 	write_dr7(0x400 | DR7_GD);
 	trap_handler(X_DB, NULL);
-	CHECK_TRAP("general detect", TRY("mov %%dr0, %%rax", : : : "rax"), X_DB, 0);
+	CHECK_TRAP("general detect",
+		   TRY("mov %%dr0, %%rax",
+		       :
+		       :
+		       : "rax"),
+		   X_DB, 0);
 	CHECK_EQ("bd", trap.dr6 & DR6_BD, DR6_BD);
 	CHECK_EQ("gd cleared", read_dr7() & DR7_GD, 0);
 	trap_handler(X_DB, on_db);

@@ -385,7 +385,7 @@ static void ist(void)
 /* A stack that is not canonical: #SS, which needs a stack of its own. */
 static void stack_fault(void)
 {
-	u64 bad = BIT(47);
+	u64 bad = BIT(47) + 0x1000; /* pushes below it are non-canonical too */
 
 	tss.ist[2] = (u64)ist_stack + sizeof(ist_stack);
 	idt[X_SS] = gate_make(SEL_CODE, idt_stub(X_SS), TYPE_INT, 0, 3);

@@ -7,8 +7,8 @@
 #include "test/guest/lib/apic.h"
 
 #define V_TICK 0x40
-#define V_IPI 0x51
-#define V_LOW 0x31
+#define V_IPI  0x51
+#define V_LOW  0x31
 #define V_HIGH 0x91
 
 static volatile u32 ticks, ipis;
@@ -88,8 +88,9 @@ static void pic_ticks(void)
 		asm volatile("movq $9f, resume_at\n\t" ::: "memory");          \
 		apic_timer(V_IPI, 20000);                                      \
 		asm volatile("mov %%rsp, %%r15; sti\n" body                    \
-			     "\n9: cli; mov %%r15, %%rsp" ::: "rax", "rcx",    \
-			     "rdx", "rbx", "r15", "memory", "cc");             \
+			     "\n9: cli; mov %%r15, %%rsp" ::                   \
+				     : "rax", "rcx", "rdx", "rbx", "r15",      \
+				       "memory", "cc");                        \
 		resume_at = 0;                                                 \
 		CHECK_EQ(name, ipis, n_ + 1);                                  \
 	} while (0)

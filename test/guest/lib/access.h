@@ -3,25 +3,25 @@
 /*
  * Single accesses under TRY, in ring 0 and in ring 3, for the tests of paging.
  */
-#include "test/guest/lib/paging64.h"
+#include "test/guest/lib/trap.h"
 
-static inline int try_read(u64 va)
+static inline int try_read(word va)
 {
-	return TRY("movb (%0), %%al", : : "r"(va) : "rax", "memory");
+	return TRY("cmpb $0, (%0)", : : "r"(va) : "memory", "cc");
 }
 
-static inline int try_write(u64 va)
+static inline int try_write(word va)
 {
 	return TRY("movb $0x5a, (%0)", : : "r"(va) : "memory");
 }
 
-static inline int try_rmw(u64 va)
+static inline int try_rmw(word va)
 {
 	return TRY("addb $1, (%0)", : : "r"(va) : "memory", "cc");
 }
 
 /* The page must hold a RET (0xc3) at @va. */
-static inline int try_call(u64 va)
+static inline int try_call(word va)
 {
 	return TRY("call *%0", : : "r"(va) : "memory");
 }

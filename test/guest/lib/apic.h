@@ -5,42 +5,42 @@
  */
 #include "test/guest/lib/trap.h"
 
-#define APIC_BASE 0xfee00000ul
-#define APIC_ID 0x20
+#define APIC_BASE    0xfee00000ul
+#define APIC_ID	     0x20
 #define APIC_VERSION 0x30
-#define APIC_TPR 0x80
-#define APIC_PPR 0xa0
-#define APIC_EOI 0xb0
-#define APIC_LDR 0xd0
-#define APIC_DFR 0xe0
-#define APIC_SVR 0xf0
-#define APIC_ISR 0x100
-#define APIC_TMR 0x180
-#define APIC_IRR 0x200
-#define APIC_ESR 0x280
-#define APIC_ICR 0x300
-#define APIC_ICR2 0x310
-#define APIC_LVTT 0x320
-#define APIC_LVT0 0x350
-#define APIC_LVT1 0x360
-#define APIC_TMICT 0x380
-#define APIC_TMCCT 0x390
-#define APIC_TDCR 0x3e0
+#define APIC_TPR     0x80
+#define APIC_PPR     0xa0
+#define APIC_EOI     0xb0
+#define APIC_LDR     0xd0
+#define APIC_DFR     0xe0
+#define APIC_SVR     0xf0
+#define APIC_ISR     0x100
+#define APIC_TMR     0x180
+#define APIC_IRR     0x200
+#define APIC_ESR     0x280
+#define APIC_ICR     0x300
+#define APIC_ICR2    0x310
+#define APIC_LVTT    0x320
+#define APIC_LVT0    0x350
+#define APIC_LVT1    0x360
+#define APIC_TMICT   0x380
+#define APIC_TMCCT   0x390
+#define APIC_TDCR    0x3e0
 
-#define APIC_MASKED BIT(16)
+#define APIC_MASKED   BIT(16)
 #define APIC_PERIODIC BIT(17)
 #define APIC_DEADLINE BIT(18)
 /* ICR: delivery modes and shorthands. */
-#define ICR_FIXED 0x000
-#define ICR_NMI 0x400
-#define ICR_INIT 0x500
+#define ICR_FIXED   0x000
+#define ICR_NMI	    0x400
+#define ICR_INIT    0x500
 #define ICR_STARTUP 0x600
 #define ICR_LOGICAL BIT(11)
-#define ICR_ASSERT BIT(14)
-#define ICR_LEVEL BIT(15)
-#define ICR_SELF BIT(18)
-#define ICR_ALL BIT(19)
-#define ICR_OTHERS (BIT(18) | BIT(19))
+#define ICR_ASSERT  BIT(14)
+#define ICR_LEVEL   BIT(15)
+#define ICR_SELF    BIT(18)
+#define ICR_ALL	    BIT(19)
+#define ICR_OTHERS  (BIT(18) | BIT(19))
 
 #define IOAPIC_BASE 0xfec00000ul
 
@@ -81,7 +81,8 @@ void ioapic_write(u32 reg, u32 v);
 /* ioapic_route - fills the redirection entry of @pin. */
 void ioapic_route(unsigned pin, u32 low, u32 dest);
 
-/* pic_init - initializes the pair with bases @base and @base + 8, all masked. */
+/* pic_init - initializes the pair with bases @base and @base + 8, all masked.
+ */
 void pic_init(u8 base);
 /* pit_start - channel 0 in mode 2 (rate) or 0 (one-shot) with @count. */
 void pit_start(u8 mode, u16 count);

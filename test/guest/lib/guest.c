@@ -39,7 +39,12 @@ static void put_number(u64 v, unsigned base)
 		put(buf[--n]);
 }
 
-static const char *put_arg(const char *f, va_list ap)
+/* A structure, since a va_list itself may be passed by value. */
+struct args {
+	va_list ap;
+};
+
+static const char *put_arg(const char *f, struct args *a)
 {
 	bool is_long = false;
 	u64 v = 0;
@@ -49,16 +54,16 @@ static const char *put_arg(const char *f, va_list ap)
 		f++;
 	}
 	if (*f == 's') {
-		for (const char *s = va_arg(ap, const char *); *s; s++)
+		for (const char *s = va_arg(a->ap, const char *); *s; s++)
 			put(*s);
 		return f;
 	}
 	if (is_long && f[-2] == 'l')
-		v = va_arg(ap, u64);
+		v = va_arg(a->ap, u64);
 	else if (is_long)
-		v = va_arg(ap, word);
+		v = va_arg(a->ap, word);
 	else
-		v = va_arg(ap, u32);
+		v = va_arg(a->ap, u32);
 	if (*f == 'c') {
 		put((char)v);
 	} else if (*f == 'x') {
@@ -75,9 +80,9 @@ static const char *put_arg(const char *f, va_list ap)
 
 void print(const char *fmt, ...)
 {
-	va_list ap;
+	struct args a;
 
-	va_start(ap, fmt);
+	va_start(a.ap, fmt);
 	for (const char *f = fmt; *f; f++) {
 		if (*f != '%') {
 			put(*f);
@@ -86,9 +91,9 @@ void print(const char *fmt, ...)
 		if (*++f == '%')
 			put('%');
 		else
-			f = put_arg(f, ap);
+			f = put_arg(f, &a);
 	}
-	va_end(ap);
+	va_end(a.ap);
 }
 
 void guest_exit(u32 status)

@@ -30,10 +30,17 @@ void guest_main(void)
 {
 	unsigned all = snip_tab_end - snip_tab;
 
+	write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT);
 #ifdef __x86_64__
 	wrmsr(MSR_FS_BASE, SNIP_FS_BASE);
 	wrmsr(MSR_GS_BASE, SNIP_GS_BASE);
 #endif
+	if (has(FEAT_XSAVE)) {
+		write_cr4(read_cr4() | CR4_OSXSAVE);
+		asm volatile("xsetbv"
+			     :
+			     : "a"(has(FEAT_AVX) ? 7 : 3), "d"(0), "c"(0));
+	}
 	for (current = 0; current < all; current++)
 		test_quiet((const char *)(word)snip_tab[current].name, snippet);
 	print("%u snippets, %u runs left out for missing features\n", all,

@@ -9,6 +9,7 @@ static void (*handlers[256])(struct frame *);
 extern word user_saved_sp;
 void user_leave(int vector) __attribute__((noreturn));
 void trap_dispatch(struct frame *f);
+void trap_resume(struct frame *f, word sp) __attribute__((noreturn));
 
 static u8 user_stack[8192] __user_data __attribute__((aligned(16)));
 

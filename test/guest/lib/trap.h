@@ -57,6 +57,8 @@ extern volatile struct trap trap;
 
 /* Where a trap in ring 0 continues, and the stack and frame pointer there. */
 extern volatile word trap_fixup, trap_sp, trap_bp, trap_want;
+/* 32-bit: base of the stack segment, if a test uses another than SEL_DATA. */
+extern word trap_ss_base;
 /* #PF error code bits. */
 enum { PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16, PF_PK = 32 };
 

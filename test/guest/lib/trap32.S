@@ -29,7 +29,14 @@ trap_common:
 	mov	$SEL_DATA, %eax
 	mov	%eax, %ds
 	mov	%eax, %es
-	mov	%esp, %ebx
+	/* The code under test may run on a stack segment that is not flat. */
+	mov	%ss, %ecx
+	cmp	$SEL_DATA, %cx
+	je	1f
+	add	trap_ss_base, %esp
+	mov	%eax, %ss
+	nop
+1:	mov	%esp, %ebx
 	and	$-16, %esp
 	sub	$12, %esp
 	push	%ebx
@@ -116,7 +123,9 @@ user_leave:
 
 	.bss
 	.align	4
-	.globl user_saved_sp
+	.globl user_saved_sp, trap_ss_base
+trap_ss_base:
+	.skip	4
 user_saved_sp:
 	.skip	4
 	.section .note.GNU-stack, "", @progbits

@@ -5,6 +5,7 @@
  * Expectations follow the SDM's chapter on 4-level paging and APM volume 2.
  */
 #include "test/guest/lib/access.h"
+#include "test/guest/lib/paging64.h"
 
 #define VA  (TEST_VA + 0x3000)
 #define RW  (PTE_P | PTE_W)
@@ -310,10 +311,12 @@ static void smap(void)
 	clac();
 	CHECK_EQ("clac", read_flags() & FLAG_AC, 0);
 	/* Descriptor loads are supervisor accesses that AC does not excuse. */
-	gdt_page = VA + 0x1000;
-	map4k(gdt_page, page_alloc(), RW);
+	/* CS's descriptor stays outside the user page: delivery reads it. */
+	gdt_page = VA + 0x2000 - (SEL_UDATA & ~7);
+	map4k(VA + 0x1000, page_alloc(), RW);
+	map4k(VA + 0x2000, page_alloc(), RW);
 	memcpy((void *)gdt_page, gdt, sizeof(gdt));
-	map4k(gdt_page, *pte_at(cr3_root(), gdt_page, 1) & PTE_ADDR, RWU);
+	map4k(VA + 0x2000, *pte_at(cr3_root(), VA + 0x2000, 1) & PTE_ADDR, RWU);
 	stac();
 	lgdt((void *)gdt_page, sizeof(gdt) - 1);
 	int v = TRY("mov %0, %%es", : : "r"(SEL_UDATA) : "memory");
@@ -406,7 +409,7 @@ static void canonical(void)
 	CHECK_TRAP("fs base",
 		   TRY("wrmsr",
 		       :
-		       : "c"(MSR_FS_BASE), "a"(0), "d"(0x8000)),
+		       : "c"(MSR_FS_BASE), "a"(0), "d"(0x1000000)),
 		   X_GP, 0);
 	wrmsr(MSR_FS_BASE, base);
 }

@@ -87,7 +87,7 @@ static void privileged(void)
 	GP("outl %%eax, $0x80");
 	GP("mov $0x80, %%dx; rep insb");
 	GP("outsb");
-	GP("xor %%ecx, %%ecx; rep outsb");
+	GP("mov $1, %%ecx; rep outsb");
 	UNDEF("clac");
 	UNDEF("stac");
 	UNDEF("ud2");
@@ -260,7 +260,7 @@ static void syscall_sysret(void)
 	CHECK_TRAP("LSTAR",
 		   TRY("wrmsr",
 		       :
-		       : "c"(MSR_LSTAR), "a"(0), "d"(0x8000)),
+		       : "c"(MSR_LSTAR), "a"(0), "d"(0x1000000)),
 		   X_GP, 0);
 }
 

@@ -5,6 +5,7 @@
  * freed and reused pages.  x86 needs no flush on the same processor.
  */
 #include "test/guest/lib/access.h"
+#include "test/guest/lib/paging64.h"
 
 #define VA (TEST_VA + 0x8000)
 #define RW (PTE_P | PTE_W)
@@ -73,7 +74,7 @@ static void patch_ahead(void)
 		u32 v;
 
 		/* movb $i, 3(%rip): the low byte of the mov behind it */
-		u8 text[] = { 0xc6, 0x05, 1, 0, 0, 0, i, /* 7 bytes */
+		u8 text[] = { 0xc6, 0x05, 1, 0, 0, 0,	i, /* 7 bytes */
 			      0xb8, 0,	  0, 0, 0, 0xc3 };
 		memcpy(code + 64, text, sizeof(text));
 		v = call(code + 64);
@@ -97,9 +98,9 @@ static void patch_in_loop(void)
 	 * xor eax,eax; mov $50,ecx; L: add $1,eax [imm8 at +9];
 	 * incb (imm); dec ecx; jnz L; ret
 	 */
-	u8 text[] = { 0x31, 0xc0, 0xb9, 50,   0,    0,	  0,	0x83,
-		      0xc0, 0x01, 0xfe, 0x05, 0xf9, 0xff, 0xff, 0xff,
-		      0xff, 0xc9, 0x75, 0xf3, 0xc3 };
+	u8 text[] = { 0x31, 0xc0, 0xb9, 50,   0,    0,	  0,
+		      0x83, 0xc0, 0x01, 0xfe, 0x05, 0xf9, 0xff,
+		      0xff, 0xff, 0xff, 0xc9, 0x75, 0xf3, 0xc3 };
 
 	memcpy(code, text, sizeof(text));
 	v = call(code);
@@ -144,11 +145,14 @@ static void string_writes(void)
 		asm volatile("stosl" : "+D"(dst) : "a"(i * 5) : "memory");
 		CHECK_EQ("stosl", call(code + 0x100), i * 5);
 		asm volatile("movups %0, %%xmm0; movups %%xmm0, (%1)"
-			     : : "m"(text), "r"(code + 0x100) : "memory");
+			     :
+			     : "m"(text), "r"(code + 0x100)
+			     : "memory");
 		CHECK_EQ("sse", call(code + 0x100), i * 3);
 		asm volatile("movq %%rsp, %%rbx; lea 0x108(%0), %%rsp; "
 			     "push %1; mov %%rbx, %%rsp"
-			     : : "r"(code), "r"(0xc30000aa00b8ull + 0x100ull * i)
+			     :
+			     : "r"(code), "r"(0xc30000aa00b8ull + 0x100ull * i)
 			     : "rbx", "memory");
 		CHECK_EQ("push", call(code + 0x100), 0xaa00 + i);
 	}

@@ -4,10 +4,10 @@
  */
 #include "test/guest/lib/smp64.h"
 
-#define CPUS 4
-#define LOOPS 20000
+#define CPUS	4
+#define LOOPS	20000
 #define V_SHOOT 0x61
-#define VA (TEST_VA + 0x3000)
+#define VA	(TEST_VA + 0x3000)
 
 static void start(void)
 {
@@ -135,8 +135,13 @@ static void spin_lock(void)
 static void add_split(unsigned cpu)
 {
 	for (int i = 0; i < LOOPS / 10; i++) {
-		asm volatile("lock incq 60(%0)" : : "r"(0xc00000ul) : "memory", "cc");
-		asm volatile("lock incq 4092(%0)" : : "r"(0xc00000ul)
+		asm volatile("lock incq 60(%0)"
+			     :
+			     : "r"(0xc00000ul)
+			     : "memory", "cc");
+		asm volatile("lock incq 4092(%0)"
+			     :
+			     : "r"(0xc00000ul)
 			     : "memory", "cc");
 	}
 }
@@ -146,7 +151,8 @@ static void split_lock(void)
 	*(volatile u64 *)(0xc00000ul + 60) = 0;
 	*(volatile u64 *)(0xc00000ul + 4092) = 0;
 	all_run(add_split);
-	CHECK_EQ("line", *(volatile u64 *)(0xc00000ul + 60), CPUS * (LOOPS / 10));
+	CHECK_EQ("line", *(volatile u64 *)(0xc00000ul + 60),
+		 CPUS * (LOOPS / 10));
 	CHECK_EQ("page", *(volatile u64 *)(0xc00000ul + 4092),
 		 CPUS * (LOOPS / 10));
 }
@@ -276,7 +282,10 @@ static void caller(unsigned cpu)
 	while (!stop) {
 		u32 before = code_gen, v, a = 0, c = 0;
 
-		asm volatile("cpuid" : "+a"(a), "+c"(c) : : "rbx", "rdx", "memory");
+		asm volatile("cpuid"
+			     : "+a"(a), "+c"(c)
+			     :
+			     : "rbx", "rdx", "memory");
 		asm volatile("call *%1" : "=a"(v) : "r"(0xc02000ul) : "memory");
 		if (before == code_gen && !(before & 1) && v != before)
 			asm volatile("lock incl %0" : "+m"(code_bad) : : "cc");

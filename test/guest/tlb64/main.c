@@ -5,6 +5,7 @@
  * permissions are those of the entry in force.
  */
 #include "test/guest/lib/access.h"
+#include "test/guest/lib/paging64.h"
 
 #define VA  (TEST_VA + 0x9000)
 #define RW  (PTE_P | PTE_W)
