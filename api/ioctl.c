@@ -55,10 +55,10 @@ static int call_vcpu(const struct ioctl_row *row, struct api_vcpu *av,
 
 	pthread_mutex_lock(&v->lock);
 	if (!is_run)
-		pthread_mutex_lock(&v->mem_lock);
+		lock_take(&v->mem_lock);
 	r = call(row, av, user);
 	if (!is_run)
-		pthread_mutex_unlock(&v->mem_lock);
+		lock_drop(&v->mem_lock);
 	pthread_mutex_unlock(&v->lock);
 	return r;
 }

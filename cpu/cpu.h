@@ -114,6 +114,8 @@ struct cpu {
 			       IF is set and no shadow covers the next insn */
 	bool nmi_window;    /* likewise once nmi_blocked is clear */
 	bool singlestep;    /* KVM_GUESTDBG_SINGLESTEP: exit after each insn */
+	bool debug_bp;      /* KVM_GUESTDBG_USE_SW_BP: INT3 exits, fault.vector
+			       is #BP */
 	bool careful;       /* execute everything in careful form */
 
 	/* Event delivery state. */
