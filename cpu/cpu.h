@@ -109,14 +109,14 @@ struct cpu {
 	uint8_t cpl;
 	uint8_t code_size; /* enum code_size, derived from CS and EFER */
 	bool fpu_live;
-	bool halted;        /* HLT executed, waits for an event */
-	bool irq_window;    /* root mode wants EXIT_INTERRUPT_WINDOW as soon as
-			       IF is set and no shadow covers the next insn */
-	bool nmi_window;    /* likewise once nmi_blocked is clear */
-	bool singlestep;    /* KVM_GUESTDBG_SINGLESTEP: exit after each insn */
-	bool debug_bp;      /* KVM_GUESTDBG_USE_SW_BP: INT3 exits, fault.vector
-			       is #BP */
-	bool careful;       /* execute everything in careful form */
+	bool halted;	 /* HLT executed, waits for an event */
+	bool irq_window; /* root mode wants EXIT_INTERRUPT_WINDOW as soon as
+			    IF is set and no shadow covers the next insn */
+	bool nmi_window; /* likewise once nmi_blocked is clear */
+	bool singlestep; /* KVM_GUESTDBG_SINGLESTEP: exit after each insn */
+	bool debug_bp;	 /* KVM_GUESTDBG_USE_SW_BP: INT3 exits, fault.vector
+			    is #BP */
+	bool careful;	 /* execute everything in careful form */
 
 	/* Event delivery state. */
 	bool sti_shadow, movss_shadow; /* cover the next instruction */

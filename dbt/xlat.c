@@ -116,9 +116,9 @@ static void xlat_insns(struct xlat *x, const uint8_t *hva)
 			xlat_jump(x, x->rip);
 			return;
 		}
-		x->map[x->nr_insns] = (struct pcmap){
-			.host = x->e.w - start, .guest = off, .spill = H_NONE
-		};
+		x->map[x->nr_insns] = (struct pcmap){ .host = x->e.w - start,
+						      .guest = off,
+						      .spill = H_NONE };
 		if (insn_decode(hva + off, room - off, x->code_size, i) !=
 		    DECODE_OK) {
 			/* Crosses the page, or is too long. */

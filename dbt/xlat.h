@@ -8,7 +8,7 @@
  * register before its last memory access is known to succeed.
  */
 #define MAX_INSNS 64
-#define MAX_COLD (MAX_INSNS * 4)
+#define MAX_COLD  (MAX_INSNS * 4)
 /*
  * A JRCXZ that waits for a jump to its out-of-line code within reach.  Such
  * jumps are put where the line is broken anyway, or in groups.
@@ -25,21 +25,21 @@ struct island {
 
 /* Out-of-line code, emitted behind the block. */
 enum cold_kind {
-	COLD_ALIGN, /* misaligned access: check for a page crossing */
+	COLD_ALIGN,  /* misaligned access: check for a page crossing */
 	COLD_STRICT, /* misaligned where alignment was expected: leave */
-	COLD_MISS,  /* TLB miss */
-	COLD_LINK,  /* direct jump not linked yet */
-	COLD_BACK,  /* backward jump: test D_GO first */
-	COLD_RIP,   /* leave with a guest rip: thunk `leave` */
+	COLD_MISS,   /* TLB miss */
+	COLD_LINK,   /* direct jump not linked yet */
+	COLD_BACK,   /* backward jump: test D_GO first */
+	COLD_RIP,    /* leave with a guest rip: thunk `leave` */
 };
 
 struct cold {
 	uint8_t kind;
 	uint8_t write;
-	uint8_t leave;    /* COLD_RIP: which way out */
+	uint8_t leave; /* COLD_RIP: which way out */
 	uint16_t size;
-	uint8_t *site;    /* rel32 that leads here (write address) */
-	uint8_t *back;    /* where the main line goes on (write address) */
+	uint8_t *site; /* rel32 that leads here (write address) */
+	uint8_t *back; /* where the main line goes on (write address) */
 	uint64_t rip;
 };
 
@@ -50,13 +50,14 @@ struct xlat {
 	uint32_t mode;
 	uint8_t code_size;
 	uint64_t block_rip; /* of the block */
-	uint64_t rip, next; /* of the current instruction, and of its successor */
+	uint64_t rip,
+		next; /* of the current instruction, and of its successor */
 	struct insn insn;
-	uint8_t spill;      /* host register lent in the current instruction */
-	bool snippet;       /* memory operand is at [t0] already */
-	bool done;          /* the block has ended */
-	bool failed;        /* metadata full */
-	bool eager;         /* no jump to out-of-line code may wait */
+	uint8_t spill; /* host register lent in the current instruction */
+	bool snippet;  /* memory operand is at [t0] already */
+	bool done;     /* the block has ended */
+	bool failed;   /* metadata full */
+	bool eager;    /* no jump to out-of-line code may wait */
 	unsigned int nr_insns;
 	struct pcmap map[MAX_INSNS];
 	unsigned int nr_islands;

@@ -125,8 +125,8 @@ static void check_alignment(struct xlat *x, unsigned int size, bool write,
 			    unsigned int base, int64_t disp)
 {
 	struct emit *e = &x->e;
-	bool strict = size <= 32 && !(size & (size - 1)) &&
-		      !often_misaligned(x);
+	bool strict =
+		size <= 32 && !(size & (size - 1)) && !often_misaligned(x);
 	struct cold *c;
 	uint8_t *over = NULL;
 
