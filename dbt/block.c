@@ -77,13 +77,16 @@ int block_add(struct dbt *d, struct block *b)
 		return -1;
 	b->hash_next = *bucket;
 	*bucket = b;
-	d->by_addr[d->nr_blocks++] = b;
+	/* block_at() goes without the lock. */
+	d->by_addr[d->nr_blocks] = b;
+	__atomic_store_n(&d->nr_blocks, d->nr_blocks + 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
 struct block *block_at(struct dbt *d, const uint8_t *host)
 {
-	uint32_t lo = 0, hi = d->nr_blocks;
+	uint32_t lo = 0, n = __atomic_load_n(&d->nr_blocks, __ATOMIC_ACQUIRE);
+	uint32_t hi = n;
 
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
@@ -93,7 +96,7 @@ struct block *block_at(struct dbt *d, const uint8_t *host)
 		else
 			hi = mid;
 	}
-	if (lo == d->nr_blocks || host < d->by_addr[lo]->ientry)
+	if (lo == n || host < d->by_addr[lo]->ientry)
 		return NULL;
 	return d->by_addr[lo];
 }

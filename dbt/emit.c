@@ -343,6 +343,28 @@ uint8_t *emit_jmp_patch(struct emit *e)
 	return e->w - 4;
 }
 
+/*
+ * Jumps that are patched while other vCPUs execute them: a store within an
+ * aligned quadword is atomic on every processor (APM 2 "Access Atomicity").
+ */
+static void align_rel32(struct emit *e, unsigned int opcode_len)
+{
+	while ((((uintptr_t)e->w + opcode_len) & 7) > 4)
+		emit8(e, 0x90);
+}
+
+uint8_t *emit_jcc_link(struct emit *e, unsigned int cc)
+{
+	align_rel32(e, 2);
+	return emit_jcc(e, cc);
+}
+
+uint8_t *emit_jmp_link(struct emit *e)
+{
+	align_rel32(e, 1);
+	return emit_jmp_patch(e);
+}
+
 uint8_t *emit_jrcxz(struct emit *e)
 {
 	emit8(e, 0xe3);

@@ -116,6 +116,9 @@ void emit_call_reg(struct emit *e, enum hreg r);
 uint8_t *emit_jcc(struct emit *e, unsigned int cc);
 /* jmp rel32 to be patched; returns where the rel32 is. */
 uint8_t *emit_jmp_patch(struct emit *e);
+/* The same, where the rel32 may be patched again while vCPUs execute it. */
+uint8_t *emit_jcc_link(struct emit *e, unsigned int cc);
+uint8_t *emit_jmp_link(struct emit *e);
 /* jrcxz or jmp rel8 to be patched; returns where the rel8 is. */
 uint8_t *emit_jrcxz(struct emit *e);
 uint8_t *emit_jmp8(struct emit *e);

@@ -86,36 +86,53 @@ void pages_pending(struct cpu *c)
 		code_page_write(c, v->writes[i].gpa, v->writes[i].len);
 }
 
-/* A page gets its first block: no TLB may let it be written unnoticed. */
-static void protect_page(struct cpu *c, const struct memslot *s, gpa_t gpa,
-			 uint8_t *flags)
+/* The page of @gpa is to hold code: no TLB may let it be written unnoticed. */
+static void drop_write_entries(struct cpu *c, gpa_t gpa)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
-	uint8_t *hva = memslot_hva(s, gpa & PAGE_MASK);
+	const struct memslot *s;
+	uint8_t *flags;
 
-	__atomic_or_fetch(flags, PGF_CODE, __ATOMIC_SEQ_CST);
-	if (!(*flags & PGF_WRITABLE))
-		return;
 	if (d->nr_cpus > 1)
 		quiet_self_enter(c);
-	for (unsigned int i = 0; i < d->nr_cpus; i++)
+	s = find_flags(c, gpa, &flags);
+	for (unsigned int i = 0; s && i < d->nr_cpus; i++)
 		if (d->cpu[i])
-			tlb_drop_writable(d->cpu[i]->mmu.tlb, hva);
-	__atomic_and_fetch(flags, (uint8_t)~PGF_WRITABLE, __ATOMIC_SEQ_CST);
+			tlb_drop_writable(d->cpu[i]->mmu.tlb,
+					  memslot_hva(s, gpa & PAGE_MASK));
+	if (s)
+		__atomic_and_fetch(flags, (uint8_t)~PGF_WRITABLE,
+				   __ATOMIC_SEQ_CST);
 	if (d->nr_cpus > 1)
 		quiet_self_leave(c);
 }
 
-/* The slot of @gpa, its page marked as holding code. */
+/*
+ * The slot of @gpa, its page marked as holding code, with no write entry left.
+ * While this vCPU waits to stop the others, one of them may write to the page
+ * and unmark it, or change the slots: only a look without a wait is final.
+ */
 static const struct memslot *code_slot(struct cpu *c, gpa_t gpa)
 {
 	const struct memslot *s;
 	uint8_t *flags;
 
-	s = find_flags(c, gpa, &flags);
-	if (s && !(__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
-		protect_page(c, s, gpa, flags);
+	while ((s = find_flags(c, gpa, &flags))) {
+		if (!(__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
+			__atomic_or_fetch(flags, PGF_CODE, __ATOMIC_SEQ_CST);
+		if (!(__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_WRITABLE))
+			break;
+		drop_write_entries(c, gpa);
+	}
 	return s;
+}
+
+/* Whether it still is: another code_slot() may have waited. */
+static bool is_code(const struct cpu *c, gpa_t gpa)
+{
+	uint8_t *flags;
+
+	return find_flags(c, gpa, &flags) && (*flags & PGF_CODE);
 }
 
 static struct block *made(struct cpu *c, struct block *b)
@@ -145,28 +162,46 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 	return made(c, b);
 }
 
+/*
+ * The second page of a crossing block is another one now.  Other vCPUs may be
+ * about to execute what block_kill overwrites.
+ */
+static void drop_crossing(struct cpu *c, gpa_t gpa, gpa_t gpa2, uint32_t mode)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	struct block *b;
+
+	if (d->nr_cpus > 1)
+		quiet_self_enter(c);
+	lock_take(&d->lock);
+	b = block_find(d, c->rip, gpa, mode);
+	if (b && b->gpa2 != gpa2)
+		block_kill(d, b);
+	lock_drop(&d->lock);
+	if (d->nr_cpus > 1)
+		quiet_self_leave(c);
+}
+
 struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 {
 	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
 	gva_t next = (c->rip & PAGE_MASK) + PAGE_SIZE;
 	struct vcpu_dbt *v = vcpu_dbt(c);
 	struct insn *i = &v->insn;
+	struct block *b, *found;
 	struct x86_fault f;
-	struct block *b;
 	struct walk w;
 
 	if (walk_gva(&c->mmu, next, access, &w, &f) != CPU_OK)
 		return NULL;
 	lock_take(&v->d->lock);
 	b = block_find(v->d, c->rip, gpa, mode);
-	if (b && b->gpa2 == w.gpa) {
-		lock_drop(&v->d->lock);
-		return b;
-	}
-	if (b)
-		block_kill(v->d, b);
 	lock_drop(&v->d->lock);
-	if (!code_slot(c, gpa) || !code_slot(c, w.gpa))
+	if (b && b->gpa2 == w.gpa)
+		return b;
+	if (b)
+		drop_crossing(c, gpa, w.gpa, mode);
+	if (!code_slot(c, gpa) || !code_slot(c, w.gpa) || !is_code(c, gpa))
 		return NULL;
 	/* From here on a write to either page is noticed. */
 	if (fetch_insn(c, i) != CPU_OK ||
@@ -174,8 +209,12 @@ struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 		return NULL;
 	lock_take(&v->d->lock);
 	b = block_find(v->d, c->rip, gpa, mode);
+	found = b;
 	if (!b)
 		b = xlat_crossing(v->d, c, c->rip, gpa, w.gpa, i, mode);
 	lock_drop(&v->d->lock);
+	/* Another vCPU may have been faster, with another second page. */
+	if (found)
+		return found->gpa2 == w.gpa ? found : NULL;
 	return made(c, b);
 }

@@ -285,11 +285,13 @@ static enum exit_reason run_loop(struct cpu *c)
 	for (;;) {
 		if (unlikely(v->nr_writes || v->drop_all))
 			pages_pending(c);
-		if (unlikely(__atomic_load_n(&v->d->quiet, __ATOMIC_RELAXED))) {
+		__atomic_store_n(&c->dbt[D_GO], 1, __ATOMIC_SEQ_CST);
+		/* After D_GO, which a quiet holder clears to call us here. */
+		if (unlikely(__atomic_load_n(&v->d->quiet, __ATOMIC_SEQ_CST))) {
 			run_gate_leave(v);
 			run_gate_enter(v);
+			continue;
 		}
-		__atomic_store_n(&c->dbt[D_GO], 1, __ATOMIC_SEQ_CST);
 		if (c->exit_req) {
 			if (may_leave(c))
 				return EXIT_EXTERNAL_INTERRUPT;

@@ -27,7 +27,7 @@ void xlat_jump(struct xlat *x, uint64_t rip)
 	enum cold_kind kind = rip <= x->rip ? COLD_BACK : COLD_LINK;
 
 	if (same_page(x, rip)) {
-		xlat_cold(x, kind, emit_jmp_patch(e))->rip = rip;
+		xlat_cold(x, kind, emit_jmp_link(e))->rip = rip;
 		return;
 	}
 	xlat_jump_far(x, rip);
@@ -234,7 +234,7 @@ static bool xlat_jcc(struct xlat *x, const struct insn *i)
 	if (same_page(x, target)) {
 		enum cold_kind kind = target <= x->rip ? COLD_BACK : COLD_LINK;
 
-		xlat_cold(x, kind, emit_jcc(e, cc))->rip = target;
+		xlat_cold(x, kind, emit_jcc_link(e, cc))->rip = target;
 		return true;
 	}
 	skip = emit_jcc(e, cc ^ 1);

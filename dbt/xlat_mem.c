@@ -285,7 +285,7 @@ static void cold_back(struct xlat *x, const struct cold *c)
 
 	emit_gs_load(e, T1, SLOT_OFF(D_GO), 8);
 	stop = emit_jrcxz(e);
-	site = emit_jmp_patch(e);
+	site = emit_jmp_link(e);
 	emit_here8(e, stop);
 	cold_rip(x, c, LEAVE_RIP);
 	cold_link(x, c, site);

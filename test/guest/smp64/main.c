@@ -313,6 +313,47 @@ static void cross_modify(void)
 	CHECK_EQ("stale code", code_bad, 0);
 }
 
+/*
+ * A processor rewrites code while another one, deaf to interrupts, spins until
+ * it is done: an engine that stops the others for this must reach the spinner,
+ * whatever that did just before.
+ */
+static volatile u32 spin_flag, spin_ack;
+
+static void spinner(unsigned cpu)
+{
+	for (u32 i = 1; i <= LOOPS / 20; i++) {
+		spin_ack = i;
+		for (u32 k = i % 16; k; k--)
+			rdtsc();
+		while (spin_flag < i)
+			cpu_pause();
+	}
+}
+
+static void modify_for_spinner(void)
+{
+	u8 *code = (u8 *)0xc02000ul;
+	u32 v;
+
+	memcpy(code, "\xb8\x00\x00\x00\x00\xc3", 6);
+	spin_flag = spin_ack = 0;
+	smp_run(1, spinner);
+	for (u32 i = 1; i <= LOOPS / 20; i++) {
+		while (spin_ack < i)
+			cpu_pause();
+		*(volatile u32 *)(code + 1) = i;
+		asm volatile("call *%1" : "=a"(v) : "r"(code) : "memory");
+		if (v != i) {
+			test_fail("own code", v, i);
+			break;
+		}
+		spin_flag = i;
+	}
+	spin_flag = -1u;
+	smp_join(1);
+}
+
 static volatile u32 nmis;
 
 static void on_nmi(struct frame *f)
@@ -394,6 +435,7 @@ void guest_main(void)
 	RUN(store_buffering);
 	RUN(shootdown);
 	RUN(cross_modify);
+	RUN(modify_for_spinner);
 	RUN(nmi);
 	RUN(init_again);
 }
