@@ -2,7 +2,7 @@
 # Builds ring3, libring3.a and libring3.so into build/ (build-MODE/ for other
 # modes).  Source files are found by folder; adding a file needs no edit here.
 MODE ?= release
-ifeq ($(origin CC),default)
+ifneq ($(filter default undefined,$(origin CC)),)
 CC := gcc
 endif
 MAKEFLAGS += -rR
@@ -20,13 +20,13 @@ CFLAGS_asan := -O1 -g -DRING3_DEBUG -DRING3_SANITIZE -fsanitize=address,undefine
 CFLAGS_tsan := -O1 -g -DRING3_DEBUG -DRING3_SANITIZE -fsanitize=thread
 SAN := $(filter asan tsan,$(MODE))
 WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla \
-	-Wno-unused-parameter
+	-Wno-unused-parameter -Wno-gnu-variable-sized-type-not-at-end
 FLAGS = -std=gnu11 -D_GNU_SOURCE -I. -pthread -fPIC -fvisibility=hidden \
 	-fno-strict-aliasing -fno-math-errno $(WARN) $(CFLAGS_$(MODE)) $(CFLAGS)
 # Guest vector state stays live in the host's registers while the engine runs:
 # its objects use general registers only and bring their own memcpy and memset.
 ENGINE_FLAGS := $(if $(SAN),,-mgeneral-regs-only -fno-stack-protector \
-	-fno-tree-loop-distribute-patterns)
+	$(if $(findstring clang,$(CC)),,-fno-tree-loop-distribute-patterns))
 REDEFINE := --redefine-sym memcpy=r3_memcpy --redefine-sym memset=r3_memset \
 	--redefine-sym memmove=r3_memmove --redefine-sym memcmp=r3_memcmp
 
@@ -40,6 +40,8 @@ UNIT := $(patsubst test/unit/%.c,$O/test/unit/%,$(wildcard test/unit/*.c))
 all: $O/libring3.a $O/libring3.so $O/ring3
 
 $(ENGINE_OBJ): FLAGS += $(ENGINE_FLAGS)
+# No loop of memmove may become a call of memmove.
+$O/base/mem.c.o: FLAGS += -fno-builtin
 $(ENGINE_OBJ): $O/%.o: %
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  CC      $<")
@@ -73,7 +75,7 @@ $O/test/unit/%: $O/test/unit/%.c.o $O/engine.a
 	$(Q)$(CC) $(FLAGS) $^ $$(sed -n 's,^// LIBS: ,,p' test/unit/$*.c) -o $@
 
 unit: $(UNIT)
-	$(Q)for t in $^; do echo "== $$t"; $$t || exit 1; done
+	$(Q)bad=0; for t in $^; do echo "== $$t"; $$t || bad=1; done; exit $$bad
 
 clean:
 	rm -rf build build-*

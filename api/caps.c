@@ -24,9 +24,8 @@
 	 KVM_MSR_EXIT_REASON_FILTER)
 #define GUESTDBG                                                               \
 	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |                       \
-	 KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP |                     \
-	 KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |                     \
-	 KVM_GUESTDBG_BLOCKIRQ)
+	 KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_INJECT_DB |                     \
+	 KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_BLOCKIRQ)
 
 static int enable_quirks(struct api_vm *avm, const struct kvm_enable_cap *c)
 {

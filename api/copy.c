@@ -14,6 +14,8 @@ static atomic_bool no_process_vm;
 
 static int copy(void *dst, const void *src, size_t n, bool to_user)
 {
+	/* The kernel writes to @dst, or reads it. cppcheck-suppress
+	 * ctuuninitvar */
 	struct iovec d = { dst, n }, s = { (void *)src, n };
 	ssize_t r = -1;
 

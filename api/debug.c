@@ -38,6 +38,9 @@ int debug_set_guest(void *object, void *arg, void *user)
 	const struct kvm_guest_debug *in = arg;
 	uint32_t on = in->control & KVM_GUESTDBG_ENABLE ? in->control : 0;
 
+	/* There are no debug registers but the guest's. */
+	if (on & KVM_GUESTDBG_USE_HW_BP)
+		return -EINVAL;
 	if (in->control & (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)) {
 		if (v->cpu->pending.type || v->cpu->injecting.type)
 			return -EBUSY;
@@ -47,10 +50,8 @@ int debug_set_guest(void *object, void *arg, void *user)
 				 false, 0);
 	}
 	v->cpu->singlestep = on & KVM_GUESTDBG_SINGLESTEP;
-	v->debug_sw_bp = on & KVM_GUESTDBG_USE_SW_BP;
-	v->debug_hw_bp = on & KVM_GUESTDBG_USE_HW_BP;
-	v->debug_block_irq = on & KVM_GUESTDBG_BLOCKIRQ;
-	memcpy(v->guest_dr, in->arch.debugreg, sizeof(v->guest_dr));
+	v->cpu->debug_bp = on & KVM_GUESTDBG_USE_SW_BP;
+	v->block_irq = on & KVM_GUESTDBG_BLOCKIRQ;
 	return 0;
 }
 

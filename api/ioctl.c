@@ -39,8 +39,8 @@ static int call(const struct ioctl_row *row, void *object, void *user)
 		memset(arg, 0, size);
 	}
 	r = row->fn(object, arg, user);
-	if (r >= 0 && ((dir & _IOC_READ) || (row->flags & IOCTL_OUT)) &&
-	    !(row->flags & IOCTL_IN) && copy_to_user(user, arg, size))
+	if (r >= 0 && (dir & _IOC_READ) && !(row->flags & IOCTL_IN) &&
+	    copy_to_user(user, arg, size))
 		return -EFAULT;
 	return r;
 }
@@ -53,14 +53,12 @@ static int call_vcpu(const struct ioctl_row *row, struct api_vcpu *av,
 	bool is_run = row->request == KVM_RUN;
 	int r;
 
-	if (row->flags & IOCTL_NOLOCK)
-		return call(row, av, user);
 	pthread_mutex_lock(&v->lock);
 	if (!is_run)
-		pthread_mutex_lock(&v->mem_lock);
+		lock_take(&v->mem_lock);
 	r = call(row, av, user);
 	if (!is_run)
-		pthread_mutex_unlock(&v->mem_lock);
+		lock_drop(&v->mem_lock);
 	pthread_mutex_unlock(&v->lock);
 	return r;
 }

@@ -14,10 +14,8 @@
 typedef int (*ioctl_fn)(void *object, void *arg, void *user);
 
 #define IOCTL_RAW BIT(0) /* the handler copies itself (flexible arrays) */
-#define IOCTL_OUT BIT(1) /* copied out whatever the request's direction says   \
-			  */
-#define IOCTL_IN     BIT(2) /* likewise in */
-#define IOCTL_NOLOCK BIT(3) /* vCPU: runs without the vCPU's lock */
+/* copied in and not out, whatever the request says */
+#define IOCTL_IN BIT(1)
 
 struct ioctl_row {
 	uint32_t request;

@@ -135,7 +135,7 @@ int irq_set_pit(void *object, void *arg, void *user)
 
 int irq_reinject_control(void *object, void *arg, void *user)
 {
-	struct kvm_reinject_control control;
+	struct kvm_reinject_control control = { 0 };
 	struct pit *pit;
 
 	if (copy_from_user(&control, user, sizeof(control)))

@@ -199,7 +199,7 @@ static int load_state(struct api_vcpu *av)
 	struct vcpu *v = av->vcpu;
 	int r = 0;
 
-	pthread_mutex_lock(&v->mem_lock);
+	lock_take(&v->mem_lock);
 	if (v->mp_state != MP_UNINITIALIZED)
 		r = sync_in(av);
 	if (!r && !v->apic) {
@@ -208,7 +208,7 @@ static int load_state(struct api_vcpu *av)
 		else
 			v->cpu->cr8 = av->run->cr8;
 	}
-	pthread_mutex_unlock(&v->mem_lock);
+	lock_drop(&v->mem_lock);
 	v->want_irq_window =
 		av->run->request_interrupt_window && !vm_has_pic(v->vm);
 	return r;
@@ -271,10 +271,10 @@ int run_vcpu(void *object, void *arg, void *user)
 		if (exits[v->uexit.kind].put)
 			exits[v->uexit.kind].put(av);
 	}
-	pthread_mutex_lock(&v->mem_lock);
+	lock_take(&v->mem_lock);
 	sync_out(av);
 	save_state(av);
-	pthread_mutex_unlock(&v->mem_lock);
+	lock_drop(&v->mem_lock);
 	stats_update(av);
 	return r;
 }

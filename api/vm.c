@@ -173,7 +173,7 @@ static int set_memory_region(void *object, void *arg, void *user)
 /* Only hardware that runs real mode in virtual-8086 mode needs these pages. */
 static int set_tss_addr(void *object, void *arg, void *user)
 {
-	if ((unsigned long)user > (uint32_t)(-3 * PAGE_SIZE))
+	if ((unsigned long)user > 0xffffd000)
 		return -EINVAL;
 	return 0;
 }

@@ -30,7 +30,7 @@ enum exit_reason {
 struct seg {
 	uint64_t base;
 	uint32_t limit; /* in bytes, scaled by G already */
-	uint32_t ar;    /* AR_* bits, VMCS layout */
+	uint32_t ar;	/* AR_* bits, VMCS layout */
 	uint16_t sel;
 };
 
@@ -43,12 +43,12 @@ struct dtable {
  * Injection"). */
 enum event_type {
 	EVENT_NONE,
-	EVENT_INTR,      /* external interrupt */
+	EVENT_INTR, /* external interrupt */
 	EVENT_NMI,
 	EVENT_EXCEPTION, /* hardware exception: fault, or trap #DB */
-	EVENT_SOFT_INT,  /* INT n: DPL check, RIP of the next instruction */
-	EVENT_SOFT_EXC,  /* INT3, INTO: likewise */
-	EVENT_PRIV_EXC,  /* ICEBP: no DPL check */
+	EVENT_SOFT_INT,	 /* INT n: DPL check, RIP of the next instruction */
+	EVENT_SOFT_EXC,	 /* INT3, INTO: likewise */
+	EVENT_PRIV_EXC,	 /* ICEBP: no DPL check */
 };
 
 struct event {
@@ -62,10 +62,10 @@ struct event {
 /* A port access root mode has to serve. */
 struct io_access {
 	uint16_t port;
-	uint8_t size;   /* 1, 2, 4 */
+	uint8_t size; /* 1, 2, 4 */
 	bool in;
 	bool string;
-	uint32_t count; /* elements; 1 unless a REP INS/OUTS is batched */
+	uint32_t count;	    /* elements; 1 unless a REP INS/OUTS is batched */
 	uint8_t data[4096]; /* OUT: to write; IN: the answer */
 	/*
 	 * IN: 0 = nothing asked, 1 = asked (CPU_EXIT), 2 = answered: the
@@ -77,8 +77,8 @@ struct io_access {
 /* What CPU_EXIT asks of root mode. */
 struct cpu_exit {
 	uint16_t reason; /* enum exit_reason */
-	uint32_t msr;    /* EXIT_MSR_READ, EXIT_MSR_WRITE */
-	uint64_t value;  /* EXIT_MSR_WRITE: EDX:EAX; EXIT_CR_ACCESS: new CR8 */
+	uint32_t msr;	 /* EXIT_MSR_READ, EXIT_MSR_WRITE */
+	uint64_t value;	 /* EXIT_MSR_WRITE: EDX:EAX; EXIT_CR_ACCESS: new CR8 */
 };
 
 struct cpuid_entry {
@@ -93,37 +93,40 @@ struct cpu {
 	/* Hot: addressed by translated code with one-byte displacements. */
 	uint64_t gpr[NR_GPRS];
 	/* Two-byte-displacement territory from here on. */
-	uint64_t rip;       /* instruction pointer (offset in CS) */
-	uint64_t next_rip;  /* helpers: where to go on; see cpu/op.h */
+	uint64_t rip;	   /* instruction pointer (offset in CS) */
+	uint64_t next_rip; /* helpers: where to go on; see cpu/op.h */
 	uint64_t rflags;
-	int64_t df_step;    /* +1, or -1 with RFLAGS.DF */
-	uint64_t page_mask; /* PEXT mask of the TLB index */
+	int64_t df_step;	    /* +1, or -1 with RFLAGS.DF */
+	uint64_t page_mask;	    /* PEXT mask of the TLB index */
 	volatile uint32_t exit_req; /* non-zero: leave translated code soon */
 	struct seg seg[NR_SEGS];
 
-	uint64_t dbt[64];   /* scratch and links private to dbt/ */
+	uint64_t dbt[64]; /* scratch and links private to dbt/ */
 
 	struct dtable gdt, idt;
 	uint64_t cr0, cr2, cr4, cr8, efer, xcr0;
 	uint64_t dr[4], dr6, dr7;
 	uint8_t cpl;
-	uint8_t code_size;  /* enum code_size, derived from CS and EFER */
+	uint8_t code_size; /* enum code_size, derived from CS and EFER */
 	bool fpu_live;
-	bool halted;        /* HLT executed, waits for an event */
-	bool irq_window;    /* root mode wants EXIT_INTERRUPT_WINDOW as soon as
-			       IF is set and no shadow covers the next insn */
-	bool nmi_window;    /* likewise once nmi_blocked is clear */
-	bool singlestep;    /* KVM_GUESTDBG_SINGLESTEP: exit after each insn */
-	bool careful;       /* execute everything in careful form */
+	bool halted;	 /* HLT executed, waits for an event */
+	bool irq_window; /* root mode wants EXIT_INTERRUPT_WINDOW as soon as
+			    IF is set and no shadow covers the next insn */
+	bool nmi_window; /* likewise once nmi_blocked is clear */
+	bool singlestep; /* KVM_GUESTDBG_SINGLESTEP: exit after each insn */
+	bool debug_bp;	 /* KVM_GUESTDBG_USE_SW_BP: INT3 exits, fault.vector
+			    is #BP */
+	bool careful;	 /* execute everything in careful form */
 
 	/* Event delivery state. */
 	bool sti_shadow, movss_shadow; /* cover the next instruction */
 	bool nmi_blocked, nmi_pending;
 	bool in_smm;
-	struct event injecting; /* delivery was interrupted, retry (IDT vectoring) */
-	struct event pending;   /* queued exception, by SET_VCPU_EVENTS or ops */
-	uint64_t pending_dbg;   /* DR6 bits of traps to raise once the current
-				   instruction is done; see cpu/debug.h */
+	struct event
+		injecting; /* delivery was interrupted, retry (IDT vectoring) */
+	struct event pending; /* queued exception, by SET_VCPU_EVENTS or ops */
+	uint64_t pending_dbg; /* DR6 bits of traps to raise once the current
+				 instruction is done; see cpu/debug.h */
 
 	/* MSRs that only the processor knows. */
 	uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
@@ -135,9 +138,9 @@ struct cpu {
 	uint64_t apic_base;  /* IA32_APIC_BASE, kept with the local APIC */
 	uint64_t arch_caps, platform_info, misc_features;
 	uint64_t hwcr, syscfg, de_cfg; /* AMD */
-	uint32_t tsc_khz;    /* 0: unknown */
-	bool msr_exits;      /* root mode filters MSRs: each RDMSR and WRMSR of
-				the guest is a CPU_EXIT */
+	uint32_t tsc_khz;	       /* 0: unknown */
+	bool msr_exits; /* root mode filters MSRs: each RDMSR and WRMSR of
+			   the guest is a CPU_EXIT */
 
 	struct cpuid_entry cpuid[MAX_CPUID_ENTRIES];
 	uint32_t nr_cpuid;

@@ -20,7 +20,8 @@ unsigned int cpuid_supported(struct cpuid_entry *out, unsigned int max,
  * cpuid_set - gives the guest the table @e (KVM_SET_CPUID2) and derives what
  * follows from it: feat[], maxphyaddr, cr4_rsvd, supported_xcr0, the MMU's
  * role.  A feature that the table names but the engine does not support is
- * shown by CPUID and does not exist.  Returns 0, or -E2BIG if @n exceeds MAX_CPUID_ENTRIES.
+ * shown by CPUID and does not exist.  Returns 0, or -E2BIG if @n exceeds
+ * MAX_CPUID_ENTRIES.
  */
 int cpuid_set(struct cpu *c, const struct cpuid_entry *e,
 	      unsigned int n) __must_check;

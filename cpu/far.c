@@ -396,7 +396,7 @@ static enum cpu_result ret_outer(struct cpu *c, struct stack *st,
 	const unsigned int cpl = sel_rpl(cs->sel);
 	uint64_t frame[2];
 	enum cpu_result r;
-	struct desc ss;
+	struct desc ss = { 0 };
 
 	stack_skip(st, params);
 	r = stack_pop(c, st, frame, 2);

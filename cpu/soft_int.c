@@ -120,6 +120,11 @@ enum cpu_result op_int(struct cpu *c, const struct insn *i)
 
 enum cpu_result op_int3(struct cpu *c, const struct insn *i)
 {
+	if (unlikely(c->debug_bp)) {
+		cpu_raise(c, VEC_BP);
+		c->exit.reason = EXIT_EXCEPTION;
+		return CPU_EXIT;
+	}
 	return soft_event(c, i, EVENT_SOFT_EXC, VEC_BP);
 }
 

@@ -46,7 +46,8 @@ enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason)
 		*reason = EXIT_HOST_MEMORY;
 		return CAREFUL_LEAVE;
 	}
-	c->exits[c->fault.vector == VEC_PF ? EXIT_PAGE_FAULT : EXIT_EXCEPTION]++;
+	c->exits[c->fault.vector == VEC_PF ? EXIT_PAGE_FAULT
+					   : EXIT_EXCEPTION]++;
 	if (event_fault(c) == CPU_OK)
 		return CAREFUL_ON;
 	*reason = c->exit.reason;
@@ -183,7 +184,9 @@ static uint64_t operand_offset(struct cpu *c, const struct insn *i)
 	bit = (int64_t)(gpr_read(c, i->op[1].reg, i->opsize, false)
 			<< (64 - 8 * i->opsize)) >>
 	      (64 - 8 * i->opsize);
-	off += (bit >> (i->opsize == 8 ? 6 : i->opsize == 4 ? 5 : 4)) *
+	off += (bit >> (i->opsize == 8	 ? 6
+			: i->opsize == 4 ? 5
+					 : 4)) *
 	       i->opsize;
 	if (i->addrsize == 4)
 		off = (uint32_t)off;
@@ -265,8 +268,8 @@ static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
 	if (r != CPU_OK)
 		return r;
 	if (!hva)
-		return is_locked(i) ? split_lock(c, i, gva) :
-				      copy_bounced(c, i, gva);
+		return is_locked(i) ? split_lock(c, i, gva)
+				    : copy_bounced(c, i, gva);
 	r = snippet_run(c, i, bitoff ? bit_base(c, i, hva) : hva);
 	if (r == CPU_OK && (i->mem_access & ACC_W))
 		code_page_write(c, gpa, i->mem_size);
@@ -318,8 +321,7 @@ static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
 
 	if (c->movss_shadow)
 		return CAREFUL_ON;
-	if (tf &&
-	    ((c->rflags & RFLAGS_TF) || !i || !clears_trap(i->row->id)))
+	if (tf && ((c->rflags & RFLAGS_TF) || !i || !clears_trap(i->row->id)))
 		bits |= DR6_BS;
 	if (likely(!bits))
 		return CAREFUL_ON;
@@ -373,10 +375,8 @@ static enum cpu_result check_code_breakpoint(struct cpu *c, bool resume)
 
 	if (likely(!debug_armed(c)) || resume)
 		return CPU_OK;
-	bits = debug_match_code(c, (c->code_size == CODE64 ?
-					    0 :
-					    c->seg[SEG_CS].base) +
-					   c->rip);
+	bits = debug_match_code(
+		c, (c->code_size == CODE64 ? 0 : c->seg[SEG_CS].base) + c->rip);
 	if (!bits)
 		return CPU_OK;
 	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = bits };

@@ -21,9 +21,9 @@ static enum cpu_result do_pop(struct cpu *c, const struct insn *i)
 static enum cpu_result do_leave(struct cpu *c, const struct insn *i)
 {
 	uint64_t v, old = c->gpr[RSP];
-	unsigned int width = c->code_size == CODE64		    ? 8 :
-			     (c->seg[SEG_SS].ar & AR_DB) ? 4 :
-								      2;
+	unsigned int width = c->code_size == CODE64	   ? 8
+			     : (c->seg[SEG_SS].ar & AR_DB) ? 4
+							   : 2;
 	enum cpu_result r;
 
 	gpr_write(c, RSP, width, false, c->gpr[RBP]);
@@ -93,8 +93,8 @@ static enum cpu_result go(struct cpu *c, const struct insn *i, uint64_t rip)
 		rip = (uint16_t)rip;
 	else if (c->code_size != CODE64)
 		rip = (uint32_t)rip;
-	if (c->code_size == CODE64 ? !canonical(c, rip) :
-				     rip > c->seg[SEG_CS].limit)
+	if (c->code_size == CODE64 ? !canonical(c, rip)
+				   : rip > c->seg[SEG_CS].limit)
 		return cpu_raise_gp(c);
 	c->next_rip = rip;
 	return CPU_OK;
@@ -153,11 +153,11 @@ enum cpu_result careful_branch(struct cpu *c, const struct insn *i)
 
 	switch (i->row->id) {
 	case ID_JCC:
-		return condition(c->rflags, i->opcode & 15) ? go(c, i, target) :
-							      CPU_OK;
+		return condition(c->rflags, i->opcode & 15) ? go(c, i, target)
+							    : CPU_OK;
 	case ID_JRCXZ:
-		return gpr_read(c, RCX, i->addrsize, false) ? CPU_OK :
-							      go(c, i, target);
+		return gpr_read(c, RCX, i->addrsize, false) ? CPU_OK
+							    : go(c, i, target);
 	case ID_LOOP:
 	case ID_LOOPE:
 	case ID_LOOPNE:

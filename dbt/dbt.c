@@ -22,7 +22,7 @@
 #define BIG_TLB_BITS 36
 #endif
 #define SMALL_TLB_BITS 32
-#define TLB_TAGS 4
+#define TLB_TAGS       4
 /* struct kvm_xsave; holds every component a guest may have. */
 #define XSAVE_AREA 4096
 
@@ -136,8 +136,7 @@ static bool init_cpu(struct dbt *d, struct cpu *c, struct vcpu_dbt *v, int fd)
 
 struct cpu *dbt_cpu_create(struct dbt *d)
 {
-	struct vcpu_dbt *v = aligned_alloc(
-		64, (sizeof(*v) + 63) & ~63ul);
+	struct vcpu_dbt *v = aligned_alloc(64, (sizeof(*v) + 63) & ~63ul);
 	struct cpu *c;
 	int fd;
 

@@ -14,41 +14,41 @@
  * (guest address) and t1 (addend; RCX, because JRCXZ tests it without touching
  * flags).  Three guest registers live in memory.
  */
-#define T0 H_RBP
-#define T1 H_RCX
+#define T0	  H_RBP
+#define T1	  H_RCX
 #define IN_MEMORY 0xff
 
 static const uint8_t host_of[NR_GPRS] = {
-	[RAX] = H_RAX, [RCX] = H_R15, [RDX] = H_RDX, [RBX] = H_RBX,
-	[RSP] = H_R10, [RBP] = H_R11, [RSI] = H_RSI, [RDI] = H_RDI,
+	[RAX] = H_RAX, [RCX] = H_R15, [RDX] = H_RDX,	 [RBX] = H_RBX,
+	[RSP] = H_R10, [RBP] = H_R11, [RSI] = H_RSI,	 [RDI] = H_RDI,
 	[R8] = H_R8,   [R9] = H_R9,   [R10] = IN_MEMORY, [R11] = IN_MEMORY,
-	[R12] = H_R12, [R13] = H_R13, [R14] = H_R14, [R15] = IN_MEMORY,
+	[R12] = H_R12, [R13] = H_R13, [R14] = H_R14,	 [R15] = IN_MEMORY,
 };
 
 /* Slots of cpu->dbt[]. */
 enum dbt_slot {
-	D_SELF,       /* struct cpu * */
-	D_T0,         /* t0 at the last exit; loaded at entry */
+	D_SELF, /* struct cpu * */
+	D_T0,	/* t0 at the last exit; loaded at entry */
 	D_HOST_RSP,
 	D_HOST_FLAGS, /* status flags at entry and exit */
 	D_ENTRY,      /* where to go in the code cache */
-	D_RA,         /* return address of the stub that left */
+	D_RA,	      /* return address of the stub that left */
 	D_SPILL,      /* a host register lent as third scratch */
 	D_TMP,
-	D_JC_MASK,    /* PEXT mask of the jump cache's index */
-	D_ALIGN1,     /* PEXT masks of alignment bits: 2, 4, 8, 16, 32 bytes */
+	D_JC_MASK, /* PEXT mask of the jump cache's index */
+	D_ALIGN1,  /* PEXT masks of alignment bits: 2, 4, 8, 16, 32 bytes */
 	D_ALIGN3,
 	D_ALIGN7,
 	D_ALIGN15,
 	D_ALIGN31,
-	D_GO,         /* 0: leave at the next block boundary */
-	D_STATE,      /* struct vcpu_dbt * */
+	D_GO,	 /* 0: leave at the next block boundary */
+	D_STATE, /* struct vcpu_dbt * */
 	NR_DBT_SLOTS,
 };
 
 #define CPU_OFF(field) ((uint32_t)offsetof(struct cpu, field))
 #define SLOT_OFF(slot) ((uint32_t)(offsetof(struct cpu, dbt) + 8 * (slot)))
-#define GPR_OFF(reg) ((uint32_t)(offsetof(struct cpu, gpr) + 8 * (reg)))
+#define GPR_OFF(reg)   ((uint32_t)(offsetof(struct cpu, gpr) + 8 * (reg)))
 
 /* How translated code came back to dbt_run. */
 enum leave_code {
@@ -57,10 +57,11 @@ enum leave_code {
 	LEAVE_RIP,     /* stop: guest rip in struct rip_stub */
 	LEAVE_HELPER,  /* ACT_HELPER instruction: struct helper_stub */
 	LEAVE_CAREFUL, /* execute the one at rip carefully: struct rip_stub */
-	LEAVE_MISS,    /* a memory access that the TLB cannot serve */
-	LEAVE_STALE,   /* entry of a block that was dropped */
-	LEAVE_FAULT,   /* a host signal; vcpu_dbt.fault */
-	LEAVE_SNIPPET, /* a careful snippet ended */
+	LEAVE_MISALIGNED, /* carefully too, and not expected at rip: rip_stub */
+	LEAVE_MISS,	  /* a memory access that the TLB cannot serve */
+	LEAVE_STALE,	  /* entry of a block that was dropped */
+	LEAVE_FAULT,	  /* a host signal; vcpu_dbt.fault */
+	LEAVE_SNIPPET,	  /* a careful snippet ended */
 	NR_LEAVES,
 };
 
@@ -87,9 +88,9 @@ struct __attribute__((packed)) miss_stub {
 
 /* Host code offset -> guest instruction, ascending. */
 struct pcmap {
-	uint16_t host;  /* offset of the instruction's first byte of code */
+	uint16_t host;	/* offset of the instruction's first byte of code */
 	uint16_t guest; /* offset from the block's rip */
-	uint8_t spill;  /* host register whose value is in D_SPILL, or H_NONE */
+	uint8_t spill;	/* host register whose value is in D_SPILL, or H_NONE */
 };
 
 struct link {
@@ -101,13 +102,13 @@ struct link {
 struct block {
 	uint64_t rip;
 	gpa_t gpa;
-	gpa_t gpa2;        /* second page, if the only instruction crosses; or 0 */
+	gpa_t gpa2; /* second page, if the only instruction crosses; or 0 */
 	uint32_t mode;
-	uint16_t len;      /* guest bytes */
+	uint16_t len; /* guest bytes */
 	uint16_t nr_insns;
 	bool dead;
-	uint8_t *ientry;   /* execution address: entry of indirect jumps */
-	uint8_t *entry;    /* of direct ones */
+	uint8_t *ientry; /* execution address: entry of indirect jumps */
+	uint8_t *entry;	 /* of direct ones */
 	uint8_t *end;
 	struct pcmap *map;
 	struct link *links; /* direct jumps that lead here */
@@ -127,25 +128,26 @@ struct code_page {
 	struct code_page *next;
 };
 
-#define CODE_SIZE (160ul << 20)
-#define META_SIZE (512ul << 20)
-#define HASH_BITS 16
+#define CODE_SIZE      (160ul << 20)
+#define META_SIZE      (512ul << 20)
+#define HASH_BITS      16
 #define PAGE_HASH_BITS 14
-#define MAX_VCPUS 256
-#define MAX_BLOCKS (1u << 21)
+#define MAX_VCPUS      256
+#define MAX_BLOCKS     (1u << 21)
 
 struct dbt {
-	struct lock lock;      /* translations, links, pages */
+	struct lock lock; /* translations, links, pages */
 	int code_fd;
 	uint8_t *code_w, *code_x; /* two maps of the code cache */
-	uint8_t *code_start;      /* write address behind the thunks */
+	uint8_t *code_start;	  /* write address behind the thunks */
 	uint8_t *code_w_next;
 	uint8_t *meta, *meta_next;
-	struct xlat *xlat;        /* the translation under way */
-	struct block **by_addr;   /* all blocks, ascending by address */
+	struct xlat *xlat;	/* the translation under way */
+	struct block **by_addr; /* all blocks, ascending by address */
 	uint32_t nr_blocks;
 	struct block *hash[1u << HASH_BITS];
 	struct code_page *pages[1u << PAGE_HASH_BITS];
+	uint64_t misaligned[1024]; /* Bloom filter of rips; see dbt_rip_bit */
 	void *thunk_enter;
 	void *thunk[NR_LEAVES];
 	void *thunk_miss;
@@ -167,25 +169,30 @@ struct vcpu_dbt {
 	struct cpu *c;
 	int state_fd;
 	volatile uint32_t in_run;
-	uint8_t *gs;          /* the GS base that is set */
+	uint8_t *gs; /* the GS base that is set */
 	/* writes to code pages that wait for the end of the current block */
 	unsigned int nr_writes;
-	bool drop_all;        /* there were more */
+	bool drop_all; /* there were more */
 	struct {
 		gpa_t gpa;
 		unsigned int len;
 	} writes[16];
 	/* host fault */
-	void *recover[5];     /* where engine code goes on after one */
+	void *recover[5]; /* where engine code goes on after one */
 	int trapno;
 	uint64_t fault_addr;
 	/* careful form */
 	uint8_t *snip_w, *snip_x; /* ring of snippets */
 	uint32_t snip_pos;
 	uint8_t snippet_spill;
-	struct insn insn;     /* the one being executed carefully */
+	struct insn insn; /* the one being executed carefully */
 	uint8_t bounce[4096 + 128] __attribute__((aligned(64)));
 };
+
+static inline unsigned int dbt_rip_bit(uint64_t rip)
+{
+	return rip * 0x9e3779b97f4a7c15ull >> 48;
+}
 
 static inline struct vcpu_dbt *vcpu_dbt(const struct cpu *c)
 {
@@ -226,16 +233,16 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 			    uint32_t mode);
 
 /* mode bits of a block */
-#define MODE_CODE_SIZE 0xfu   /* enum code_size */
-#define MODE_USER BIT(4)
-#define MODE_X87 BIT(5)       /* these units may be used without a fault */
-#define MODE_MMX BIT(6)
-#define MODE_SSE BIT(7)
-#define MODE_AVX BIT(8)
-#define MODE_FWAIT BIT(9)
-#define MODE_SEG_SHIFT 10     /* bit per enum seg_reg ES..GS: no checks needed */
+#define MODE_CODE_SIZE	 0xfu /* enum code_size */
+#define MODE_USER	 BIT(4)
+#define MODE_X87	 BIT(5) /* these units may be used without a fault */
+#define MODE_MMX	 BIT(6)
+#define MODE_SSE	 BIT(7)
+#define MODE_AVX	 BIT(8)
+#define MODE_FWAIT	 BIT(9)
+#define MODE_SEG_SHIFT	 10 /* bit per enum seg_reg ES..GS: no checks needed */
 #define MODE_SEG_FLAT(s) BIT(MODE_SEG_SHIFT + (s))
-#define MODE_SLOW BIT(31)     /* not for the fast form */
+#define MODE_SLOW	 BIT(31) /* not for the fast form */
 
 /* modekey.c */
 uint32_t mode_key(const struct cpu *c);

@@ -34,7 +34,8 @@ static void take_registers(struct cpu *c, const greg_t *g, uint8_t spill)
 
 		if (h == IN_MEMORY)
 			continue;
-		c->gpr[r] = h == spill ? c->dbt[D_SPILL] : (uint64_t)g[greg_of[h]];
+		c->gpr[r] =
+			h == spill ? c->dbt[D_SPILL] : (uint64_t)g[greg_of[h]];
 	}
 	c->dbt[D_HOST_FLAGS] = g[REG_EFL];
 }

@@ -40,8 +40,8 @@ void *dbt_miss(struct cpu *c, const struct miss_stub *s)
 	flags = &slot->page_flags[(w.gpa - slot->gpa) >> PAGE_SHIFT];
 	if (s->write && (*flags & PGF_CODE))
 		return NULL;
-	writable = s->write || (may_prefill_write(c, slot, &w) &&
-				!(*flags & PGF_CODE));
+	writable = s->write ||
+		   (may_prefill_write(c, slot, &w) && !(*flags & PGF_CODE));
 	if (s->write)
 		memslot_mark_dirty(slot, w.gpa);
 	if (writable && !(*flags & PGF_WRITABLE))
@@ -50,9 +50,9 @@ void *dbt_miss(struct cpu *c, const struct miss_stub *s)
 	if (writable && (__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
 		return NULL;
 	tt = tlb_current(c->mmu.tlb, tlb_mode_of(c));
-	if (!tt || !tlb_fill(c->mmu.tlb, tt, gva,
-			     memslot_hva(slot, w.gpa & PAGE_MASK), writable,
-			     w.global, w.page_shift > PAGE_SHIFT))
+	if (!tt ||
+	    !tlb_fill(c->mmu.tlb, tt, gva, memslot_hva(slot, w.gpa & PAGE_MASK),
+		      writable, w.global, w.page_shift > PAGE_SHIFT))
 		return NULL;
 	c->exits[EXIT_TLB_MISS]++;
 	return (uint8_t *)s + s->retry;

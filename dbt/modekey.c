@@ -31,9 +31,9 @@ static uint32_t seg_bits(const struct cpu *c)
 		const struct seg *sg = &c->seg[s];
 
 		if (s == SEG_CS ? sg->base == 0 && sg->limit == 0xffffffff &&
-					  (sg->ar & AR_RW) :
-		    s >= SEG_FS ? open_data(sg) :
-				  flat_data(sg))
+					  (sg->ar & AR_RW)
+		    : s >= SEG_FS ? open_data(sg)
+				  : flat_data(sg))
 			m |= MODE_SEG_FLAT(s);
 	}
 	return m;

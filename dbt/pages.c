@@ -25,7 +25,7 @@ static void drop_blocks(struct cpu *c, gpa_t gpa, unsigned int len)
 
 	lock_take(&d->lock);
 	if (!page_kill_range(d, gpa, len) && find_flags(c, gpa, &flags))
-		__atomic_and_fetch(flags, ~PGF_CODE, __ATOMIC_SEQ_CST);
+		__atomic_and_fetch(flags, (uint8_t)~PGF_CODE, __ATOMIC_SEQ_CST);
 	lock_drop(&d->lock);
 }
 
@@ -101,7 +101,8 @@ static void drop_write_entries(struct cpu *c, gpa_t gpa)
 			tlb_drop_writable(d->cpu[i]->mmu.tlb,
 					  memslot_hva(s, gpa & PAGE_MASK));
 	if (s)
-		__atomic_and_fetch(flags, ~PGF_WRITABLE, __ATOMIC_SEQ_CST);
+		__atomic_and_fetch(flags, (uint8_t)~PGF_WRITABLE,
+				   __ATOMIC_SEQ_CST);
 	if (d->nr_cpus > 1)
 		quiet_self_leave(c);
 }

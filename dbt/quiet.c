@@ -47,8 +47,7 @@ void dbt_enter_quiet(struct dbt *d)
 		struct vcpu_dbt *v = d->cpu[i] ? vcpu_dbt(d->cpu[i]) : NULL;
 
 		while (v && __atomic_load_n(&v->in_run, __ATOMIC_SEQ_CST)) {
-			__atomic_store_n(&v->c->dbt[D_GO], 0,
-					 __ATOMIC_SEQ_CST);
+			__atomic_store_n(&v->c->dbt[D_GO], 0, __ATOMIC_SEQ_CST);
 			futex_wait(&v->in_run, 1);
 		}
 	}

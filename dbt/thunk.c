@@ -5,8 +5,9 @@
  * dbt_enter as a C function), one way out for each leave code, and the call
  * of dbt_miss in the middle of a block.
  */
-static const uint8_t callee_saved[] = { H_RBX, H_RBP, H_R12,
-					H_R13, H_R14, H_R15 };
+static const uint8_t callee_saved[] = {
+	H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15
+};
 
 static void load_guest(struct emit *e)
 {

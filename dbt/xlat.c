@@ -52,6 +52,7 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 		return;
 	case ACT_COPY:
 		ok = xlat_copy(x, i);
+		align_insn(x, i);
 		break;
 	case ACT_STACK:
 		ok = xlat_stack(x, i);
@@ -96,6 +97,7 @@ static void one_insn(struct xlat *x, const struct insn *i)
 {
 	x->next = x->rip + i->len;
 	x->spill = H_NONE;
+	xlat_islands(x, 45, false);
 	xlat_insn(x, i);
 	x->map[x->nr_insns++].spill = x->spill;
 }
@@ -114,9 +116,9 @@ static void xlat_insns(struct xlat *x, const uint8_t *hva)
 			xlat_jump(x, x->rip);
 			return;
 		}
-		x->map[x->nr_insns] = (struct pcmap){
-			.host = x->e.w - start, .guest = off, .spill = H_NONE
-		};
+		x->map[x->nr_insns] = (struct pcmap){ .host = x->e.w - start,
+						      .guest = off,
+						      .spill = H_NONE };
 		if (insn_decode(hva + off, room - off, x->code_size, i) !=
 		    DECODE_OK) {
 			/* Crosses the page, or is too long. */
@@ -175,8 +177,10 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->mode = mode;
 	x->code_size = mode & MODE_CODE_SIZE;
 	x->spill = H_NONE;
-	x->snippet = x->done = x->failed = false;
-	x->nr_insns = x->nr_cold = 0;
+	x->snippet = x->done = x->failed = x->eager = false;
+	x->nr_insns = x->nr_cold = x->nr_islands = 0;
+	for (unsigned int r = 0; r < NR_GPRS; r++)
+		align_forget(x, r);
 	x->e.xdiff = d->code_x - d->code_w;
 	x->e.overflow = false;
 }
@@ -195,18 +199,29 @@ static bool xlat_start(struct xlat *x, struct dbt *d, struct cpu *c,
 	return true;
 }
 
-struct block *xlat_block(struct dbt *d, struct cpu *c, uint64_t rip, gpa_t gpa,
-			 const uint8_t *hva, uint32_t mode)
+/* A jump out of reach is tried again with none left waiting (@eager). */
+static struct block *make_block(struct dbt *d, struct cpu *c, uint64_t rip,
+				gpa_t gpa, const uint8_t *hva, uint32_t mode,
+				bool eager)
 {
 	struct xlat *x = d->xlat;
 	uint8_t *ientry = d->code_w_next, *entry;
 
 	if (!xlat_start(x, d, c, rip, mode))
 		return NULL;
+	x->eager = eager;
 	entry = x->e.w;
 	xlat_insns(x, hva);
 	xlat_emit_cold(x);
+	if (unlikely(x->e.overflow) && !eager)
+		return make_block(d, c, rip, gpa, hva, mode, true);
 	return finish(x, gpa, 0, ientry, entry);
+}
+
+struct block *xlat_block(struct dbt *d, struct cpu *c, uint64_t rip, gpa_t gpa,
+			 const uint8_t *hva, uint32_t mode)
+{
+	return make_block(d, c, rip, gpa, hva, mode, false);
 }
 
 struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,

@@ -9,20 +9,20 @@
 struct reg_use {
 	uint8_t guest;
 	uint8_t host;
-	bool temp;  /* not its home: loaded before, stored after */
+	bool temp; /* not its home: loaded before, stored after */
 	bool store;
-	bool byte;  /* used as a byte operand */
+	bool byte; /* used as a byte operand */
 };
 
 struct copy {
 	const struct insn *i;
-	bool mem;          /* has a memory operand that is accessed */
-	bool rcx;          /* implicit RCX or CL */
+	bool mem; /* has a memory operand that is accessed */
+	bool rcx; /* implicit RCX or CL */
 	bool rcx_written;
-	bool norex;        /* AH, CH, DH or BH: no REX prefix possible */
-	bool collapsed;    /* memory form is [t0] */
+	bool norex;	/* AH, CH, DH or BH: no REX prefix possible */
+	bool collapsed; /* memory form is [t0] */
 	bool t0_free, t1_free;
-	uint16_t used;     /* host registers in use */
+	uint16_t used; /* host registers in use */
 	unsigned int n;
 	struct reg_use use[MAX_OPERANDS];
 };
@@ -73,7 +73,7 @@ static void collect(struct copy *k)
 static enum hreg pick_spill(const struct copy *k)
 {
 	static const uint8_t order[] = { H_RDI, H_RSI, H_RBX, H_RDX, H_RAX,
-					 H_R8,  H_R9,  H_R12, H_R13, H_R14 };
+					 H_R8,	H_R9,  H_R12, H_R13, H_R14 };
 
 	for (unsigned int n = 0; n < ARRAY_SIZE(order); n++)
 		if (!(k->used & BIT(order[n])) && !(k->norex && order[n] >= 8))
@@ -181,8 +181,7 @@ static bool needs_plain_rex(struct copy *k)
 	if (k->norex)
 		return false;
 	for (unsigned int n = 0; n < k->n; n++)
-		if (k->use[n].byte && k->use[n].host >= 4 &&
-		    k->use[n].host < 8)
+		if (k->use[n].byte && k->use[n].host >= 4 && k->use[n].host < 8)
 			return true;
 	return false;
 }
@@ -224,8 +223,8 @@ static void put_vex(struct emit *e, struct copy *k, unsigned int reg,
  */
 static bool needs_66(const struct insn *i)
 {
-	bool in_opcode = (i->row->attr & (IA_SSE | IA_MMX)) ||
-			 i->row->id == ID_ADCX;
+	bool in_opcode =
+		(i->row->attr & (IA_SSE | IA_MMX)) || i->row->id == ID_ADCX;
 
 	if (i->code_size != CODE16 || in_opcode)
 		return i->p66;
@@ -270,8 +269,9 @@ static void encode(struct emit *e, struct copy *k)
 
 	if (operand_enc(i, ENC_MOFFS)) {
 		/* MOV accumulator, moffs: as the ModRM form */
-		put_legacy(e, k, (i->opcode & 2 ? 0x88 : 0x8a) | (i->opcode & 1),
-			   RAX, 0);
+		put_legacy(e, k,
+			   (i->opcode & 2 ? 0x88 : 0x8a) | (i->opcode & 1), RAX,
+			   0);
 		put_modrm(e, k, RAX, 0);
 		return;
 	}
@@ -347,7 +347,7 @@ static bool memory_operand(struct xlat *x, struct copy *k)
 		    !bit_offset_ea(x, i))
 			return false;
 	}
-	xlat_tlb(x, i->mem_size, i->mem_access & ACC_W);
+	xlat_tlb_insn(x, i, i->mem_size, i->mem_access & ACC_W);
 	if (bitoff)
 		emit_gs_load(&x->e, T0, SLOT_OFF(D_TMP), 8);
 	if (temps)
@@ -409,6 +409,7 @@ bool xlat_copy(struct xlat *x, const struct insn *i)
 		return false;
 	if (!assign(x, &k))
 		return false;
+	xlat_islands(x, 45, false);
 	if (x->spill != H_NONE)
 		emit_gs_store(e, x->spill, SLOT_OFF(D_SPILL), 8);
 	if (k.rcx)
@@ -416,7 +417,9 @@ bool xlat_copy(struct xlat *x, const struct insn *i)
 	for (unsigned int n = 0; n < k.n; n++)
 		if (k.use[n].temp)
 			load_home(x, &k.use[n]);
+	xlat_islands(x, 20, false);
 	encode(e, &k);
+	xlat_islands(x, 40, false);
 	if (k.rcx_written)
 		emit_mov_rr(e, host_of[RCX], H_RCX, 8);
 	for (unsigned int n = 0; n < k.n; n++)

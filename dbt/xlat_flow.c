@@ -35,6 +35,7 @@ void xlat_jump(struct xlat *x, uint64_t rip)
 
 void xlat_jump_far(struct xlat *x, uint64_t rip)
 {
+	xlat_islands(x, 20, false);
 	emit_mov_ri(&x->e, T0, rip);
 	emit_gs_jmp(&x->e, TLB_JC_OFF + 8 * (rip & MASK(TLB_JC_BITS)));
 }
@@ -42,6 +43,7 @@ void xlat_jump_far(struct xlat *x, uint64_t rip)
 /* To the guest address in t0. */
 static void jump_indirect(struct xlat *x)
 {
+	xlat_islands(x, 20, false);
 	emit_gs_pext(&x->e, T1, T0, SLOT_OFF(D_JC_MASK));
 	emit_gs_jmp_idx(&x->e, T1, TLB_JC_OFF);
 	x->done = true;
@@ -55,24 +57,26 @@ static unsigned int sp_size(const struct xlat *x)
 static void sp_add(struct xlat *x, int32_t n)
 {
 	emit_lea(&x->e, H_SP, H_SP, H_NONE, 0, n, sp_size(x));
+	align_add(x, RSP, n);
 }
 
 /* t0, t1 = where a push of @size bytes goes. */
 static void push_address(struct xlat *x, unsigned int size)
 {
 	emit_lea(&x->e, T0, H_SP, H_NONE, 0, -(int)size, sp_size(x));
-	xlat_tlb(x, size, true);
+	xlat_tlb(x, size, true, RSP, -(int)size);
 }
 
 static void pop_address(struct xlat *x, unsigned int size)
 {
 	emit_mov_rr(&x->e, T0, H_SP, sp_size(x));
-	xlat_tlb(x, size, false);
+	xlat_tlb(x, size, false, RSP, 0);
 }
 
 static void collapse(struct xlat *x)
 {
 	emit_lea(&x->e, T0, T0, T1, 0, 0, 8);
+	xlat_islands(x, 40, false);
 }
 
 static void push_imm(struct xlat *x, uint64_t imm, unsigned int size)
@@ -121,7 +125,7 @@ static bool load_tmp(struct xlat *x, const struct insn *i, unsigned int size)
 	if (!xlat_seg_ok(x, i))
 		return false;
 	xlat_ea(x, i, true);
-	xlat_tlb(x, size, false);
+	xlat_tlb_insn(x, i, size, false);
 	emit_load(&x->e, T1, T0, T1, 0, size);
 	emit_gs_store(&x->e, T1, SLOT_OFF(D_TMP), 8);
 	return true;
@@ -173,9 +177,12 @@ static bool xlat_pop(struct xlat *x, const struct insn *i)
 		emit_gs_store(e, T1, GPR_OFF(o->reg), 8);
 	} else {
 		emit_load(e, h, T0, T1, 0, i->opsize);
-		if (o->reg == RSP)
+		if (o->reg == RSP) {
+			align_forget(x, RSP);
 			return true;
+		}
 	}
+	align_forget(x, o->reg);
 	sp_add(x, i->opsize);
 	return true;
 }
@@ -187,9 +194,11 @@ static bool xlat_leave_insn(struct xlat *x, const struct insn *i)
 	if (i->opsize == 2)
 		return false;
 	emit_mov_rr(&x->e, T0, bp, sp_size(x));
-	xlat_tlb(x, i->opsize, false);
+	xlat_tlb(x, i->opsize, false, RBP, 0);
 	emit_load(&x->e, bp, T0, T1, 0, i->opsize);
 	emit_lea(&x->e, H_SP, T0, H_NONE, 0, i->opsize, sp_size(x));
+	align_copy(x, RSP, RBP, i->opsize);
+	align_forget(x, RBP);
 	return true;
 }
 
@@ -246,6 +255,7 @@ static bool xlat_count_branch(struct xlat *x, const struct insn *i)
 		return false;
 	if (i->row->id == ID_LOOP)
 		emit_lea(e, cx, cx, H_NONE, 0, -1, size);
+	align_forget(x, RCX);
 	emit_mov_rr(e, T1, cx, size);
 	zero = emit_jrcxz(e);
 	if (i->row->id == ID_LOOP) {

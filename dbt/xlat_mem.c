@@ -91,47 +91,134 @@ static uint32_t align_slot(unsigned int size)
 	return size <= 16 ? SLOT_OFF(D_ALIGN15) : SLOT_OFF(D_ALIGN31);
 }
 
-/*
- *	pext t1, t0, align; jrcxz ok; jmp cold_align
- * miss:	jmp cold_miss
- * ok:	pext t1, t0, page_mask; (not t1;) mov t1, gs:[t1 * 8 + table]
- *	jrcxz miss
- */
-void xlat_tlb(struct xlat *x, unsigned int size, bool write)
+void xlat_islands(struct xlat *x, unsigned int room, bool gap)
 {
 	struct emit *e = &x->e;
-	struct cold *align = NULL, *miss;
-	uint8_t *over, *to_miss, *miss_at;
+	uint8_t *over = NULL;
 
-	if (size == 1) {
+	if (!x->nr_islands)
+		return;
+	if (!gap && !x->eager && x->nr_islands < MAX_ISLANDS &&
+	    e->w - x->island[0].rel8 + room + 5 * x->nr_islands < 120)
+		return;
+	if (!gap)
 		over = emit_jmp8(e);
-	} else if (size <= 32) {
-		emit_gs_pext(e, T1, T0, align_slot(size));
-		over = emit_jrcxz(e);
-		align = xlat_cold(x, COLD_ALIGN, emit_jmp_patch(e));
-	} else {
-		over = NULL;
-		align = xlat_cold(x, COLD_ALIGN, emit_jmp_patch(e));
+	for (unsigned int n = 0; n < x->nr_islands; n++) {
+		emit_here8(e, x->island[n].rel8);
+		x->cold[x->island[n].cold].site = emit_jmp_patch(e);
 	}
-	miss_at = e->w;
-	miss = xlat_cold(x, COLD_MISS, emit_jmp_patch(e));
+	x->nr_islands = 0;
 	if (over)
 		emit_here8(e, over);
-	miss->back = e->w;
-	miss->size = size;
-	miss->write = write;
-	if (align) {
-		align->back = e->w;
-		align->size = size;
-		align->write = write;
+}
+
+/* Whether the instruction at rip was seen to access misaligned addresses. */
+static bool often_misaligned(const struct xlat *x)
+{
+	unsigned int bit = dbt_rip_bit(x->rip);
+
+	return x->d->misaligned[bit / 64] & BIT(bit % 64);
+}
+
+/* Falls through if the access may be made through one page's entry. */
+static void check_alignment(struct xlat *x, unsigned int size, bool write,
+			    unsigned int base, int64_t disp)
+{
+	struct emit *e = &x->e;
+	bool strict =
+		size <= 32 && !(size & (size - 1)) && !often_misaligned(x);
+	struct cold *c;
+	uint8_t *over = NULL;
+
+	if (size <= 32) {
+		emit_gs_pext(e, T1, T0, align_slot(size));
+		over = emit_jrcxz(e);
 	}
-	emit_gs_pext(e, T1, T0, CPU_OFF(page_mask));
+	c = xlat_cold(x, strict ? COLD_STRICT : COLD_ALIGN, emit_jmp_patch(e));
+	c->rip = x->rip;
+	c->size = size;
+	c->write = write;
+	xlat_islands(x, 0, true);
+	if (over)
+		emit_here8(e, over);
+	c->back = e->w;
+	if (strict && base != GPR_NONE)
+		align_learn(x, size, base, disp);
+}
+
+/* t1 is the page number: t1 = addend, or out of line. */
+static void look_up(struct xlat *x, unsigned int size, bool write,
+		    uint8_t *retry)
+{
+	struct emit *e = &x->e;
+	struct cold *miss = xlat_cold(x, COLD_MISS, NULL);
+	struct island *i = &x->island[x->nr_islands++];
+
 	if (write)
 		emit_not(e, T1);
 	emit_gs_load_idx(e, T1, T1, write ? 0 : TLB_R_OFF);
-	to_miss = emit_jrcxz(e);
-	if (!e->overflow)
-		*to_miss = miss_at - (to_miss + 1);
+	i->rel8 = emit_jrcxz(e);
+	i->cold = miss - x->cold;
+	miss->back = retry;
+	miss->size = size;
+	miss->write = write;
+}
+
+/*
+ *	(pext t1, t0, align; jrcxz ok; jmp cold)
+ * ok:	pext t1, t0, page_mask; (not t1;) mov t1, gs:[t1 * 8 + table]
+ *	jrcxz miss
+ */
+static void tlb_access(struct xlat *x, unsigned int size, bool write,
+		       unsigned int base, int64_t disp, bool checked)
+{
+	uint8_t *retry;
+
+	xlat_islands(x, 30, false);
+	if (size > 1 && !checked && !align_known(x, size, base, disp))
+		check_alignment(x, size, write, base, disp);
+	retry = x->e.w;
+	emit_gs_pext(&x->e, T1, T0, CPU_OFF(page_mask));
+	look_up(x, size, write, retry);
+	xlat_islands(x, 30, false);
+}
+
+void xlat_tlb(struct xlat *x, unsigned int size, bool write, unsigned int base,
+	      int64_t disp)
+{
+	tlb_access(x, size, write, base, disp, false);
+}
+
+/* A constant address: its page number and offset are known now. */
+static bool tlb_constant(struct xlat *x, const struct insn *i,
+			 unsigned int size, bool write)
+{
+	uint64_t ea = constant_ea(x, i);
+	uint8_t *retry;
+
+	if (i->seg == SEG_FS || i->seg == SEG_GS ||
+	    (ea & ~PAGE_MASK) + size > PAGE_SIZE)
+		return false;
+	xlat_islands(x, 30, false);
+	retry = x->e.w;
+	emit_mov_ri(&x->e, T1, (ea & x->c->page_mask) >> PAGE_SHIFT);
+	look_up(x, size, write, retry);
+	return true;
+}
+
+void xlat_tlb_insn(struct xlat *x, const struct insn *i, unsigned int size,
+		   bool write)
+{
+	bool plain = i->index == GPR_NONE && i->seg != SEG_FS &&
+		     i->seg != SEG_GS && i->addrsize >= 4 &&
+		     !(i->row->attr & IA_BITOFF);
+
+	if ((i->rip_rel || (i->base == GPR_NONE && i->index == GPR_NONE)) &&
+	    tlb_constant(x, i, size, write))
+		return;
+	/* The silicon checks these itself, and then they cannot cross. */
+	tlb_access(x, size, write, plain ? i->base : GPR_NONE, i->disp,
+		   i->row->attr & IA_ALIGN);
 }
 
 static void cold_miss(struct xlat *x, const struct cold *c)
@@ -161,6 +248,15 @@ static void cold_align(struct xlat *x, const struct cold *c)
 	cold_miss(x, c);
 	emit_here8(e, within);
 	emit_patch32(e, emit_jmp_patch(e), c->back + e->xdiff);
+}
+
+/* Misaligned where it was not expected: the careful form, and a note. */
+static void cold_strict(struct xlat *x, const struct cold *c)
+{
+	struct rip_stub s = { .rip = c->rip };
+
+	emit_call(&x->e, x->d->thunk[LEAVE_MISALIGNED]);
+	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
 }
 
 static void cold_link(struct xlat *x, const struct cold *c, uint8_t *site)
@@ -197,6 +293,7 @@ static void cold_back(struct xlat *x, const struct cold *c)
 
 void xlat_emit_cold(struct xlat *x)
 {
+	xlat_islands(x, 0, true);
 	for (unsigned int n = 0; n < x->nr_cold; n++) {
 		const struct cold *c = &x->cold[n];
 
@@ -208,6 +305,9 @@ void xlat_emit_cold(struct xlat *x)
 		switch (c->kind) {
 		case COLD_ALIGN:
 			cold_align(x, c);
+			break;
+		case COLD_STRICT:
+			cold_strict(x, c);
 			break;
 		case COLD_MISS:
 			cold_miss(x, c);

@@ -362,6 +362,27 @@ static void operation(struct input *in)
 	}
 }
 
+/* Code from the input at 0x1000, in real mode or (@flat) with 32-bit code. */
+static void load_code(struct input *in, int vcpu, bool flat)
+{
+	struct kvm_regs regs = { .rip = 0x1000, .rsp = 0x8000, .rflags = 2 };
+	struct kvm_sregs sregs;
+
+	take_bytes(in, mem + 0x1000, take(in, 1));
+	ring3_ioctl(vcpu, KVM_GET_SREGS, &sregs);
+	sregs.cs.base = 0;
+	sregs.cs.selector = 8;
+	if (flat) {
+		sregs.cr0 |= 1;
+		sregs.cs.limit = 0xffffffff;
+		sregs.cs.db = sregs.cs.g = 1;
+		sregs.ss = sregs.ds;
+		sregs.ss.db = 1;
+	}
+	ring3_ioctl(vcpu, KVM_SET_SREGS, &sregs);
+	ring3_ioctl(vcpu, KVM_SET_REGS, &regs);
+}
+
 static void begin(struct input *in)
 {
 	struct kvm_userspace_memory_region slot = {
@@ -381,6 +402,8 @@ static void begin(struct input *in)
 		ring3_ioctl(vm, KVM_CREATE_IRQCHIP, NULL);
 	if (how & 4)
 		add_fd(ring3_ioctl(vm, KVM_CREATE_VCPU, NULL), ON_VCPU);
+	if ((how & 5) == 5 && (how & 8))
+		load_code(in, open_fds.fd[2], how & 16);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -37,8 +37,8 @@ static void handler(int sig, siginfo_t *info, void *uc)
 int host_signal_init(bool (*claim)(int, siginfo_t *, void *))
 {
 	struct sigaction sa = { .sa_sigaction = handler,
-				.sa_flags = SA_SIGINFO | SA_ONSTACK |
-					    SA_NODEFER };
+				.sa_flags =
+					SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
 
 	if (installed)
 		return 0;

@@ -1,6 +1,6 @@
 # make check: what must pass before a change goes in.  make check-long: more
 # of it, with QEMU's TCG as a second opinion on the guests.
-CHECK := unit asan cli guests-careful guests-fast boot
+CHECK := unit asan cli api guests-careful guests-fast boot
 
 check:
 	$(Q)scripts/deps.sh test boot

@@ -24,9 +24,9 @@
  * the right one by a multiple of 2^44, where nothing is mapped as long as no
  * two host mappings agree modulo 2^44.
  */
-#define TLB_JC_OFF 0x10000
-#define TLB_JC_BITS 11
-#define TLB_R_OFF 0x100000
+#define TLB_JC_OFF   0x10000
+#define TLB_JC_BITS  11
+#define TLB_R_OFF    0x100000
 #define TLB_MAX_TAGS 8
 
 enum tlb_mode {
@@ -37,8 +37,8 @@ enum tlb_mode {
 };
 
 /* The log of filled entries, for flushes: page << 2 | flags. */
-#define TLB_LOG_W BIT(0)
-#define TLB_LOG_G BIT(1)
+#define TLB_LOG_W    BIT(0)
+#define TLB_LOG_G    BIT(1)
 #define TLB_LOG_SIZE 32768u
 
 struct tlb_table {
@@ -47,13 +47,13 @@ struct tlb_table {
 	uint32_t nr_log;
 	bool log_overflow;
 	bool jc_used;
-	uint32_t jc_mode; /* mode bits that the jump cache's code is for */
+	uint32_t jc_mode;      /* mode bits that the jump cache's code is for */
 	uint64_t jc_pages[16]; /* Bloom filter of pages in the jump cache */
 	uint64_t large[16];    /* ... of GiBs with parts of large pages */
 };
 
 struct tlb_tag {
-	int32_t pcid; /* -1: free */
+	int32_t pcid;  /* -1: free */
 	uint64_t used; /* for least-recently-used replacement */
 	struct tlb_table table[NR_TLB_MODES];
 };
@@ -63,9 +63,9 @@ struct tlb {
 	unsigned int nr_tags;
 	unsigned int cur;
 	uint64_t clock;
-	int state_fd;       /* memfd of struct cpu */
+	int state_fd; /* memfd of struct cpu */
 	size_t state_size;
-	void *jc_empty;     /* what an empty jump-cache entry points to */
+	void *jc_empty; /* what an empty jump-cache entry points to */
 	uint64_t flushes, flushes_avoided; /* counters */
 	struct tlb_tag tag[TLB_MAX_TAGS];
 };

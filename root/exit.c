@@ -22,12 +22,14 @@ static int exit_triple_fault(struct vcpu *v)
 static int exit_debug(struct vcpu *v)
 {
 	struct cpu *c = v->cpu;
+	bool is_bp = c->fault.vector == VEC_BP;
 
+	c->fault.vector = VEC_DB;
 	v->uexit.kind = UEXIT_DEBUG;
-	v->uexit.debug.vector = c->fault.vector == VEC_BP ? VEC_BP : VEC_DB;
+	v->uexit.debug.vector = is_bp ? VEC_BP : VEC_DB;
 	v->uexit.debug.pc = c->seg[SEG_CS].base + c->rip;
-	v->uexit.debug.dr6 = DR6_FIXED | (c->singlestep ? DR6_BS : 0);
-	v->uexit.debug.dr7 = v->guest_dr[7];
+	v->uexit.debug.dr6 = is_bp ? 0 : DR6_FIXED | DR6_BS;
+	v->uexit.debug.dr7 = is_bp ? 0 : c->dr7;
 	return TO_USER;
 }
 

@@ -11,7 +11,7 @@ bool vcpu_irq_allowed(const struct vcpu *v)
 	const struct cpu *c = v->cpu;
 
 	return (c->rflags & RFLAGS_IF) && !c->sti_shadow && !c->movss_shadow &&
-	       !v->debug_block_irq;
+	       !v->block_irq;
 }
 
 static bool nmi_allowed(const struct cpu *c)

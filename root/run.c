@@ -87,9 +87,9 @@ static int idle(struct vcpu *v)
 	bool ok;
 
 	dbt_put_fpu(v->cpu);
-	pthread_mutex_unlock(&v->mem_lock);
+	lock_drop(&v->mem_lock);
 	ok = sleep_until_event(v);
-	pthread_mutex_lock(&v->mem_lock);
+	lock_take(&v->mem_lock);
 	if (!ok)
 		return leave_intr(v);
 	vcpu_accept_events(v);
@@ -149,10 +149,10 @@ static int enter(struct vcpu *v)
 	uint64_t start;
 	int r;
 
-	pthread_mutex_unlock(&v->mem_lock);
+	lock_drop(&v->mem_lock);
 	reason = dbt_run(c);
 	start = __builtin_ia32_rdtsc();
-	pthread_mutex_lock(&v->mem_lock);
+	lock_take(&v->mem_lock);
 	pv_eoi_collect(&v->pv);
 	r = exit_handle(v, reason);
 	v->exit_cycles[reason] += __builtin_ia32_rdtsc() - start;
@@ -198,9 +198,9 @@ static int start_ap(struct vcpu *v)
 
 	if (*v->immediate_exit)
 		return -EINTR;
-	pthread_mutex_unlock(&v->mem_lock);
+	lock_drop(&v->mem_lock);
 	ok = sleep_until_event(v);
-	pthread_mutex_lock(&v->mem_lock);
+	lock_take(&v->mem_lock);
 	vcpu_accept_events(v);
 	return ok ? -EAGAIN : leave_intr(v);
 }
@@ -220,9 +220,9 @@ static int complete_now(struct vcpu *v)
 	c->singlestep = true;
 	while (r == RESUME && (c->io.state == IO_ANSWERED || c->mmio.nr_rd)) {
 		c->exit_req = 0;
-		pthread_mutex_unlock(&v->mem_lock);
+		lock_drop(&v->mem_lock);
 		reason = dbt_run(c);
-		pthread_mutex_lock(&v->mem_lock);
+		lock_take(&v->mem_lock);
 		if (reason == EXIT_EXCEPTION)
 			break;
 		r = exit_handle(v, reason);
@@ -271,10 +271,10 @@ int vcpu_run(struct vcpu *v)
 	v->runs++;
 	v->signal_seen = 0;
 	running = v;
-	pthread_mutex_lock(&v->mem_lock);
+	lock_take(&v->mem_lock);
 	r = run_loop(v);
 	dbt_put_fpu(v->cpu);
-	pthread_mutex_unlock(&v->mem_lock);
+	lock_drop(&v->mem_lock);
 	running = NULL;
 	return r;
 }

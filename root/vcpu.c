@@ -22,7 +22,6 @@ struct vcpu *vcpu_create(struct vm *vm, uint32_t id,
 	v->immediate_exit = immediate_exit;
 	v->ext_vector = -1;
 	pthread_mutex_init(&v->lock, NULL);
-	pthread_mutex_init(&v->mem_lock, NULL);
 	v->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	v->cpu = dbt_cpu_create(vm->dbt);
 	if (v->wake_fd < 0 || !v->cpu) {
@@ -62,7 +61,6 @@ void vcpu_destroy(struct vcpu *v)
 		dbt_cpu_destroy(v->cpu);
 	if (v->wake_fd >= 0)
 		close(v->wake_fd);
-	pthread_mutex_destroy(&v->mem_lock);
 	pthread_mutex_destroy(&v->lock);
 	free(v);
 }

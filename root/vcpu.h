@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "base/lock.h"
 #include "root/pv.h"
 #include "root/vm.h"
 
@@ -87,8 +88,8 @@ struct vcpu {
 	uint32_t id;	    /* APIC id */
 	uint32_t idx;	    /* position in vm->vcpu[] */
 
-	pthread_mutex_t lock;	  /* one ioctl at a time */
-	pthread_mutex_t mem_lock; /* held while C code uses memory slots */
+	pthread_mutex_t lock; /* one ioctl at a time */
+	struct lock mem_lock; /* held while C code uses memory slots */
 
 	uint64_t requests;	       /* REQ_*, set by any thread */
 	uint32_t sleeping;	       /* waits on wake_fd */
@@ -115,9 +116,7 @@ struct vcpu {
 	bool want_irq_window; /* kvm_run.request_interrupt_window */
 	int ext_vector;	      /* KVM_INTERRUPT's vector, or -1 */
 
-	/* KVM_SET_GUEST_DEBUG */
-	bool debug_step, debug_sw_bp, debug_hw_bp, debug_block_irq;
-	uint64_t guest_dr[8]; /* debug registers of the debugger */
+	bool block_irq; /* KVM_GUESTDBG_BLOCKIRQ */
 
 	uint64_t runs;			       /* KVM_RUN calls */
 	uint64_t exit_cycles[NR_EXIT_REASONS]; /* TSC ticks in root mode */

@@ -56,7 +56,7 @@ void vm_quiesce(struct vm *vm)
 
 	dbt_enter_quiet(vm->dbt);
 	vcpu_for_each (v, vm)
-		pthread_mutex_lock(&v->mem_lock);
+		lock_take(&v->mem_lock);
 }
 
 void vm_resume(struct vm *vm)
@@ -64,7 +64,7 @@ void vm_resume(struct vm *vm)
 	struct vcpu *v;
 
 	vcpu_for_each (v, vm)
-		pthread_mutex_unlock(&v->mem_lock);
+		lock_drop(&v->mem_lock);
 	dbt_leave_quiet(vm->dbt);
 }
 

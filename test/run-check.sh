@@ -3,10 +3,12 @@
 # of their results: every line "N passed, N failed[, N skipped]" counts.  A
 # suite that fails without such a line counts as one failure.
 #
-#   test/run-check.sh SUITE...   with SUITE of unit, asan, cli, guests-careful,
+#   test/run-check.sh SUITE...   with SUITE of unit, asan, cli, api, guests-careful,
 #                                guests-fast, boot, guests-tcg
 set -u
 cd "$(dirname "$0")/.." || exit 2
+# Not the flags of the make that runs this: each suite is a build of its own.
+unset MAKEFLAGS MFLAGS MAKELEVEL
 log=build/check
 mkdir -p $log
 passed=0
@@ -18,6 +20,7 @@ suite() {
 	unit) make unit ;;
 	asan) make MODE=asan unit ;;
 	cli) test/cli/run.sh ;;
+	api) make api-test ;;
 	guests-careful) RING3_EXEC=careful test/run-guests.sh ;;
 	guests-fast) RING3_EXEC=fast test/run-guests.sh ;;
 	guests-tcg) test/run-guests.sh --vm tcg ;;

@@ -8,7 +8,7 @@
 # "build/ring3 run --accel ring3"; tcg and kvm are QEMU, as oracles.
 # RING3_EXEC=careful|fast chooses the engine's executor, GUEST_TIMEOUT the
 # seconds a guest may take (60), GUEST_JOBS how many run at once (2), MODE the
-# build.  Logs are kept in build/test/guest/log.
+# build and O its folder.  Logs are kept in build/test/guest/log.
 #
 # test/guest/expect/NAME lists known failures, one a line: GUEST TEST.  TEST
 # "(end)" stands for a guest that does not get to its end.  A list may only
@@ -19,6 +19,7 @@ cd "$(dirname "$0")/.."
 mode=${MODE:-release}
 out=build
 [ "$mode" = release ] || out=build-$mode
+out=${O:-$out}
 guests=$out/test/guest
 vm=ring3
 lists=
@@ -145,8 +146,8 @@ if [ -n "$one" ]; then
 	exit 0
 fi
 
-make -s MODE="$mode" guests || exit 1
-[ "$vm" != ring3 ] || make -s MODE="$mode" || exit 1
+make -s MODE="$mode" O="$out" guests || exit 1
+[ "$vm" != ring3 ] || make -s MODE="$mode" O="$out" || exit 1
 rm -rf "$guests/log"
 mkdir -p "$guests/log"
 names=()

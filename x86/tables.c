@@ -238,8 +238,8 @@ const uint32_t insn_conditions[] = {
 #define bSI	   BIT(RSI)
 #define bDI	   BIT(RDI)
 #define b11	   BIT(R11)
-#define bALL8	   MASK(8)
-#define bALL	   MASK(16)
+#define bALL8	   0xff
+#define bALL	   0xffff
 
 #define OPS(...)                                                               \
 	{                                                                      \

@@ -7,6 +7,11 @@ static uint8_t *pio(struct kt_vm *t)
 	return (uint8_t *)t->run + t->run->io.data_offset;
 }
 
+static void answer(struct kt_vm *t, uint32_t value)
+{
+	memcpy(pio(t), &value, t->run->io.size);
+}
+
 static uint64_t reg_ax(struct kt_vm *t)
 {
 	struct kvm_regs regs;
@@ -40,14 +45,14 @@ static void in_out(void)
 	GIVES(t.run->io.data_offset, 0x1000);
 	GIVES(pio(&t)[0], 0);
 	GIVES(reg_ip(&t), 0x1000);
-	pio(&t)[0] = 0xab;
+	answer(&t, 0xab);
 	OK(kt_run(&t));
 	GIVES(reg_ax(&t) & 0xff, 0xab);
 	GIVES(t.run->io.size, 2);
-	*(uint16_t *)pio(&t) = 0x1234;
+	answer(&t, 0x1234);
 	OK(kt_run(&t));
 	GIVES(t.run->io.size, 4);
-	*(uint32_t *)pio(&t) = 0x89abcdef;
+	answer(&t, 0x89abcdef);
 	OK(kt_run(&t));
 	GIVES(t.run->io.direction, KVM_EXIT_IO_OUT);
 	GIVES(t.run->io.port, 0x40);
@@ -66,7 +71,7 @@ static void finish_only(void)
 	kt_vm_open(&t, 0);
 	KT_CODE(&t, 0xe4, 0x10, 0x90, 0xe6, 0x11, 0xf4);
 	OK(kt_run(&t));
-	pio(&t)[0] = 0x77;
+	answer(&t, 0x77);
 	t.run->immediate_exit = 1;
 	FAILS(kt_run(&t), EINTR);
 	GIVES(reg_ax(&t) & 0xff, 0x77);

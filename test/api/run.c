@@ -161,6 +161,31 @@ static void single_step(void)
 	kt_vm_close(&t);
 }
 
+static void breakpoint(void)
+{
+	struct kvm_guest_debug dbg = { .control = KVM_GUESTDBG_ENABLE |
+						  KVM_GUESTDBG_USE_SW_BP };
+	struct kvm_regs regs;
+	struct kt_vm t;
+
+	if (kt_real)
+		return;
+	kt_vm_open(&t, 0);
+	KT_CODE(&t, 0x90, 0xcc, 0xf4);
+	OK(kt_ioctl(t.vcpu, KVM_SET_GUEST_DEBUG, &dbg));
+	OK(kt_run(&t));
+	GIVES(t.run->exit_reason, KVM_EXIT_DEBUG);
+	GIVES(t.run->debug.arch.pc, 0x1001);
+	GIVES(t.run->debug.arch.exception, 3);
+	OK(kt_ioctl(t.vcpu, KVM_GET_REGS, &regs));
+	GIVES(regs.rip, 0x1001);
+	/* The debugger puts the instruction back. */
+	t.mem[0x1001] = 0x90;
+	OK(kt_run(&t));
+	GIVES(t.run->exit_reason, KVM_EXIT_HLT);
+	kt_vm_close(&t);
+}
+
 /* An MSR that does not exist goes to user mode, which may answer. */
 static void user_msr(void)
 {
@@ -247,6 +272,7 @@ void test_run(void)
 	triple_fault_event();
 	injected();
 	single_step();
+	breakpoint();
 	user_msr();
 	no_memory();
 	hypercall();

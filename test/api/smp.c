@@ -103,6 +103,17 @@ static void startup(void)
 	kt_vm_close(&t);
 }
 
+/* Waits until the guest's counter passes @n, for 10 s at most. */
+static void wait_for_more(const uint8_t *counter, uint32_t n)
+{
+	for (int i = 0; i < 10000; i++) {
+		if (*(const volatile uint32_t *)counter > n)
+			return;
+		usleep(1000);
+	}
+	KT_CHECK(!"the guest runs");
+}
+
 /* Slots come and go while a vCPU runs. */
 static void slot_churn(void)
 {
@@ -121,6 +132,7 @@ static void slot_churn(void)
 	w.fd = t.vcpu;
 	w.run = t.run;
 	pthread_create(&w.thread, NULL, work, &w);
+	wait_for_more(t.mem + 0x4000, 0);
 	for (int i = 0; i < 300; i++) {
 		r.memory_size = 0x10000;
 		r.userspace_addr = (uint64_t)host;
@@ -128,11 +140,12 @@ static void slot_churn(void)
 		r.memory_size = 0;
 		OK(kt_ioctl(t.vm, KVM_SET_USER_MEMORY_REGION, &r));
 	}
+	/* And the guest goes on. */
+	wait_for_more(t.mem + 0x4000, *(volatile uint32_t *)(t.mem + 0x4000));
 	pthread_kill(w.thread, SIGUSR2);
 	pthread_join(w.thread, NULL);
 	GIVES(w.result, -1);
 	GIVES(t.run->exit_reason, KVM_EXIT_INTR);
-	KT_CHECK(*(uint32_t *)(t.mem + 0x4000) > 0);
 	kt_vm_close(&t);
 	munmap(host, 0x10000);
 }

@@ -1,6 +1,7 @@
 #!/bin/bash
 # linux.sh - boots Debian's cloud kernel to a shell in the initramfs, runs
-# commands there and powers off.  BOOT=long: also more memory and CPU counts.
+# commands there and powers off.  BOOT=long: also more sizes, the careful
+# executor, Debian's full kernel and the i386 one with PAE.
 # BOOT_TIMEOUT is the limit of one boot in seconds (120).
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -53,8 +54,24 @@ boot cloud-512m-1cpu 512M 1
 boot cloud-512m-4cpu 512M 4
 if [ "${BOOT:-}" = long ]; then
 	boot cloud-128m-1cpu 128M 1
+	boot cloud-128m-4cpu 128M 4
 	boot cloud-8g-1cpu 8G 1
-	boot cloud-careful 512M 1 --exec careful
+	boot cloud-8g-4cpu 8G 4
+	BOOT_TIMEOUT=900 boot cloud-careful 512M 1 --exec careful
+	if kernel=$(scripts/fetch-kernel.sh amd64); then
+		boot amd64-512m-1cpu 512M 1
+		boot amd64-512m-4cpu 512M 4
+	else
+		result amd64 0 "no kernel"
+	fi
+	if kernel=$(scripts/fetch-kernel.sh 686-pae) &&
+		initrd=$(scripts/mkinitramfs.sh -a i386 $out/init.sh \
+			$out/initrd-i386); then
+		boot 686-pae-512m-1cpu 512M 1
+		boot 686-pae-512m-4cpu 512M 4
+	else
+		result 686-pae 0 "no kernel"
+	fi
 fi
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -13,10 +13,10 @@
 #include "test/test.h"
 
 #define RAM_SIZE (4ul << 20)
-#define CODE 0x10000ul
-#define DATA 0x20000ul
-#define STACK 0x30000ul
-#define PML4 0x1000ul
+#define CODE	 0x10000ul
+#define DATA	 0x20000ul
+#define STACK	 0x30000ul
+#define PML4	 0x1000ul
 
 static uint8_t *ram;
 static struct dbt *d;
@@ -108,7 +108,7 @@ static enum exit_reason run(const uint8_t *code, size_t n, bool careful,
 
 #define SNIPPET(name, text)                                                    \
 	extern const uint8_t name##_begin[], name##_end[];                     \
-	__asm__(".pushsection .rodata\n" #name "_begin:\n" text "\n" #name      \
+	__asm__(".pushsection .rodata\n" #name "_begin:\n" text "\n" #name     \
 		"_end:\n.popsection")
 
 SNIPPET(arith, "mov $5,%eax; add $7,%rax; lea 3(%rax,%rax,2),%rcx;"
@@ -127,7 +127,7 @@ SNIPPET(loops, "mov $100,%ecx; xor %eax,%eax; 1: add %rcx,%rax; dec %ecx;"
 	       "lea 5f(%rip),%r11; mov %r11,8(%rbx); call *8(%rbx); jmp 6f;"
 	       "5: inc %r14; ret; 6:");
 SNIPPET(shifts, "mov $7,%ecx; mov $-99,%r11; shl %cl,%r11; sar %cl,%rax;"
-		"rol %cl,(%rbx); shld %cl,%r10,8(%rbx); ror %cl,%cl;"
+		"rolq %cl,(%rbx); shld %cl,%r10,8(%rbx); ror %cl,%cl;"
 		"bts %r12,16(%rbx); bt %r10d,%eax; shlx %r10,%r11,%r15;"
 		"andn (%rbx),%r10,%r11; mulx (%rbx),%r10,%r11;"
 		"cmpxchg %r11,(%rbx); xadd %r15,8(%rbx)");
@@ -137,11 +137,12 @@ SNIPPET(cross, "lea 0xffd(%rbx),%rdi; mov %rax,(%rdi); mov (%rdi),%rdx;"
 SNIPPET(strings, "mov %rbx,%rsi; lea 100(%rbx),%rdi; mov $50,%ecx; rep movsb;"
 		 "mov $0x41,%eax; mov $30,%ecx; rep stosl; std; movsq; cld;"
 		 "lodsb; mov %rbx,%rdi; mov $200,%ecx; repne scasb; cmpsw");
-SNIPPET(vector, "mov $1234567,%eax; cvtsi2sd %rax,%xmm1; sqrtsd %xmm1,%xmm2;"
-		"movsd %xmm2,(%rbx); addsd (%rbx),%xmm2; movsd %xmm2,8(%rbx);"
-		"vbroadcastsd 8(%rbx),%ymm3; vmovupd %ymm3,33(%rbx);"
-		"movd %xmm2,%r10d; pextrq $0,%xmm2,%r11; fninit; fldpi; fstpl 80(%rbx);"
-		"pcmpistri $0,%xmm3,%xmm2");
+SNIPPET(vector,
+	"mov $1234567,%eax; cvtsi2sd %rax,%xmm1; sqrtsd %xmm1,%xmm2;"
+	"movsd %xmm2,(%rbx); addsd (%rbx),%xmm2; movsd %xmm2,8(%rbx);"
+	"vbroadcastsd 8(%rbx),%ymm3; vmovupd %ymm3,33(%rbx);"
+	"movd %xmm2,%r10d; pextrq $0,%xmm2,%r11; fninit; fldpi; fstpl 80(%rbx);"
+	"pcmpistri $0,%xmm3,%xmm2");
 
 static void check(const char *name, const uint8_t *code, size_t n)
 {

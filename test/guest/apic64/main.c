@@ -138,8 +138,9 @@ static void tsc_deadline(void)
 	wrmsr(MSR_TSC_DEADLINE, 0);
 	delay(4);
 	CHECK_EQ("cancelled", timers, 2);
+	cli();
 	wrmsr(MSR_TSC_DEADLINE, rdtsc() + tsc_per_ms());
-	asm volatile("hlt");
+	asm volatile("sti; hlt");
 	CHECK_EQ("wakes", timers, 3);
 	apic_write(APIC_TMICT, 1000);
 	CHECK_EQ("TMICT ignored", apic_read(APIC_TMCCT), 0);

@@ -15,8 +15,9 @@ static u64 image[32] __attribute__((aligned(64)));
 #define XMM_STORE(n) "movups %%xmm" #n ", 16*" #n "(%0)\n\t"
 #define ALL(M)                                                                 \
 	M(0)                                                                   \
-	M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13)   \
-		M(14) M(15)
+	M(1)                                                                   \
+	M(2)                                                                   \
+	M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11) M(12) M(13) M(14) M(15)
 
 static void load_xmm(u64 seed)
 {

@@ -162,17 +162,17 @@ void test_end(void)
 
 void *memset(void *dst, int c, size_t n)
 {
-	for (u8 *d = dst; n--; d++)
-		*(volatile u8 *)d = c;
+	void *to = dst;
+
+	asm volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(c) : "memory");
 	return dst;
 }
 
 void *memcpy(void *dst, const void *src, size_t n)
 {
-	const u8 *s = src;
+	void *to = dst;
 
-	for (u8 *d = dst; n--; d++)
-		*(volatile u8 *)d = *s++;
+	asm volatile("rep movsb" : "+D"(to), "+S"(src), "+c"(n) : : "memory");
 	return dst;
 }
 
@@ -180,6 +180,11 @@ int memcmp(const void *a, const void *b, size_t n)
 {
 	const u8 *p = a, *q = b;
 
+	for (; n >= sizeof(word) && *(const word *)p == *(const word *)q;
+	     n -= sizeof(word)) {
+		p += sizeof(word);
+		q += sizeof(word);
+	}
 	for (; n--; p++, q++) {
 		if (*p != *q)
 			return *p - *q;

@@ -1,6 +1,7 @@
 #include "test/guest/lib/snip.h"
 
 struct snip_state snip_in, snip_out;
+void (*snip_call)(word code) = snip_enter;
 
 /* Data and stack of the rounds: aligned, across a page, misaligned. */
 static const struct {
@@ -42,29 +43,46 @@ static word next_value(void)
 
 static u64 hash(void)
 {
-	const u32 *p = (const u32 *)SNIP_BUF;
-	u32 a = 1, b = 0;
+	const word *p = (const word *)SNIP_BUF;
+	word a = 1, b = 0;
 
-	for (unsigned i = 0; i < SNIP_BUF_SIZE / 4; i++) {
-		a = (a << 5 | a >> 27) ^ p[i];
+	for (unsigned i = 0; i < SNIP_BUF_SIZE / sizeof(word); i++) {
+		a = (a << 5 | a >> (8 * sizeof(word) - 5)) ^ p[i];
 		b += a;
 	}
-	return (u64)b << 32 | a;
+	return (u64)b << 32 ^ a;
+}
+
+/* Fills the data from a table of random words, at a place of its own. */
+static void fill(unsigned n, int round)
+{
+	static u64 table[SNIP_BUF_SIZE / 8 + 256];
+	void *to = (void *)SNIP_BUF, *from;
+	word count = SNIP_BUF_SIZE / 4;
+
+	if (!table[0]) {
+		seed = 0x2545f4914f6cdd1dull;
+		for (unsigned i = 0; i < ARRAY_SIZE(table); i++)
+			table[i] = next_random();
+	}
+	from = &table[(n * 3 + round) & 255];
+	asm volatile("rep movsl"
+		     : "+D"(to), "+S"(from), "+c"(count)
+		     :
+		     : "memory");
 }
 
 bool snip_run(unsigned n, int round, struct snip_result *r)
 {
 	const struct snip *s = &snip_tab[n];
-	u64 *p = (u64 *)SNIP_BUF;
 	word *regs = snip_in.regs;
 
 	memset(r, 0, sizeof(*r));
 	if (s->feat && !has(s->feat))
 		return false;
+	fill(n, round);
 	seed = 0x9e3779b97f4a7c15ull * (3 * n + round + 1);
 	next_random();
-	for (unsigned i = 0; i < SNIP_BUF_SIZE / 8; i++)
-		p[i] = next_random();
 	for (unsigned i = 0; i < SNIP_NREGS; i++)
 		regs[i] = next_value();
 	snip_in.flags = 2 | (next_random() & 0x8d5);
@@ -72,7 +90,7 @@ bool snip_run(unsigned n, int round, struct snip_result *r)
 	regs[7] = regs[3] + 64;
 	regs[5] = regs[3] + 128;
 	regs[4] = places[round].stack;
-	snip_enter(s->code);
+	snip_call(s->code);
 	for (unsigned i = 0; i < SNIP_NREGS; i++)
 		r->regs[i] = snip_out.regs[i];
 	r->flags = snip_out.flags & s->mask;

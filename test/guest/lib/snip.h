@@ -79,4 +79,6 @@ bool snip_run(unsigned n, int round, struct snip_result *r);
 /* snip_enter - the assembly part: loads `snip_in`, runs, fills `snip_out`. */
 void snip_enter(word code);
 extern struct snip_state snip_in, snip_out;
+/* What snip_run() calls: snip_enter, or something that guards it. */
+extern void (*snip_call)(word code);
 #endif

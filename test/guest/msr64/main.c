@@ -90,14 +90,13 @@ static void bad_values(void)
 		   0);
 	CHECK_TRAP("pat type 8", try_wrmsr(MSR_PAT, 0x0807040600070406), X_GP,
 		   0);
-	CHECK_TRAP("lstar", try_wrmsr(MSR_LSTAR, BIT(50)), X_GP, 0);
-	CHECK_TRAP("cstar", try_wrmsr(MSR_CSTAR, BIT(50)), X_GP, 0);
-	CHECK_TRAP("gs base", try_wrmsr(MSR_GS_BASE, BIT(50)), X_GP, 0);
-	CHECK_TRAP("kernel gs", try_wrmsr(MSR_KERNEL_GS_BASE, BIT(50)), X_GP,
+	CHECK_TRAP("lstar", try_wrmsr(MSR_LSTAR, BIT(60)), X_GP, 0);
+	CHECK_TRAP("cstar", try_wrmsr(MSR_CSTAR, BIT(60)), X_GP, 0);
+	CHECK_TRAP("gs base", try_wrmsr(MSR_GS_BASE, BIT(60)), X_GP, 0);
+	CHECK_TRAP("kernel gs", try_wrmsr(MSR_KERNEL_GS_BASE, BIT(60)), X_GP,
 		   0);
-	CHECK_TRAP("sysenter eip", try_wrmsr(MSR_SYSENTER_EIP, BIT(50)), X_GP,
+	CHECK_TRAP("sysenter eip", try_wrmsr(MSR_SYSENTER_EIP, BIT(60)), X_GP,
 		   0);
-	CHECK_TRAP("fmask", try_wrmsr(MSR_FMASK, BIT(40)), X_GP, 0);
 	CHECK_TRAP("efer", try_wrmsr(MSR_EFER, rdmsr(MSR_EFER) | BIT(40)), X_GP,
 		   0);
 	CHECK_TRAP("apic base",

@@ -247,7 +247,7 @@ static void stack(void)
 	in.sp = 2;
 	CHECK_EQ("wrap",
 		 REAL("push %%ax; push $0x77; mov %%sp, %%bx; pop %%cx; "
-		      "pop %%dx"),
+		      "pop %%dx; mov $0x1000, %%sp"),
 		 ENDED);
 	CHECK_EQ("wrapped", ST.bx, 0xfffe);
 	CHECK_EQ("value", ST.cx, 0x77);

@@ -28,8 +28,11 @@ static void set(unsigned sel, u32 base, u32 limit, u64 bits)
 		v_;                                                            \
 	})
 #define TRY_READ(suffix, off)                                                  \
-	TRY("cmp" suffix " $0, %%fs:(%0)", : : "r"((u32)(off)) : "cc", "memor" \
-								       "y")
+	TRY("cmp" suffix " $0, %%fs:(%0)",                                     \
+	    :                                                                  \
+	    : "r"((u32)(off))                                                  \
+	    : "cc", "memor"                                                    \
+		    "y")
 #define TRY_WRITE(suffix, off)                                                 \
 	TRY("mov" suffix " $0, %%fs:(%0)", : : "r"((u32)(off)) : "memory")
 
@@ -179,7 +182,11 @@ static void stack_limits(void)
 	CHECK_TRAP("pop above", ON_STACK(0xffe, "pop %%eax"), X_SS, 0);
 	CHECK_TRAP("ret", ON_STACK(0xffd, "ret"), X_SS, 0);
 	CHECK_TRAP("ebp", ON_STACK(0x800, "mov %%ss:0x1000, %%al"), X_SS, 0);
-	CHECK_EQ("pushed", ON_STACK(0x1000, "push $0x77; pop %%eax"), NO_TRAP);
+	asm volatile("mov %%esp, %%ecx; mov %0, %%ss; mov $0x1000, %%esp; "
+		     "push $0x77; pop %%eax; mov %1, %%ss; mov %%ecx, %%esp"
+		     :
+		     : "r"(S0), "r"(SEL_DATA)
+		     : "eax", "ecx", "memory");
 	CHECK_EQ("value", *(u32 *)(mem + 0xffc), 0x77);
 	CHECK_TRAP("leave", ON_STACK(0xffe, "popa"), X_SS, 0);
 	write_ss(SEL_DATA);
