@@ -7,7 +7,7 @@
 # word that is {append} alone stays one word.  ring3 (the default) is
 # "build/ring3 run --accel ring3"; tcg and kvm are QEMU, as oracles.
 # RING3_EXEC=careful|fast chooses the engine's executor, GUEST_TIMEOUT the
-# seconds a guest may take (60), GUEST_JOBS how many run at once (2), MODE the
+# seconds a guest may take (240), GUEST_JOBS how many run at once (2), MODE the
 # build and O its folder.  Logs are kept in build/test/guest/log.
 #
 # test/guest/expect/NAME lists known failures, one a line: GUEST TEST.  TEST
@@ -97,7 +97,7 @@ run_one() {
 	[ ! -f test/guest/"$name"/cfg ] || . test/guest/"$name"/cfg
 	make_command "$image"
 	start=$(date +%s%N)
-	timeout -k 5 "${GUEST_TIMEOUT:-60}" "${cmd[@]}" </dev/null \
+	timeout -k 5 "${GUEST_TIMEOUT:-240}" "${cmd[@]}" </dev/null \
 		>"$log" 2>"$log.err"
 	rc=$?
 	secs=$((($(date +%s%N) - start) / 100000000))
