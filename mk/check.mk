@@ -7,5 +7,6 @@ check:
 	$(Q)test/run-check.sh $(CHECK)
 check-long:
 	$(Q)scripts/deps.sh test boot oracle
-	$(Q)BOOT=long FULL=1 test/run-check.sh $(CHECK) guests-tcg
+	$(Q)BOOT=long FULL=1 test/run-check.sh $(CHECK) guests-tcg matrix hundred \
+		clock
 .PHONY: check check-long
