@@ -34,7 +34,12 @@ void code_page_write(struct cpu *c, gpa_t gpa, unsigned int len)
 	struct dbt *d = vcpu_dbt(c)->d;
 	uint8_t *flags;
 
-	if (!find_flags(c, gpa, &flags) || !(*flags & PGF_CODE))
+	if (!find_flags(c, gpa, &flags))
+		return;
+	/* The write is seen before the flag is read: as mmu_wrote() has it. */
+	if (d->nr_cpus > 1)
+		__atomic_or_fetch(flags, 0, __ATOMIC_SEQ_CST);
+	if (!(*flags & PGF_CODE))
 		return;
 	c->exits[EXIT_CODE_WRITE]++;
 	if (d->nr_cpus > 1)

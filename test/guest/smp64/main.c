@@ -322,7 +322,7 @@ static volatile u32 spin_flag, spin_ack;
 
 static void spinner(unsigned cpu)
 {
-	for (u32 i = 1; i <= LOOPS / 20; i++) {
+	for (u32 i = 1; i <= LOOPS / 100; i++) {
 		spin_ack = i;
 		for (u32 k = i % 16; k; k--)
 			rdtsc();
@@ -339,7 +339,7 @@ static void modify_for_spinner(void)
 	memcpy(code, "\xb8\x00\x00\x00\x00\xc3", 6);
 	spin_flag = spin_ack = 0;
 	smp_run(1, spinner);
-	for (u32 i = 1; i <= LOOPS / 20; i++) {
+	for (u32 i = 1; i <= LOOPS / 100; i++) {
 		while (spin_ack < i)
 			cpu_pause();
 		*(volatile u32 *)(code + 1) = i;
