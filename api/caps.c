@@ -4,19 +4,13 @@
 #include <unistd.h>
 
 #include "api/irq.h"
+#include "api/msr_filter.h"
 #include "api/vcpu_fpu.h"
 #include "include/ring3.h"
 #include "root/vm_irq.h"
 
-/* Newer than the oldest header we build with. */
-#define CAP_DISABLE_QUIRKS2 213
-
 #define MAX_GSI_ROUTES 4096
 #define MCE_BANKS      32
-#define QUIRKS                                                                 \
-	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED |         \
-	 KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |        \
-	 KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT)
 #define DIRTY_MANUAL                                                           \
 	(KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET)
 #define USER_MSR_REASONS                                                       \
@@ -24,21 +18,9 @@
 	 KVM_MSR_EXIT_REASON_FILTER)
 #define GUESTDBG                                                               \
 	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |                       \
-	 KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_INJECT_DB |                     \
-	 KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_BLOCKIRQ)
-
-static int enable_quirks(struct api_vm *avm, const struct kvm_enable_cap *c)
-{
-	avm->disabled_quirks = c->args[0] & QUIRKS;
-	return 0;
-}
-
-static int enable_quirks2(struct api_vm *avm, const struct kvm_enable_cap *c)
-{
-	if (c->args[0] & ~(uint64_t)QUIRKS)
-		return -EINVAL;
-	return enable_quirks(avm, c);
-}
+	 KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP |                     \
+	 KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |                     \
+	 KVM_GUESTDBG_BLOCKIRQ)
 
 static int enable_split(struct api_vm *avm, const struct kvm_enable_cap *c)
 {
@@ -81,7 +63,9 @@ static int enable_user_msr(struct api_vm *avm, const struct kvm_enable_cap *c)
 {
 	if (c->args[0] & ~(uint64_t)USER_MSR_REASONS)
 		return -EINVAL;
-	avm->vm->user_msr = c->args[0];
+	pthread_mutex_lock(&avm->vm->slots_lock);
+	msr_filter_apply(avm, avm->msr_filter, c->args[0]);
+	pthread_mutex_unlock(&avm->vm->slots_lock);
 	return 0;
 }
 
@@ -178,9 +162,9 @@ static const struct cap caps[] = {
 	[KVM_CAP_ENABLE_CAP_VM] = { .value = 1 },
 	[KVM_CAP_IOEVENTFD_NO_LENGTH] = { .value = 1 },
 	[KVM_CAP_CHECK_EXTENSION_VM] = { .value = 1 },
-	[KVM_CAP_DISABLE_QUIRKS] = { .value = 1, .enable = enable_quirks },
 	[KVM_CAP_SPLIT_IRQCHIP] = { .value = 1, .enable = enable_split },
 	[KVM_CAP_IOEVENTFD_ANY_LENGTH] = { .value = 1 },
+	[KVM_CAP_VCPU_ATTRIBUTES] = { .value = 1 },
 	[KVM_CAP_MAX_VCPU_ID] = { .value = MAX_VCPU_ID,
 				  .enable = enable_max_id },
 	[KVM_CAP_X2APIC_API] = { .value =
@@ -199,7 +183,6 @@ static const struct cap caps[] = {
 	[KVM_CAP_SREGS2] = { .value = 1 },
 	[KVM_CAP_BINARY_STATS_FD] = { .value = 1 },
 	[KVM_CAP_XSAVE2] = { .fn = vcpu_fpu_xsave_size },
-	[CAP_DISABLE_QUIRKS2] = { .value = QUIRKS, .enable = enable_quirks2 },
 	[KVM_CAP_X86_TRIPLE_FAULT_EVENT] = { .value = 1,
 					     .enable = enable_triple },
 };

@@ -38,9 +38,6 @@ int debug_set_guest(void *object, void *arg, void *user)
 	const struct kvm_guest_debug *in = arg;
 	uint32_t on = in->control & KVM_GUESTDBG_ENABLE ? in->control : 0;
 
-	/* There are no debug registers but the guest's. */
-	if (on & KVM_GUESTDBG_USE_HW_BP)
-		return -EINVAL;
 	if (in->control & (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)) {
 		if (v->cpu->pending.type || v->cpu->injecting.type)
 			return -EBUSY;
@@ -52,6 +49,10 @@ int debug_set_guest(void *object, void *arg, void *user)
 	v->cpu->singlestep = on & KVM_GUESTDBG_SINGLESTEP;
 	v->cpu->debug_bp = on & KVM_GUESTDBG_USE_SW_BP;
 	v->block_irq = on & KVM_GUESTDBG_BLOCKIRQ;
+	memcpy(v->cpu->host_dr, in->arch.debugreg, sizeof(v->cpu->host_dr));
+	v->cpu->host_dr7 = 0;
+	if (on & KVM_GUESTDBG_USE_HW_BP)
+		v->cpu->host_dr7 = debug_dr7(in->arch.debugreg[7]);
 	return 0;
 }
 

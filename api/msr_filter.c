@@ -56,26 +56,30 @@ static int build(struct msr_filter *f, const struct kvm_msr_filter *in)
 	return f->default_deny && !f->active ? -EINVAL : 0;
 }
 
-/* install - replaces the filter while no vCPU looks at it. */
-static void install(struct api_vm *avm, struct msr_filter *f)
+/* The filter is replaced while no vCPU looks at it. */
+void msr_filter_apply(struct api_vm *avm, struct msr_filter *f,
+		      uint32_t user_msr)
 {
+	bool exits = (f && f->active) ||
+		     (user_msr & (USER_MSR_UNKNOWN | USER_MSR_INVAL));
 	struct msr_filter *old;
 	struct vcpu *v;
 
-	pthread_mutex_lock(&avm->vm->slots_lock);
 	vm_quiesce(avm->vm);
 	old = avm->msr_filter;
 	avm->msr_filter = f;
-	avm->vm->msr_exits = f->active;
+	avm->vm->user_msr = user_msr;
+	avm->vm->msr_exits = exits;
 	vcpu_for_each (v, avm->vm)
-		v->cpu->msr_exits = f->active;
+		v->cpu->msr_exits = exits;
 	vm_resume(avm->vm);
-	pthread_mutex_unlock(&avm->vm->slots_lock);
-	msr_filter_free(old);
+	if (old != f)
+		msr_filter_free(old);
 }
 
 int msr_filter_set(void *object, void *arg, void *user)
 {
+	struct api_vm *avm = object;
 	struct kvm_msr_filter in;
 	struct msr_filter *f;
 	int r;
@@ -86,11 +90,14 @@ int msr_filter_set(void *object, void *arg, void *user)
 	if (!f)
 		return -ENOMEM;
 	r = build(f, &in);
-	if (r)
+	if (r) {
 		msr_filter_free(f);
-	else
-		install(object, f);
-	return r;
+		return r;
+	}
+	pthread_mutex_lock(&avm->vm->slots_lock);
+	msr_filter_apply(avm, f, avm->vm->user_msr);
+	pthread_mutex_unlock(&avm->vm->slots_lock);
+	return 0;
 }
 
 static bool is_x2apic(uint32_t msr)

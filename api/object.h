@@ -39,7 +39,6 @@ struct api_vm {
 	struct msr_filter *msr_filter; /* replaced with the world stopped */
 	uint64_t dirty_manual;	       /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 */
 	uint64_t identity_map;
-	uint64_t disabled_quirks;
 	uint32_t max_vcpu_id;
 	struct stat_file *stats; /* as in struct api_vcpu */
 	int stats_fd;

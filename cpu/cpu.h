@@ -106,6 +106,9 @@ struct cpu {
 	struct dtable gdt, idt;
 	uint64_t cr0, cr2, cr4, cr8, efer, xcr0;
 	uint64_t dr[4], dr6, dr7;
+	/* KVM_GUESTDBG_USE_HW_BP: a debugger's registers replace the guest's
+	 * and what they hit is an exit; host_dr7 is 0 without. */
+	uint64_t host_dr[4], host_dr7;
 	uint8_t cpl;
 	uint8_t code_size; /* enum code_size, derived from CS and EFER */
 	bool fpu_live;

@@ -35,12 +35,19 @@ uint64_t debug_dr7(uint64_t v)
 	return (v & DR7_VOLATILE) | DR7_FIXED;
 }
 
+/* A debugger outside of the guest takes the guest's breakpoints away. */
+static uint64_t armed_dr7(const struct cpu *c)
+{
+	return c->host_dr7 ? c->host_dr7 : c->dr7;
+}
+
 /* Breakpoint @n, whose length aligns its address, overlaps the access. */
 static bool overlaps(const struct cpu *c, unsigned int n, uint64_t at,
 		     unsigned int size)
 {
-	unsigned int len = dr7_len(c->dr7, n);
-	uint64_t watched = c->dr[n] & ~(uint64_t)(len - 1);
+	unsigned int len = dr7_len(armed_dr7(c), n);
+	uint64_t dr = c->host_dr7 ? c->host_dr[n] : c->dr[n];
+	uint64_t watched = dr & ~(uint64_t)(len - 1);
 
 	return at - watched < len || watched - at < size;
 }
@@ -48,11 +55,10 @@ static bool overlaps(const struct cpu *c, unsigned int n, uint64_t at,
 static uint64_t match(const struct cpu *c, unsigned int kinds, uint64_t at,
 		      unsigned int size)
 {
-	uint64_t bits = 0;
+	uint64_t bits = 0, dr7 = armed_dr7(c);
 
 	for (unsigned int n = 0; n < 4; n++)
-		if (dr7_enabled(c->dr7, n) &&
-		    (kinds & BIT(dr7_rw(c->dr7, n))) &&
+		if (dr7_enabled(dr7, n) && (kinds & BIT(dr7_rw(dr7, n))) &&
 		    overlaps(c, n, at, size))
 			bits |= BIT(n);
 	return bits;

@@ -18,7 +18,7 @@ uint64_t debug_dr7(uint64_t v);
 /* debug_armed - whether a breakpoint is enabled at all. */
 static inline bool debug_armed(const struct cpu *c)
 {
-	return c->dr7 & 0xff;
+	return (c->dr7 | c->host_dr7) & 0xff;
 }
 
 /* debug_match_code - breakpoints on the instruction at linear address @gva;

@@ -120,11 +120,11 @@ static enum cpu_result dr_access(struct cpu *c, unsigned int *n)
 	}
 	if (*n > 7)
 		return cpu_raise(c, VEC_UD);
-	if (!(c->dr7 & DR7_GD))
+	if (!((c->host_dr7 ? c->host_dr7 : c->dr7) & DR7_GD))
 		return CPU_OK;
 	cpu_raise(c, VEC_DB);
 	c->fault.address = DR6_BD;
-	return CPU_FAULT;
+	return c->host_dr7 ? exit_to_root(c, EXIT_EXCEPTION) : CPU_FAULT;
 }
 
 enum cpu_result op_mov_from_dr(struct cpu *c, const struct insn *i)

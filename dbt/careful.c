@@ -327,6 +327,10 @@ static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
 		return CAREFUL_ON;
 	c->pending_dbg = 0;
 	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = bits };
+	if (c->host_dr7 && !(bits & DR6_BS)) {
+		*reason = EXIT_EXCEPTION;
+		return CAREFUL_LEAVE;
+	}
 	return careful_deliver(c, reason);
 }
 
@@ -344,6 +348,8 @@ static enum careful_result retire(struct cpu *c, const struct insn *i, bool tf,
 		return CAREFUL_LEAVE;
 	}
 	if (c->singlestep) {
+		c->fault = (struct x86_fault){ .vector = VEC_DB,
+					       .address = DR6_BS };
 		*reason = EXIT_EXCEPTION;
 		return CAREFUL_LEAVE;
 	}
@@ -380,7 +386,10 @@ static enum cpu_result check_code_breakpoint(struct cpu *c, bool resume)
 	if (!bits)
 		return CPU_OK;
 	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = bits };
-	return CPU_FAULT;
+	if (!c->host_dr7)
+		return CPU_FAULT;
+	c->exit.reason = EXIT_EXCEPTION;
+	return CPU_EXIT;
 }
 
 enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)

@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "cpu/debug.h"
 #include "cpu/event.h"
 #include "cpu/fpu.h"
 #include "cpu/mode.h"
@@ -94,7 +95,7 @@ static bool must_be_careful(const struct cpu *c)
 	if (shadow && (c->irq_window || c->nmi_window || c->exit_req))
 		return true;
 	return c->careful || c->singlestep || must_finish(c) ||
-	       (c->rflags & (RFLAGS_TF | RFLAGS_RF)) || (c->dr7 & 0xff);
+	       (c->rflags & (RFLAGS_TF | RFLAGS_RF)) || debug_armed(c);
 }
 
 /* A direct jump came here for the first time: patch it to its target. */

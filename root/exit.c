@@ -21,16 +21,26 @@ static int exit_triple_fault(struct vcpu *v)
 /* A single step or a breakpoint of the debugger outside the guest. */
 static int exit_debug(struct vcpu *v)
 {
-	struct cpu *c = v->cpu;
+	const struct cpu *c = v->cpu;
 	bool is_bp = c->fault.vector == VEC_BP;
 
-	c->fault.vector = VEC_DB;
 	v->uexit.kind = UEXIT_DEBUG;
-	v->uexit.debug.vector = is_bp ? VEC_BP : VEC_DB;
+	v->uexit.debug.vector = c->fault.vector;
 	v->uexit.debug.pc = c->seg[SEG_CS].base + c->rip;
-	v->uexit.debug.dr6 = is_bp ? 0 : DR6_FIXED | DR6_BS;
-	v->uexit.debug.dr7 = is_bp ? 0 : c->dr7;
+	v->uexit.debug.dr6 = is_bp ? 0 : DR6_FIXED | c->fault.address;
+	v->uexit.debug.dr7 = is_bp ? 0 : c->host_dr7 ? c->host_dr7 : c->dr7;
 	return TO_USER;
+}
+
+int exit_commit(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+
+	dbt_commit(c);
+	if (!c->singlestep)
+		return RESUME;
+	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = DR6_BS };
+	return exit_debug(v);
 }
 
 static int exit_host_memory(struct vcpu *v)
@@ -64,8 +74,7 @@ static int exit_emulate(struct vcpu *v)
 static int exit_mwait(struct vcpu *v)
 {
 	/* A wake-up without a store is architecturally fine. */
-	dbt_commit(v->cpu);
-	return RESUME;
+	return exit_commit(v);
 }
 
 struct exit_handler {

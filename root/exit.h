@@ -24,6 +24,12 @@ int exit_rdmsr(struct vcpu *v);
 int exit_wrmsr(struct vcpu *v);
 
 /*
+ * exit_commit - the instruction that exited is done; an exit handler's answer,
+ * for a debugger may want to see each.
+ */
+int exit_commit(struct vcpu *v);
+
+/*
  * mmio_finish - carries out what is left of cpu->mmio.wr[] after a completed
  * instruction; an exit handler's answer.
  */

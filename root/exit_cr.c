@@ -8,14 +8,12 @@ int exit_cr8(struct vcpu *v)
 	uint64_t old = c->cr8;
 
 	c->cr8 = c->exit.value & 0xf;
-	dbt_commit(c);
-	if (v->apic) {
+	if (v->apic)
 		lapic_set_cr8(v->apic, c->cr8);
-		return RESUME;
-	}
 	/* User mode's local APIC only cares for a lower priority. */
-	if (c->cr8 >= old)
-		return RESUME;
+	if (v->apic || c->cr8 >= old)
+		return exit_commit(v);
+	dbt_commit(c);
 	v->uexit.kind = UEXIT_SET_TPR;
 	return TO_USER;
 }

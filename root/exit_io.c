@@ -19,14 +19,7 @@ static int io_answer(struct vcpu *v)
 	memcpy(&value, io->data, io->size);
 	gpr_write(c, RAX, io->size, false, value);
 	io->state = IO_NONE;
-	dbt_commit(c);
-	return RESUME;
-}
-
-static int complete_out(struct vcpu *v)
-{
-	dbt_commit(v->cpu);
-	return RESUME;
+	return exit_commit(v);
 }
 
 static int exit_in(struct vcpu *v)
@@ -60,8 +53,7 @@ static int exit_out(struct vcpu *v)
 	       bus_pio_write(v, io->port, io->size, io->data + n * io->size))
 		n++;
 	if (n == io->count) {
-		dbt_commit(v->cpu);
-		return RESUME;
+		return exit_commit(v);
 	}
 	/* What in-kernel devices and eventfds took does not go out again. */
 	io->count -= n;
@@ -74,7 +66,7 @@ static int exit_out(struct vcpu *v)
 	if (io->string)
 		dbt_commit(v->cpu);
 	else
-		v->complete = complete_out;
+		v->complete = exit_commit;
 	return TO_USER;
 }
 

@@ -51,6 +51,5 @@ int exit_vmcall(struct vcpu *v)
 				   c->gpr[RDX] & mask, c->gpr[RSI] & mask };
 
 	c->gpr[RAX] = hypercall(v, c->gpr[RAX] & mask, args) & mask;
-	dbt_commit(c);
-	return RESUME;
+	return exit_commit(v);
 }

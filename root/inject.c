@@ -144,9 +144,9 @@ int inject_events(struct vcpu *v)
 	if (has_irq(v)) {
 		if (vcpu_irq_allowed(v))
 			return inject_irq(v);
-		c->irq_window = true;
+		c->irq_window = !v->block_irq;
 	}
-	if (v->want_irq_window)
+	if (v->want_irq_window && !v->block_irq)
 		c->irq_window = true;
 	return RESUME;
 }

@@ -123,8 +123,7 @@ static int answer_read(struct vcpu *v, uint64_t value)
 
 	c->gpr[RAX] = (uint32_t)value;
 	c->gpr[RDX] = value >> 32;
-	dbt_commit(c);
-	return RESUME;
+	return exit_commit(v);
 }
 
 static int complete_read(struct vcpu *v)
@@ -137,10 +136,9 @@ static int complete_read(struct vcpu *v)
 
 static int complete_write(struct vcpu *v)
 {
-	if (v->uexit.msr.error)
-		inject_gp(v);
-	else
-		dbt_commit(v->cpu);
+	if (!v->uexit.msr.error)
+		return exit_commit(v);
+	inject_gp(v);
 	return RESUME;
 }
 
@@ -180,12 +178,14 @@ int exit_rdmsr(struct vcpu *v)
 
 int exit_wrmsr(struct vcpu *v)
 {
+	uint64_t value;
+
 	if (denied(v, true))
 		return fail(v, USER_MSR_FILTER, true);
-	if (do_write(v, v->cpu->exit.msr, v->cpu->exit.value, false) ==
-	    MSR_OK) {
-		dbt_commit(v->cpu);
-		return RESUME;
-	}
+	if (do_write(v, v->cpu->exit.msr, v->cpu->exit.value, false) == MSR_OK)
+		return exit_commit(v);
+	/* A bad value, or no such register? */
+	if (vcpu_msr_get(v, v->cpu->exit.msr, &value))
+		return fail(v, USER_MSR_UNKNOWN, true);
 	return fail(v, USER_MSR_INVAL, true);
 }

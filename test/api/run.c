@@ -179,6 +179,19 @@ static void breakpoint(void)
 	GIVES(t.run->debug.arch.exception, 3);
 	OK(kt_ioctl(t.vcpu, KVM_GET_REGS, &regs));
 	GIVES(regs.rip, 0x1001);
+	/* The debugger's registers, on code and on data. */
+	dbg.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
+	dbg.arch.debugreg[1] = 0x1002;
+	dbg.arch.debugreg[7] = 0x400 | 1 << 3;
+	OK(kt_ioctl(t.vcpu, KVM_SET_GUEST_DEBUG, &dbg));
+	t.mem[0x1001] = 0x90;
+	OK(kt_run(&t));
+	GIVES(t.run->exit_reason, KVM_EXIT_DEBUG);
+	GIVES(t.run->debug.arch.exception, 1);
+	GIVES(t.run->debug.arch.pc, 0x1002);
+	GIVES(t.run->debug.arch.dr6, 0xffff0ff2);
+	dbg.control = 0;
+	OK(kt_ioctl(t.vcpu, KVM_SET_GUEST_DEBUG, &dbg));
 	/* The debugger puts the instruction back. */
 	t.mem[0x1001] = 0x90;
 	OK(kt_run(&t));

@@ -43,7 +43,8 @@ static int enable(int fd, uint32_t cap, uint64_t arg)
 
 static void capabilities(void)
 {
-	struct kvm_enable_cap c = { .cap = KVM_CAP_DISABLE_QUIRKS, .flags = 1 };
+	struct kvm_enable_cap c = { .cap = KVM_CAP_EXCEPTION_PAYLOAD,
+				    .flags = 1 };
 	struct kt_vm t;
 
 	kt_vm_open(&t, KT_NO_VCPU);

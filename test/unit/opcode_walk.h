@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "x86/insn.h"
@@ -8,7 +9,15 @@
  * The opcode space, as 15-byte strings: each prefix combination that matters,
  * each opcode of each map, ModRM bytes of every kind; VEX likewise.  What
  * follows are bytes that serve as displacement and immediate.
+ *
+ * Sanitizer builds are slow and look at a sample only, unless the environment
+ * says FULL=1.
  */
+#ifdef RING3_SANITIZE
+#define WALK_SAMPLE 13
+#else
+#define WALK_SAMPLE 1
+#endif
 
 typedef void (*opcode_visit)(const uint8_t bytes[15], enum code_size cs);
 
@@ -17,6 +26,7 @@ struct opcode_walk {
 	opcode_visit visit;
 	uint8_t bytes[32];
 	unsigned int len;
+	unsigned long n, every; /* visit one of so many */
 };
 
 static void walk_put(struct opcode_walk *w, uint8_t byte)
@@ -29,6 +39,8 @@ static void walk_end(struct opcode_walk *w)
 	static const uint8_t tail[] = { 0x91, 0x02, 0x73, 0x84, 0x15,
 					0x26, 0x37, 0x48, 0x59, 0x6a };
 
+	if (w->n++ % w->every)
+		return;
 	memcpy(w->bytes + w->len, tail, sizeof(tail));
 	memset(w->bytes + w->len + sizeof(tail), 0x11, 7);
 	w->visit(w->bytes, w->cs);
@@ -180,7 +192,11 @@ static void walk_unoffered(struct opcode_walk *w)
 
 static void walk_opcodes(enum code_size cs, opcode_visit visit)
 {
-	struct opcode_walk w = { .cs = cs, .visit = visit };
+	struct opcode_walk w = {
+		.cs = cs,
+		.visit = visit,
+		.every = getenv("FULL") ? 1 : WALK_SAMPLE,
+	};
 
 	walk_legacy(&w);
 	walk_vex(&w);
