@@ -169,6 +169,7 @@ struct vcpu_dbt {
 	struct cpu *c;
 	int state_fd;
 	volatile uint32_t in_run;
+	bool holds_quiet;     /* between quiet_self_enter and _leave */
 	uint8_t *gs; /* the GS base that is set */
 	/* writes to code pages that wait for the end of the current block */
 	unsigned int nr_writes;

@@ -67,10 +67,12 @@ void quiet_self_enter(struct cpu *c)
 	run_gate_leave(v);
 	dbt_enter_quiet(v->d);
 	v->in_run = 1;
+	v->holds_quiet = true;
 }
 
 void quiet_self_leave(struct cpu *c)
 {
+	vcpu_dbt(c)->holds_quiet = false;
 	dbt_leave_quiet(vcpu_dbt(c)->d);
 	run_gate_enter(vcpu_dbt(c));
 }

@@ -330,10 +330,13 @@ enum exit_reason dbt_run(struct cpu *c)
 	/* Careful snippets need no tables, only struct cpu. */
 	v->gs = (uint8_t *)c;
 	set_gs(c);
-	if (__builtin_setjmp(v->recover))
+	if (__builtin_setjmp(v->recover)) {
+		if (vcpu_dbt(c)->holds_quiet)
+			quiet_self_leave(c);
 		reason = EXIT_HOST_MEMORY;
-	else
+	} else {
 		reason = run_loop(c);
+	}
 	v = vcpu_dbt(c);
 	fault_set_current(NULL);
 	run_gate_leave(v);

@@ -293,8 +293,10 @@ static void encode(struct emit *e, struct copy *k)
 	}
 	if (i->vex)
 		put_vex(e, k, reg, rm);
-	else
-		put_legacy(e, k, i->opcode, reg, rm);
+	else /* 82 is another name of 80 that 64-bit mode does not know */
+		put_legacy(e, k,
+			   !i->map && i->opcode == 0x82 ? 0x80 : i->opcode, reg,
+			   rm);
 	if (i->has_modrm)
 		put_modrm(e, k, reg, rm);
 	put_imm(e, i);

@@ -2,10 +2,10 @@
 # of it, with QEMU's TCG as a second opinion on the guests.
 CHECK := unit asan cli api guests-careful guests-fast boot
 
-check:
+check: all
 	$(Q)scripts/deps.sh test boot
 	$(Q)test/run-check.sh $(CHECK)
-check-long:
+check-long: all
 	$(Q)scripts/deps.sh test boot oracle
 	$(Q)BOOT=long FULL=1 test/run-check.sh $(CHECK) guests-tcg matrix hundred \
 		clock

@@ -168,6 +168,25 @@ static void native_case(unsigned int n)
 		compare("AVX state", n, mask, after + 576, mem + 576, 256);
 }
 
+/*
+ * The host's context switches may change which components the processor calls
+ * in use, though not their values: a case must be right in one of 4 attempts.
+ */
+static void undisturbed(unsigned int n)
+{
+	const int passed = test_passed, failed = test_failed;
+	const uint32_t start = seed;
+
+	for (int left = 4; left; left--) {
+		seed = start;
+		test_passed = passed;
+		test_failed = failed;
+		native_case(n);
+		if (test_failed == failed)
+			return;
+	}
+}
+
 static void test_native(void)
 {
 	for (unsigned int n = 0; n < ARRAY_SIZE(insns); n++) {
@@ -175,7 +194,7 @@ static void test_native(void)
 			continue;
 		start64(0);
 		for (unsigned int k = 0; k < 500; k++)
-			native_case(n);
+			undisturbed(n);
 	}
 }
 
