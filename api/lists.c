@@ -28,6 +28,18 @@ static int copy_cpuid(struct kvm_cpuid2 *user, const struct kvm_cpuid2 *head,
 	return 0;
 }
 
+/*
+ * The deadline timer is there only with an in-kernel local APIC, so clients
+ * learn of it by KVM_CAP_TSC_DEADLINE_TIMER and set the bit themselves.
+ */
+static void hide_tsc_deadline(struct cpuid_entry *e, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		if (e[i].function == 1)
+			e[i].ecx &= ~BIT(24);
+	}
+}
+
 int list_supported_cpuid(void *object, void *arg, void *user)
 {
 	struct cpuid_entry entries[MAX_CPUID_ENTRIES];
@@ -38,6 +50,7 @@ int list_supported_cpuid(void *object, void *arg, void *user)
 		return -EFAULT;
 	/* No leaf 0x15: guests would take its crystal for the APIC timer. */
 	n = cpuid_supported(entries, ARRAY_SIZE(entries), 0);
+	hide_tsc_deadline(entries, n);
 	return copy_cpuid(user, &head, entries, n);
 }
 
