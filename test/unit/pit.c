@@ -279,6 +279,6 @@ int main(void)
 	in_time(test_one_shot);
 	in_time(test_counting);
 	in_time(test_speaker);
-	test_state();
+	in_time(test_state);
 	return test_done();
 }
