@@ -135,7 +135,7 @@ void block_link(struct dbt *d, const struct link_stub *s, struct block *b)
 			    .stub = (uint8_t *)s - 5,
 			    .next = b->links };
 	b->links = l;
-	patch_rel32(l->site, site_x, b->entry);
+	patch_rel32(l->site, site_x, s->back ? b->checked : b->entry);
 }
 
 static void hash_remove(struct dbt *d, struct block *b)

@@ -69,6 +69,7 @@ enum leave_code {
 struct __attribute__((packed)) link_stub {
 	uint64_t rip;
 	int32_t site; /* distance of the rel32 to patch from this struct */
+	uint8_t back; /* a backward jump: to the entry that tests D_GO */
 };
 
 struct __attribute__((packed)) rip_stub {
@@ -108,6 +109,7 @@ struct block {
 	uint16_t nr_insns;
 	bool dead;
 	uint8_t *ientry; /* execution address: entry of indirect jumps */
+	uint8_t *checked; /* of backward direct ones: tests D_GO */
 	uint8_t *entry;	 /* of direct ones */
 	uint8_t *end;
 	struct pcmap *map;

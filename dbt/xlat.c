@@ -6,7 +6,8 @@
  * A block: guest code from one entry to a branch that always leaves, an
  * instruction for root mode, the page's end or MAX_INSNS.  Host code:
  *
- *	ientry:	t0 == rip? D_GO? else leave to look up
+ *	ientry:	t0 == rip? else leave to look up
+ *	checked: D_GO? else leave
  *	entry:	the instructions
  *		out-of-line code (misses, links, ways out)
  */
@@ -75,6 +76,7 @@ static void emit_ientry(struct xlat *x)
 {
 	struct emit *e = &x->e;
 	uint64_t neg = -x->block_rip;
+	struct rip_stub s = { .rip = x->block_rip };
 	uint8_t *match, *out, *stop;
 
 	if ((int64_t)neg == (int32_t)neg) {
@@ -84,9 +86,12 @@ static void emit_ientry(struct xlat *x)
 		emit_lea(e, T1, T1, T0, 0, 0, 8);
 	}
 	match = emit_jrcxz(e);
-	out = e->w;
 	emit_jmp(e, x->d->thunk[LEAVE_LOOKUP]);
+	out = e->w;
+	emit_call(e, x->d->thunk[LEAVE_RIP]);
+	emit_bytes(e, (uint8_t *)&s, sizeof(s));
 	emit_here8(e, match);
+	x->checked = e->w;
 	emit_gs_load(e, T1, SLOT_OFF(D_GO), 8);
 	stop = emit_jrcxz(e);
 	if (!e->overflow)
@@ -153,6 +158,7 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 			     .len = x->next - x->block_rip,
 			     .nr_insns = x->nr_insns,
 			     .ientry = ientry + x->e.xdiff,
+			     .checked = x->checked + x->e.xdiff,
 			     .entry = entry + x->e.xdiff,
 			     .end = emit_x(&x->e),
 			     .map = map };

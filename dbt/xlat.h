@@ -29,7 +29,7 @@ enum cold_kind {
 	COLD_STRICT, /* misaligned where alignment was expected: leave */
 	COLD_MISS,   /* TLB miss */
 	COLD_LINK,   /* direct jump not linked yet */
-	COLD_BACK,   /* backward jump: test D_GO first */
+	COLD_BACK,   /* the same for a backward one */
 	COLD_RIP,    /* leave with a guest rip: thunk `leave` */
 };
 
@@ -57,6 +57,7 @@ struct xlat {
 	bool snippet;  /* memory operand is at [t0] already */
 	bool done;     /* the block has ended */
 	bool failed;   /* metadata full */
+	uint8_t *checked;   /* entry of backward jumps (write address) */
 	bool eager;    /* no jump to out-of-line code may wait */
 	unsigned int nr_insns;
 	struct pcmap map[MAX_INSNS];

@@ -259,14 +259,14 @@ static void cold_strict(struct xlat *x, const struct cold *c)
 	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
 }
 
-static void cold_link(struct xlat *x, const struct cold *c, uint8_t *site)
+static void cold_link(struct xlat *x, const struct cold *c)
 {
 	struct emit *e = &x->e;
-	struct link_stub s = { .rip = c->rip };
+	struct link_stub s = { .rip = c->rip, .back = c->kind == COLD_BACK };
 
-	emit_here32(e, site);
+	emit_here32(e, c->site);
 	emit_call(e, x->d->thunk[LEAVE_LINK]);
-	s.site = site - e->w;
+	s.site = c->site - e->w;
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
 }
 
@@ -278,27 +278,14 @@ static void cold_rip(struct xlat *x, const struct cold *c, unsigned int code)
 	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
 }
 
-static void cold_back(struct xlat *x, const struct cold *c)
-{
-	struct emit *e = &x->e;
-	uint8_t *stop, *site;
-
-	emit_gs_load(e, T1, SLOT_OFF(D_GO), 8);
-	stop = emit_jrcxz(e);
-	site = emit_jmp_link(e);
-	emit_here8(e, stop);
-	cold_rip(x, c, LEAVE_RIP);
-	cold_link(x, c, site);
-}
-
 void xlat_emit_cold(struct xlat *x)
 {
 	xlat_islands(x, 0, true);
 	for (unsigned int n = 0; n < x->nr_cold; n++) {
 		const struct cold *c = &x->cold[n];
 
-		if (c->kind == COLD_LINK) {
-			cold_link(x, c, c->site);
+		if (c->kind == COLD_LINK || c->kind == COLD_BACK) {
+			cold_link(x, c);
 			continue;
 		}
 		emit_here32(&x->e, c->site);
@@ -311,9 +298,6 @@ void xlat_emit_cold(struct xlat *x)
 			break;
 		case COLD_MISS:
 			cold_miss(x, c);
-			break;
-		case COLD_BACK:
-			cold_back(x, c);
 			break;
 		default:
 			cold_rip(x, c, c->leave);
