@@ -240,7 +240,10 @@ static void nmi(void)
 	kt_vm_close(&t);
 }
 
-/* Two can wait, but only one while another is being handled. */
+/*
+ * Two can wait, but only one while another is being handled.  Hosts that
+ * emulate guest kernel code notice the second too late.
+ */
 static void nmis(void)
 {
 	struct kvm_vcpu_events e;
