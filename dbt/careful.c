@@ -392,6 +392,27 @@ static enum cpu_result check_code_breakpoint(struct cpu *c, bool resume)
 	return CPU_EXIT;
 }
 
+/*
+ * KVM's forced emulation prefix, UD2 and the letters "kvm": skips it and takes
+ * the instruction behind it.  Otherwise leaves the UD2 alone.
+ */
+static enum cpu_result skip_prefix(struct cpu *c, struct insn *i, bool resume)
+{
+	static const uint8_t prefix[] = { 0x0f, 0x0b, 'k', 'v', 'm' };
+	uint64_t base = c->code_size == CODE64 ? 0 : c->seg[SEG_CS].base;
+	uint8_t bytes[sizeof(prefix)];
+	enum cpu_result r;
+
+	if (segment_room(c) < sizeof(bytes) ||
+	    fetch_bytes(c, cut_rip(c, base + c->rip), bytes, sizeof(bytes)) !=
+		    CPU_OK ||
+	    __builtin_memcmp(bytes, prefix, sizeof(bytes)))
+		return CPU_OK;
+	c->rip = cut_rip(c, c->rip + sizeof(prefix));
+	r = check_code_breakpoint(c, resume);
+	return r == CPU_OK ? fetch_insn(c, i) : r;
+}
+
 enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 {
 	struct insn *i = &vcpu_dbt(c)->insn;
@@ -403,6 +424,8 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 	r = check_code_breakpoint(c, a.rf);
 	if (r == CPU_OK)
 		r = fetch_insn(c, i);
+	if (r == CPU_OK && unlikely(c->fep) && i->row->id == ID_UD2)
+		r = skip_prefix(c, i, a.rf);
 	if (r == CPU_OK)
 		r = check_insn(c, i);
 	if (r == CPU_OK) {
