@@ -1,5 +1,6 @@
 #include "dbt/dbt_int.h"
 
+#include "cpu/cpuid.h"
 #include "cpu/debug.h"
 #include "cpu/event.h"
 #include "cpu/mode.h"
@@ -374,12 +375,18 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 	}
 }
 
-/* Instruction breakpoints come before the fetch. */
-static enum cpu_result check_code_breakpoint(struct cpu *c, bool resume)
+/*
+ * Instruction breakpoints come before the fetch.  Intel's processors ignore
+ * them behind MOV SS and POP SS (SDM 3A "Masking Exceptions and Interrupts When
+ * Switching Stacks"), AMD's do not.
+ */
+static enum cpu_result check_code_breakpoint(struct cpu *c,
+					     const struct attempt *a)
 {
 	uint64_t bits;
 
-	if (likely(!debug_armed(c)) || resume)
+	if (likely(!debug_armed(c)) || a->rf ||
+	    (a->movss_shadow && cpuid_is_intel(c)))
 		return CPU_OK;
 	bits = debug_match_code(
 		c, (c->code_size == CODE64 ? 0 : c->seg[SEG_CS].base) + c->rip);
@@ -396,7 +403,8 @@ static enum cpu_result check_code_breakpoint(struct cpu *c, bool resume)
  * KVM's forced emulation prefix, UD2 and the letters "kvm": skips it and takes
  * the instruction behind it.  Otherwise leaves the UD2 alone.
  */
-static enum cpu_result skip_prefix(struct cpu *c, struct insn *i, bool resume)
+static enum cpu_result skip_prefix(struct cpu *c, struct insn *i,
+				   const struct attempt *a)
 {
 	static const uint8_t prefix[] = { 0x0f, 0x0b, 'k', 'v', 'm' };
 	uint64_t base = c->code_size == CODE64 ? 0 : c->seg[SEG_CS].base;
@@ -409,7 +417,7 @@ static enum cpu_result skip_prefix(struct cpu *c, struct insn *i, bool resume)
 	    __builtin_memcmp(bytes, prefix, sizeof(bytes)))
 		return CPU_OK;
 	c->rip = cut_rip(c, c->rip + sizeof(prefix));
-	r = check_code_breakpoint(c, resume);
+	r = check_code_breakpoint(c, a);
 	return r == CPU_OK ? fetch_insn(c, i) : r;
 }
 
@@ -421,11 +429,11 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 
 	attempt_begin(c, &a);
 	c->exits[EXIT_CAREFUL]++;
-	r = check_code_breakpoint(c, a.rf);
+	r = check_code_breakpoint(c, &a);
 	if (r == CPU_OK)
 		r = fetch_insn(c, i);
 	if (r == CPU_OK && unlikely(c->fep) && i->row->id == ID_UD2)
-		r = skip_prefix(c, i, a.rf);
+		r = skip_prefix(c, i, &a);
 	if (r == CPU_OK)
 		r = check_insn(c, i);
 	if (r == CPU_OK) {
