@@ -17,6 +17,7 @@
 struct run_args {
 	struct vm_config config;
 	char append[LAYOUT_CMDLINE_MAX];
+	bool cpu_help;
 };
 
 enum {
@@ -27,6 +28,7 @@ enum {
 	OPT_BOOT,
 	OPT_STATS,
 	OPT_FEP,
+	OPT_CPU,
 };
 
 static const char short_options[] = ":k:i:a:m:c:hVv";
@@ -36,6 +38,7 @@ static const struct option long_options[] = {
 	{ "append", required_argument, NULL, 'a' },
 	{ "mem", required_argument, NULL, 'm' },
 	{ "cpus", required_argument, NULL, 'c' },
+	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "accel", required_argument, NULL, OPT_ACCEL },
 	{ "exec", required_argument, NULL, OPT_EXEC },
 	{ "force-emulation", no_argument, NULL, OPT_FEP },
@@ -62,6 +65,9 @@ static const char help_head[] =
 	"  -m, --mem SIZE        guest memory: 128M, 8G; MiB without a unit\n"
 	"                        (default 512M)\n"
 	"  -c, --cpus N          number of CPUs, 1 to 254 (default 1)\n"
+	"      --cpu MODEL       the processor that CPUID shows, as QEMU's "
+	"-cpu\n"
+	"                        says it: max,-x2apic; \"help\" lists them\n"
 	"      --accel KIND      ring3: this program's own engine; kvm: "
 	"/dev/kvm;\n"
 	"                        auto: /dev/kvm if it is fast enough "
@@ -128,6 +134,14 @@ static int run_set_cpus(struct run_args *a, const char *text)
 			       "must be a number from 1 to 254");
 	a->config.nr_cpus = n;
 	return 0;
+}
+
+static int run_set_cpu(struct run_args *a, const char *text)
+{
+	a->cpu_help = !strcmp(text, "help");
+	if (a->cpu_help || !cpumodel_parse(&a->config.cpu, text))
+		return 0;
+	return STATUS_USAGE;
 }
 
 static int run_set_accel(struct run_args *a, const char *text)
@@ -214,6 +228,8 @@ static int run_option(struct run_args *a, int opt, const char *arg)
 	case 'v':
 		log_verbose(1);
 		return 0;
+	case OPT_CPU:
+		return run_set_cpu(a, arg);
 	case OPT_ACCEL:
 		return run_set_accel(a, arg);
 	case OPT_EXEC:
@@ -294,6 +310,8 @@ int cmd_run(int argc, char **argv)
 		if (r)
 			return r;
 	}
+	if (a.cpu_help)
+		return vm_cpu_help(a.config.accel);
 	r = run_operands(&a, argc, argv);
 	return r ? r : vm_run(&a.config);
 }

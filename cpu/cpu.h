@@ -124,7 +124,8 @@ struct cpu {
 
 	/* Event delivery state. */
 	bool sti_shadow, movss_shadow; /* cover the next instruction */
-	bool nmi_blocked, nmi_pending;
+	bool nmi_blocked;
+	uint8_t nmi_pending; /* NMIs that wait, two at most */
 	bool in_smm;
 	struct event
 		injecting; /* delivery was interrupted, retry (IDT vectoring) */

@@ -51,6 +51,7 @@ static int vcpu_set_cpuid(struct vcpu *vcpu)
 	r = kvmfd_ioctl_val(&vm->sys, KVM_CHECK_EXTENSION,
 			    KVM_CAP_TSC_DEADLINE_TIMER);
 	cpuid_set_vcpu(list, vcpu->id, vm->config->nr_cpus, r > 0);
+	cpumodel_apply(&vm->config->cpu, list, vcpu->id == 0);
 	r = VCPU_CALL(vcpu, KVM_SET_CPUID2, list);
 	free(list);
 	return r;
