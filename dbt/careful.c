@@ -307,11 +307,25 @@ static enum cpu_result execute(struct cpu *c, const struct insn *i)
 	return cpu_ops[i->row->id](c, i);
 }
 
-/* Instructions after which TF, if they cleared it, traps no more. */
-static bool clears_trap(unsigned int id)
+/*
+ * Whether an instruction is a single step: TF was set (@tf) before it; but INT
+ * and SYSCALL trap no more if they cleared it, and SYSRET looks at it last.
+ */
+static bool is_step(const struct cpu *c, const struct insn *i, bool tf)
 {
-	return id == ID_INT || id == ID_INT3 || id == ID_INTO ||
-	       id == ID_INT1 || id == ID_SYSCALL || id == ID_SYSENTER;
+	switch (i ? i->row->id : ID_INVALID) {
+	case ID_INT:
+	case ID_INT3:
+	case ID_INTO:
+	case ID_INT1:
+	case ID_SYSCALL:
+	case ID_SYSENTER:
+		return tf && (c->rflags & RFLAGS_TF);
+	case ID_SYSRET:
+		return c->rflags & RFLAGS_TF;
+	default:
+		return tf;
+	}
 }
 
 /* #DB after an instruction: single step and data breakpoints. */
@@ -322,7 +336,7 @@ static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
 
 	if (c->movss_shadow)
 		return CAREFUL_ON;
-	if (tf && ((c->rflags & RFLAGS_TF) || !i || !clears_trap(i->row->id)))
+	if (is_step(c, i, tf))
 		bits |= DR6_BS;
 	if (likely(!bits))
 		return CAREFUL_ON;

@@ -368,6 +368,25 @@ static void user_steps(void)
 	CHECK_EQ("last", log[2].ip, p + 4);
 }
 
+void step_entry(void);
+asm("step_entry: or $0x100, %r11; sysretq");
+
+/* SYSRET looks at the TF that it has just loaded. */
+static void sysret_steps(void)
+{
+	u8 *p = USER_CODE("syscall; nop; inc %%eax");
+
+	reset();
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
+	wrmsr(MSR_STAR, (u64)SEL_UCODE32 << 48 | (u64)SEL_CODE << 32);
+	wrmsr(MSR_LSTAR, (u64)step_entry);
+	wrmsr(MSR_FMASK, FLAG_TF);
+	CHECK_EQ("vector", run_user(p, 0), V_USER);
+	CHECK_EQ("count", hits, 3);
+	CHECK_EQ("first", log[0].ip, p + 2);
+	CHECK_EQ("second", log[1].ip, p + 3);
+}
+
 void guest_main(void)
 {
 	trap_handler(X_DB, on_db);
@@ -385,4 +404,5 @@ void guest_main(void)
 	RUN(step_hlt);
 	RUN(icebp);
 	RUN(user_steps);
+	RUN(sysret_steps);
 }
