@@ -27,7 +27,8 @@ enum {
 	OPT_RAW_ADDR,
 	OPT_BOOT,
 	OPT_STATS,
-	OPT_CPU
+	OPT_FEP,
+	OPT_CPU,
 };
 
 static const char short_options[] = ":k:i:a:m:c:hVv";
@@ -40,6 +41,7 @@ static const struct option long_options[] = {
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "accel", required_argument, NULL, OPT_ACCEL },
 	{ "exec", required_argument, NULL, OPT_EXEC },
+	{ "force-emulation", no_argument, NULL, OPT_FEP },
 	{ "boot", required_argument, NULL, OPT_BOOT },
 	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "raw-addr", required_argument, NULL, OPT_RAW_ADDR },
@@ -74,6 +76,9 @@ static const char help_head[] =
 	"one\n"
 	"                        instruction at a time, ring3's second "
 	"executor\n"
+	"      --force-emulation the bytes of UD2 and \"kvm\" before an "
+	"instruction\n"
+	"                        have it emulated, for test programs\n"
 	"      --boot PROTOCOL   auto, linux64, linux32, pvh, multiboot, raw\n"
 	"      --raw             same as --boot raw: a flat real-mode image,\n"
 	"                        loaded and entered at 0000:7c00 with "
@@ -229,6 +234,9 @@ static int run_option(struct run_args *a, int opt, const char *arg)
 		return run_set_accel(a, arg);
 	case OPT_EXEC:
 		return run_set_exec(a, arg);
+	case OPT_FEP:
+		a->config.forced_emulation = true;
+		return 0;
 	case OPT_BOOT:
 		return run_set_boot(a, arg);
 	case OPT_RAW:
