@@ -107,6 +107,7 @@ void vcpu_accept_events(struct vcpu *v)
 	if (vcpu_take(v, REQ_INIT)) {
 		dbt_put_fpu(c);
 		vcpu_cancel_io(v);
+		vcpu_drop_nmis(v);
 		cpu_reset(c, true);
 		lapic_reset(v->apic, true);
 		pv_reset(&v->pv);
@@ -135,8 +136,7 @@ static int requests(struct vcpu *v)
 		v->uexit.ioapic_vector = v->eoi_vector;
 		return TO_USER;
 	}
-	if (vcpu_take(v, REQ_NMI))
-		v->cpu->nmi_pending = true;
+	vcpu_accept_nmis(v);
 	vcpu_take(v, REQ_EVENT);
 	return RESUME;
 }
