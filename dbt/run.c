@@ -107,7 +107,7 @@ static void link_jump(struct cpu *c, const struct link_stub *l, uint32_t mode)
 
 	if (!c->dbt[D_GO])
 		return;
-	b = find_block(c, mode);
+	b = find_block(c, mode | (l->plain ? MODE_PLAIN : 0));
 	lock_take(&d->lock);
 	/* A crossing block depends on a second mapping: never linked. */
 	if (b && !b->dead && !b->gpa2 && d->generation == generation)
@@ -178,6 +178,7 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 		return CAREFUL_ON;
 	case LEAVE_LINK:
 		link_jump(c, ra, mode);
+		vcpu_dbt(c)->plain = ((const struct link_stub *)ra)->plain;
 		return CAREFUL_ON;
 	case LEAVE_STALE:
 		tlb_jump_set(c->mmu.tlb, current_table(c, mode), c->rip,
@@ -220,6 +221,11 @@ static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 	struct block *b;
 	void *code;
 
+	if (unlikely(vcpu_dbt(c)->plain)) {
+		vcpu_dbt(c)->plain = false;
+		b = find_block(c, mode | MODE_PLAIN);
+		return b ? b->entry : NULL;
+	}
 	code = shadow ? NULL : tlb_jump_get(c->mmu.tlb, tt, c->rip);
 	if (likely(code)) {
 		c->dbt[D_T0] = c->rip;
