@@ -160,7 +160,7 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 		vcpu_dbt(c)->plain = ((const struct link_stub *)ra)->plain;
 		return CAREFUL_ON;
 	case LEAVE_STALE:
-		tlb_jump_set(current_table(c, mode), c->rip,
+		tlb_jump_set(c->mmu.tlb, current_table(c, mode), c->rip,
 			     c->mmu.tlb->jc_empty);
 		return CAREFUL_ON;
 	case LEAVE_HELPER:
@@ -211,7 +211,7 @@ static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 	if (!b)
 		return NULL;
 	c->exits[EXIT_BLOCK_LOOKUP]++;
-	tlb_jump_set(tt, c->rip, b->ientry);
+	tlb_jump_set(c->mmu.tlb, tt, c->rip, b->ientry);
 	if (b->gpa2)
 		tlb_jump_page(tt, c->rip + PAGE_SIZE);
 	return b->entry;

@@ -52,21 +52,57 @@ static uint64_t *jump_rips(const struct tlb_table *tt)
 	return (uint64_t *)jump_cache(tt) + (1ul << TLB_JC_BITS);
 }
 
-static void jump_clear(const struct tlb *t, struct tlb_table *tt, bool force)
+static void jump_fill(const struct tlb *t, struct tlb_table *tt)
 {
 	size_t n = 1ul << TLB_JC_BITS;
-	void **p;
+	void **p = jump_cache(tt);
 
-	if (!tt->gs || (!tt->jc_used && !force))
-		return;
-	p = jump_cache(tt);
 	__asm__ volatile("rep stosq"
 			 : "+D"(p), "+c"(n)
 			 : "a"(t->jc_empty)
 			 : "memory");
-	tt->jc_used = false;
+}
+
+static void jump_clear(const struct tlb *t, struct tlb_table *tt)
+{
+	if (!tt->gs || !tt->nr_jc)
+		return;
+	if (unlikely(tt->nr_jc > TLB_JC_LOG))
+		jump_fill(t, tt);
+	else
+		for (uint32_t i = 0; i < tt->nr_jc; i++)
+			jump_cache(tt)[tt->jc_log[i]] = t->jc_empty;
+	tt->nr_jc = 0;
 	__builtin_memset(tt->jc_pages, 0, sizeof(tt->jc_pages));
 }
+
+/* The bytes that an instruction may have in the next page. */
+#define MAX_SPILL 14
+
+/* Drops the entries of code in the page of @gva or spilling into it. */
+static void jump_clear_page(const struct tlb *t, struct tlb_table *tt,
+			    gva_t gva)
+{
+	uint32_t kept = 0;
+
+	if (unlikely(tt->nr_jc > TLB_JC_LOG)) {
+		jump_clear(t, tt);
+		return;
+	}
+	for (uint32_t i = 0; i < tt->nr_jc; i++) {
+		uint32_t n = tt->jc_log[i];
+		uint64_t rip = jump_rips(tt)[n];
+
+		if ((rip ^ gva) >> PAGE_SHIFT &&
+		    ((rip + MAX_SPILL) ^ gva) >> PAGE_SHIFT)
+			tt->jc_log[kept++] = n;
+		else
+			jump_cache(tt)[n] = t->jc_empty;
+	}
+	tt->nr_jc = kept;
+}
+
+#define LOGS_SIZE (TLB_LOG_SIZE * 8 + TLB_JC_LOG * 4)
 
 static bool table_alloc(const struct tlb *t, struct tlb_table *tt)
 {
@@ -81,12 +117,13 @@ static bool table_alloc(const struct tlb *t, struct tlb_table *tt)
 	if (mmap(p + w_span(t), t->state_size, PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_FIXED, t->state_fd, 0) == MAP_FAILED)
 		goto fail;
-	tt->log = mmap(NULL, TLB_LOG_SIZE * 8, PROT_READ | PROT_WRITE,
+	tt->log = mmap(NULL, LOGS_SIZE, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (tt->log == MAP_FAILED)
 		goto fail;
 	tt->gs = p + w_span(t);
-	jump_clear(t, tt, true);
+	tt->jc_log = (uint32_t *)(tt->log + TLB_LOG_SIZE);
+	jump_fill(t, tt);
 	return true;
 fail:
 	munmap(p, region_size(t));
@@ -120,7 +157,7 @@ void tlb_destroy(struct tlb *t)
 		if (!tt->gs)
 			continue;
 		munmap(tt->gs - w_span(t), region_size(t));
-		munmap(tt->log, TLB_LOG_SIZE * 8);
+		munmap(tt->log, LOGS_SIZE);
 	}
 	free(t);
 }
@@ -167,11 +204,19 @@ static unsigned int jc_index(uint64_t rip)
 	return rip & MASK(TLB_JC_BITS);
 }
 
-void tlb_jump_set(struct tlb_table *tt, uint64_t rip, void *code)
+void tlb_jump_set(const struct tlb *t, struct tlb_table *tt, uint64_t rip,
+		  void *code)
 {
-	jump_cache(tt)[jc_index(rip)] = code;
-	jump_rips(tt)[jc_index(rip)] = rip;
-	tt->jc_used = true;
+	unsigned int n = jc_index(rip);
+
+	if (jump_cache(tt)[n] == t->jc_empty && code != t->jc_empty) {
+		if (likely(tt->nr_jc < TLB_JC_LOG))
+			tt->jc_log[tt->nr_jc++] = n;
+		else
+			tt->nr_jc = TLB_JC_LOG + 1;
+	}
+	jump_cache(tt)[n] = code;
+	jump_rips(tt)[n] = rip;
 	bloom_set(tt->jc_pages, rip >> PAGE_SHIFT);
 }
 
@@ -206,7 +251,7 @@ static void table_flush(struct tlb *t, struct tlb_table *tt, bool keep_global)
 
 	if (!tt->gs)
 		return;
-	jump_clear(t, tt, false);
+	jump_clear(t, tt);
 	if (tt->log_overflow) {
 		table_discard(t, tt);
 		return;
@@ -251,20 +296,20 @@ static void tag_flush_gva(struct tlb *t, struct tlb_tag *tag, gva_t gva)
 		if (*w_entry(tt, page))
 			*w_entry(tt, page) = 0;
 		if (bloom_has(tt->jc_pages, gva >> PAGE_SHIFT))
-			jump_clear(t, tt, false);
+			jump_clear_page(t, tt, gva);
 	}
 }
 
 void tlb_table_forget(struct tlb *t, struct tlb_table *tt)
 {
-	jump_clear(t, tt, false);
+	jump_clear(t, tt);
 }
 
 void tlb_forget_code(struct tlb *t)
 {
 	for (unsigned int i = 0; i < t->nr_tags; i++)
 		for (unsigned int m = 0; m < NR_TLB_MODES; m++)
-			jump_clear(t, &t->tag[i].table[m], false);
+			jump_clear(t, &t->tag[i].table[m]);
 }
 
 static void table_drop_writable(struct tlb *t, struct tlb_table *tt,
@@ -273,7 +318,7 @@ static void table_drop_writable(struct tlb *t, struct tlb_table *tt,
 	if (!tt->gs)
 		return;
 	if (tt->log_overflow) {
-		jump_clear(t, tt, false);
+		jump_clear(t, tt);
 		table_discard(t, tt);
 		return;
 	}

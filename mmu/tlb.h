@@ -25,7 +25,7 @@
  * two host mappings agree modulo 2^44.
  */
 #define TLB_JC_OFF   0x10000
-#define TLB_JC_BITS  11
+#define TLB_JC_BITS  15
 #define TLB_R_OFF    0x100000
 #define TLB_MAX_TAGS 8
 
@@ -40,13 +40,16 @@ enum tlb_mode {
 #define TLB_LOG_W    BIT(0)
 #define TLB_LOG_G    BIT(1)
 #define TLB_LOG_SIZE 32768u
+/* The log of filled jump-cache entries, in struct tlb_table. */
+#define TLB_JC_LOG 8192u
 
 struct tlb_table {
 	uint8_t *gs; /* NULL until first used */
 	uint64_t *log;
 	uint32_t nr_log;
 	bool log_overflow;
-	bool jc_used;
+	uint32_t nr_jc;	       /* entries logged; TLB_JC_LOG + 1: too many */
+	uint32_t *jc_log;      /* their indexes */
 	uint32_t jc_mode;      /* mode bits that the jump cache's code is for */
 	uint64_t jc_pages[16]; /* Bloom filter of pages in the jump cache */
 	uint64_t large[16];    /* ... of GiBs with parts of large pages */
@@ -91,7 +94,8 @@ bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
 	      bool writable, bool global, bool large);
 
 /* tlb_jump_set - the jump-cache entry for guest rip @rip. */
-void tlb_jump_set(struct tlb_table *tt, uint64_t rip, void *code);
+void tlb_jump_set(const struct tlb *t, struct tlb_table *tt, uint64_t rip,
+		  void *code);
 /* tlb_jump_get - the code that tlb_jump_set entered for @rip, or NULL. */
 void *tlb_jump_get(const struct tlb *t, const struct tlb_table *tt,
 		   uint64_t rip);
