@@ -78,7 +78,7 @@ static void init_slots(struct cpu *c, struct vcpu_dbt *v)
 	c->dbt[D_SELF] = (uintptr_t)c;
 	c->dbt[D_STATE] = (uintptr_t)v;
 	c->dbt[D_GO] = 1;
-	c->dbt[D_JC_MASK] = MASK(TLB_JC_BITS);
+	c->dbt[D_JC_MASK] = MASK(JC_BITS);
 	c->dbt[D_ALIGN1] = 1;
 	c->dbt[D_ALIGN3] = 3;
 	c->dbt[D_ALIGN7] = 7;
