@@ -84,6 +84,8 @@ static void init_slots(struct cpu *c, struct vcpu_dbt *v)
 	c->dbt[D_ALIGN7] = 7;
 	c->dbt[D_ALIGN15] = 15;
 	c->dbt[D_ALIGN31] = 31;
+	for (unsigned int n = 0; n <= D_SPAN512 - D_SPAN8; n++)
+		c->dbt[D_SPAN8 + n] = ~PAGE_MASK & ~MASK(3 + n);
 }
 
 /* The lowest free index; snippets and the table of vCPUs go by it. */

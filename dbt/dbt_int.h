@@ -25,6 +25,9 @@ static const uint8_t host_of[NR_GPRS] = {
 	[R12] = H_R12, [R13] = H_R13, [R14] = H_R14,	 [R15] = IN_MEMORY,
 };
 
+/* Look-ups that a block may keep for several accesses. */
+#define MAX_WINDOWS 24
+
 /* Slots of cpu->dbt[]. */
 enum dbt_slot {
 	D_SELF, /* struct cpu * */
@@ -41,12 +44,23 @@ enum dbt_slot {
 	D_ALIGN7,
 	D_ALIGN15,
 	D_ALIGN31,
+	D_SPAN8, /* PEXT masks: is an address this far into its page? */
+	D_SPAN16,
+	D_SPAN32,
+	D_SPAN64,
+	D_SPAN128,
+	D_SPAN256,
+	D_SPAN512,
 	D_GO,	 /* 0: leave at the next block boundary */
 	D_STATE, /* struct vcpu_dbt * */
+	D_WINDOW, /* addends of the windows of the current block */
+	D_WINDOW_LAST = D_WINDOW + MAX_WINDOWS - 1,
 	NR_DBT_SLOTS,
 };
 
 #define CPU_OFF(field) ((uint32_t)offsetof(struct cpu, field))
+_Static_assert(NR_DBT_SLOTS <= ARRAY_SIZE(((struct cpu *)0)->dbt), "slots");
+
 #define SLOT_OFF(slot) ((uint32_t)(offsetof(struct cpu, dbt) + 8 * (slot)))
 #define GPR_OFF(reg)   ((uint32_t)(offsetof(struct cpu, gpr) + 8 * (reg)))
 
@@ -70,6 +84,7 @@ struct __attribute__((packed)) link_stub {
 	uint64_t rip;
 	int32_t site; /* distance of the rel32 to patch from this struct */
 	uint8_t back; /* a backward jump: to the entry that tests D_GO */
+	uint8_t plain; /* to the translation without windows */
 };
 
 struct __attribute__((packed)) rip_stub {
@@ -85,6 +100,7 @@ struct __attribute__((packed)) miss_stub {
 	int32_t retry; /* distance of the retry point from this struct */
 	uint16_t size;
 	uint8_t write;
+	uint8_t window; /* what cannot be entered goes on behind this struct */
 };
 
 /* Host code offset -> guest instruction, ascending. */
@@ -173,6 +189,7 @@ struct vcpu_dbt {
 	volatile uint32_t in_run;
 	bool holds_quiet; /* between quiet_self_enter and _leave */
 	uint8_t *gs;	  /* the GS base that is set */
+	bool plain;	  /* the next block is one with MODE_PLAIN */
 	/* writes to code pages that wait for the end of the current block */
 	unsigned int nr_writes;
 	bool drop_all; /* there were more */
@@ -245,6 +262,7 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 #define MODE_FWAIT	 BIT(9)
 #define MODE_SEG_SHIFT	 10 /* bit per enum seg_reg ES..GS: no checks needed */
 #define MODE_SEG_FLAT(s) BIT(MODE_SEG_SHIFT + (s))
+#define MODE_PLAIN	 BIT(30) /* each access looks up for itself */
 #define MODE_SLOW	 BIT(31) /* not for the fast form */
 
 /* modekey.c */

@@ -126,7 +126,7 @@ static void link_jump(struct cpu *c, const struct link_stub *l, uint32_t mode)
 
 	if (!c->dbt[D_GO])
 		return;
-	b = find_block(c, mode, &global);
+	b = find_block(c, mode | (l->plain ? MODE_PLAIN : 0), &global);
 	lock_take(&d->lock);
 	/* A crossing block depends on a second mapping: never linked. */
 	if (b && !b->dead && !b->gpa2 && d->generation == generation)
@@ -197,6 +197,7 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 		return CAREFUL_ON;
 	case LEAVE_LINK:
 		link_jump(c, ra, mode);
+		vcpu_dbt(c)->plain = ((const struct link_stub *)ra)->plain;
 		return CAREFUL_ON;
 	case LEAVE_STALE:
 		jcache_drop(&current_table(c, mode)->jc, c->rip);
@@ -239,6 +240,11 @@ static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 	bool global;
 	void *code;
 
+	if (unlikely(vcpu_dbt(c)->plain)) {
+		vcpu_dbt(c)->plain = false;
+		b = find_block(c, mode | MODE_PLAIN, &global);
+		return b ? b->entry : NULL;
+	}
 	code = shadow ? NULL : jcache_get(&tt->jc, c->rip);
 	if (likely(code)) {
 		c->dbt[D_T0] = c->rip;

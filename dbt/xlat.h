@@ -16,6 +16,7 @@
 struct island {
 	uint8_t *rel8;
 	uint16_t cold; /* index in xlat.cold[] */
+	bool check;    /* to its second way in */
 };
 
 #define MAX_ISLANDS 8
@@ -30,6 +31,7 @@ enum cold_kind {
 	COLD_MISS,   /* TLB miss */
 	COLD_LINK,   /* direct jump not linked yet */
 	COLD_BACK,   /* the same for a backward one */
+	COLD_WINDOW, /* first member of a window: TLB miss, check, plain code */
 	COLD_RIP,    /* leave with a guest rip: thunk `leave` */
 };
 
@@ -39,8 +41,35 @@ struct cold {
 	uint8_t leave; /* COLD_RIP: which way out */
 	uint16_t size;
 	uint8_t *site; /* rel32 that leads here (write address) */
+	uint8_t *check; /* COLD_WINDOW: the same of its second way in */
 	uint8_t *back; /* where the main line goes on (write address) */
 	uint64_t rip;
+};
+
+/*
+ * Bytes around one address, in one page, that several accesses of the block
+ * touch: looked up once.  Offsets are from an address that the members agree
+ * on, or from the start of @page.
+ */
+struct window {
+	int32_t lo, hi; /* first byte, and the one behind the last */
+	uint64_t page;	/* a known page, or 0 */
+	bool write;
+	bool open; /* its first member has been translated */
+};
+
+#define NO_WINDOW 0xff
+
+/* One access as a member of a window. */
+struct share {
+	uint8_t win; /* index in xlat.window[] or NO_WINDOW */
+	int32_t off;
+};
+
+/* Host address of an access: registers and a displacement. */
+struct memref {
+	enum hreg base, index; /* index may be H_NONE */
+	int32_t disp;
 };
 
 struct xlat {
@@ -52,7 +81,13 @@ struct xlat {
 	uint64_t block_rip; /* of the block */
 	uint64_t rip,
 		next; /* of the current instruction, and of its successor */
-	struct insn insn;
+	unsigned int nr_decoded;
+	struct insn insn[MAX_INSNS];
+	/* for each instruction its ModRM operand, then its stack access */
+	struct share share[2 * MAX_INSNS];
+	const struct share *share_insn; /* those of the current one */
+	unsigned int nr_windows;
+	struct window window[MAX_WINDOWS];
 	uint8_t spill; /* host register lent in the current instruction */
 	bool snippet;  /* memory operand is at [t0] already */
 	bool done;     /* the block has ended */
@@ -77,6 +112,12 @@ struct xlat {
 /* xlat_islands - puts the jumps that wait, if @room more bytes of code would
  * take the oldest out of reach; @gap: nothing falls through here. */
 void xlat_islands(struct xlat *x, unsigned int room, bool gap);
+/* xlat_island - lets a JRCXZ wait for its jump to @c; @check: to the second
+ * way in. */
+void xlat_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
+		 bool check);
+/* xlat_table_load - t1 = addend of page number t1; JRCXZ to @c. */
+void xlat_table_load(struct xlat *x, bool write, const struct cold *c);
 /* xlat_ea - t0 = linear address of the ModRM operand; uses t1. */
 void xlat_ea(struct xlat *x, const struct insn *i, bool with_segment);
 /*
@@ -91,7 +132,20 @@ void xlat_tlb_insn(struct xlat *x, const struct insn *i, unsigned int size,
 /* xlat_seg_ok - the operand's segment needs no checks. */
 bool xlat_seg_ok(const struct xlat *x, const struct insn *i);
 struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site);
+/* xlat_cold_link - the stub of the jump at @site to guest address c->rip. */
+void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c);
 void xlat_emit_cold(struct xlat *x);
+
+/* xlat_window.c */
+/* xlat_operand - makes the ModRM operand of the current instruction
+ * accessible; uses t0 and t1, also in the reference. */
+struct memref xlat_operand(struct xlat *x, const struct insn *i,
+			   unsigned int size, bool write);
+/* xlat_stack_operand - the same for its access at guest register @reg plus
+ * @disp. */
+struct memref xlat_stack_operand(struct xlat *x, unsigned int reg, int disp,
+				 unsigned int size, bool write);
+void xlat_cold_window(struct xlat *x, const struct cold *c);
 
 /* xlat_align.c: what is known of registers' low bits */
 bool align_known(const struct xlat *x, unsigned int size, unsigned int base,

@@ -94,7 +94,7 @@ static uint32_t align_slot(unsigned int size)
 void xlat_islands(struct xlat *x, unsigned int room, bool gap)
 {
 	struct emit *e = &x->e;
-	uint8_t *over = NULL;
+	uint8_t *over = NULL, *site;
 
 	if (!x->nr_islands)
 		return;
@@ -105,7 +105,11 @@ void xlat_islands(struct xlat *x, unsigned int room, bool gap)
 		over = emit_jmp8(e);
 	for (unsigned int n = 0; n < x->nr_islands; n++) {
 		emit_here8(e, x->island[n].rel8);
-		x->cold[x->island[n].cold].site = emit_jmp_patch(e);
+		site = emit_jmp_patch(e);
+		if (x->island[n].check)
+			x->cold[x->island[n].cold].check = site;
+		else
+			x->cold[x->island[n].cold].site = site;
 	}
 	x->nr_islands = 0;
 	if (over)
@@ -146,22 +150,34 @@ static void check_alignment(struct xlat *x, unsigned int size, bool write,
 		align_learn(x, size, base, disp);
 }
 
-/* t1 is the page number: t1 = addend, or out of line. */
-static void look_up(struct xlat *x, unsigned int size, bool write,
-		    uint8_t *retry)
+void xlat_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
+		 bool check)
+{
+	x->island[x->nr_islands++] = (struct island){
+		.rel8 = rel8, .cold = c - x->cold, .check = check
+	};
+}
+
+void xlat_table_load(struct xlat *x, bool write, const struct cold *c)
 {
 	struct emit *e = &x->e;
-	struct cold *miss = xlat_cold(x, COLD_MISS, NULL);
-	struct island *i = &x->island[x->nr_islands++];
 
 	if (write)
 		emit_not(e, T1);
 	emit_gs_load_idx(e, T1, T1, write ? 0 : TLB_R_OFF);
-	i->rel8 = emit_jrcxz(e);
-	i->cold = miss - x->cold;
+	xlat_island(x, emit_jrcxz(e), c, false);
+}
+
+/* t1 is the page number: t1 = addend, or out of line. */
+static void look_up(struct xlat *x, unsigned int size, bool write,
+		    uint8_t *retry)
+{
+	struct cold *miss = xlat_cold(x, COLD_MISS, NULL);
+
 	miss->back = retry;
 	miss->size = size;
 	miss->write = write;
+	xlat_table_load(x, write, miss);
 }
 
 /*
@@ -259,14 +275,16 @@ static void cold_strict(struct xlat *x, const struct cold *c)
 	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
 }
 
-static void cold_link(struct xlat *x, const struct cold *c)
+void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
 {
 	struct emit *e = &x->e;
-	struct link_stub s = { .rip = c->rip, .back = c->kind == COLD_BACK };
+	struct link_stub s = { .rip = c->rip,
+			       .back = c->kind == COLD_BACK,
+			       .plain = c->kind == COLD_WINDOW };
 
-	emit_here32(e, c->site);
+	emit_here32(e, site);
 	emit_call(e, x->d->thunk[LEAVE_LINK]);
-	s.site = c->site - e->w;
+	s.site = site - e->w;
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
 }
 
@@ -285,7 +303,11 @@ void xlat_emit_cold(struct xlat *x)
 		const struct cold *c = &x->cold[n];
 
 		if (c->kind == COLD_LINK || c->kind == COLD_BACK) {
-			cold_link(x, c);
+			xlat_cold_link(x, c->site, c);
+			continue;
+		}
+		if (c->kind == COLD_WINDOW) {
+			xlat_cold_window(x, c);
 			continue;
 		}
 		emit_here32(&x->e, c->site);
