@@ -124,9 +124,9 @@ struct block {
 	uint16_t len; /* guest bytes */
 	uint16_t nr_insns;
 	bool dead;
-	uint8_t *ientry; /* execution address: entry of indirect jumps */
+	uint8_t *ientry;  /* execution address: entry of indirect jumps */
 	uint8_t *checked; /* of backward direct ones: tests D_GO */
-	uint8_t *entry;	 /* of direct ones */
+	uint8_t *entry;	  /* of direct ones */
 	uint8_t *end;
 	struct pcmap *map;
 	struct link *links; /* direct jumps that lead here */
@@ -148,7 +148,7 @@ struct code_page {
 
 #define CODE_SIZE      (160ul << 20)
 #define META_SIZE      (512ul << 20)
-#define HASH_BITS      16
+#define HASH_BITS      18
 #define PAGE_HASH_BITS 14
 #define MAX_VCPUS      256
 #define MAX_BLOCKS     (1u << 21)
@@ -230,7 +230,10 @@ void *meta_alloc(struct dbt *d, size_t size);
 /* cache_reset - forgets every block; the world is stopped, lock held. */
 void cache_reset(struct dbt *d);
 
-/* block.c; the lock is held */
+/*
+ * block.c; the lock is held.  Blocks go away while the world is stopped only,
+ * so that a vCPU may look for one without the lock.
+ */
 struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode);
 int block_add(struct dbt *d, struct block *b);
 struct block *block_at(struct dbt *d, const uint8_t *host);
@@ -302,6 +305,11 @@ enum cpu_result snippet_run(struct cpu *c, const struct insn *i, void *mem);
 /* miss.c: called from translated code; returns where to go on or NULL. */
 void *dbt_miss(struct cpu *c, const struct miss_stub *s);
 
+/* lookup.c: likewise, for an indirect jump to @rip that the jump cache does not
+ * know and for a direct one that was not taken before. */
+void *dbt_lookup(struct cpu *c, uint64_t rip);
+void *dbt_link(struct cpu *c, const struct link_stub *s);
+
 /* run.c */
 enum leave_code dbt_enter(struct cpu *c, void *code);
 
@@ -314,6 +322,10 @@ void pages_pending(struct cpu *c);
 /* pages_translate - makes a block; NULL: take the careful way this once. */
 struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 			      uint32_t mode);
+/* pages_translate_light - the same from inside a block: NULL also if the world
+ * must be stopped. */
+struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
+				    uint32_t mode);
 /* pages_crossing - the block of an instruction that crosses into another
  * page; NULL likewise. */
 struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode);
