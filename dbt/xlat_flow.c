@@ -37,15 +37,17 @@ void xlat_jump_far(struct xlat *x, uint64_t rip)
 {
 	xlat_islands(x, 20, false);
 	emit_mov_ri(&x->e, T0, rip);
-	emit_gs_jmp(&x->e, TLB_JC_OFF + 8 * (rip & MASK(TLB_JC_BITS)));
+	emit_gs_jmp(&x->e, JC_OFF + 8 * jcache_index(rip));
 }
 
 /* To the guest address in t0. */
 static void jump_indirect(struct xlat *x)
 {
 	xlat_islands(x, 20, false);
-	emit_gs_pext(&x->e, T1, T0, SLOT_OFF(D_JC_MASK));
-	emit_gs_jmp_idx(&x->e, T1, TLB_JC_OFF);
+	emit_rorx(&x->e, T1, T0, PAGE_SHIFT, 8);
+	emit_lea(&x->e, T1, T1, T0, 0, 0, 8);
+	emit_gs_pext(&x->e, T1, T1, SLOT_OFF(D_JC_MASK));
+	emit_gs_jmp_idx(&x->e, T1, JC_OFF);
 	x->done = true;
 }
 
