@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "base/types.h"
+#include "shim/cpuid.h"
 #include "shim/engine.h"
 
 static struct real table;
@@ -27,9 +28,10 @@ const struct real *real(void)
 }
 
 /* Not in a signal handler for the first time: the look-up takes locks. */
-static void __attribute__((constructor)) find_early(void)
+static void __attribute__((constructor)) start(void)
 {
 	real();
+	cpuid_start();
 }
 
 int engine_open(const char *path, int flags, ...)

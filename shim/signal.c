@@ -7,6 +7,7 @@
 
 #include "base/lock.h"
 #include "include/ring3.h"
+#include "shim/cpuid.h"
 #include "shim/engine.h"
 #include "shim/real.h"
 
@@ -111,6 +112,8 @@ static void after_engine(int sig, siginfo_t *info, void *uc)
 	const struct sigaction *sa = &client[sig];
 	sigset_t mask = sa->sa_mask;
 
+	if (sig == SIGILL && info->si_code > 0 && cpuid_trapped(uc))
+		return;
 	if (info->si_code <= 0) {
 		/* Not a fault: somebody has sent it. */
 		handler(sig, info, uc);
@@ -210,7 +213,7 @@ int engine_sigaction(int sig, const struct sigaction *act,
 	lock_signals(&mask);
 	r = real()->sigaction(sig, act, &now);
 	if (!r) {
-		if (!is_ours(&now))
+		if (!is_ours(&now) && !engine_has[sig])
 			client[sig] = now;
 		engine_has[sig] = true;
 	}
@@ -221,6 +224,15 @@ int engine_sigaction(int sig, const struct sigaction *act,
 	old->sa_flags = SA_SIGINFO;
 	old->sa_sigaction = after_engine;
 	return 0;
+}
+
+void signals_claim(int sig)
+{
+	struct sigaction act = { .sa_sigaction = after_engine,
+				 .sa_flags = SA_SIGINFO | SA_NODEFER };
+
+	signals_start();
+	engine_sigaction(sig, &act, NULL);
 }
 
 void signals_mask_changed(void)

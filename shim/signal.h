@@ -18,6 +18,9 @@
 /* signals_start - from now on; takes over what is installed already. */
 void signals_start(void);
 
+/* signals_claim - the shim's own handling of @sig comes first from now on. */
+void signals_claim(int sig);
+
 /* signals_before_run, signals_after_run - around KVM_RUN, on its thread. */
 void signals_before_run(void);
 void signals_after_run(void);
