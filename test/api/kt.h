@@ -113,3 +113,4 @@ void test_signal(void);
 void test_dirty(void);
 void test_stats(void);
 void test_smp(void);
+void test_latency(void);

@@ -15,6 +15,7 @@ static const struct {
 	{ "run", test_run },	   { "io", test_io },
 	{ "signal", test_signal }, { "dirty", test_dirty },
 	{ "stats", test_stats },   { "smp", test_smp },
+	{ "latency", test_latency },
 };
 
 /* api [--kvm] [test ...] */
