@@ -114,3 +114,4 @@ void test_dirty(void);
 void test_stats(void);
 void test_smp(void);
 void test_latency(void);
+void test_exact(void);
