@@ -39,15 +39,15 @@ enum dbt_slot {
 	D_SPILL,      /* a host register lent as third scratch */
 	D_TMP,
 	D_JC_MASK, /* PEXT mask of the jump cache's index */
-	D_SPAN8, /* PEXT masks: is an address 8, ... bytes into its page? */
+	D_SPAN8,   /* PEXT masks: is an address 8, ... bytes into its page? */
 	D_SPAN16,
 	D_SPAN32,
 	D_SPAN64,
 	D_SPAN128,
 	D_SPAN256,
 	D_SPAN512,
-	D_GO,	 /* 0: leave at the next block boundary */
-	D_STATE, /* struct vcpu_dbt * */
+	D_GO,	  /* 0: leave at the next block boundary */
+	D_STATE,  /* struct vcpu_dbt * */
 	D_WINDOW, /* addends of the windows of the current block */
 	D_WINDOW_LAST = D_WINDOW + MAX_WINDOWS - 1,
 	NR_DBT_SLOTS,
@@ -66,18 +66,18 @@ enum leave_code {
 	LEAVE_RIP,     /* stop: guest rip in struct rip_stub */
 	LEAVE_HELPER,  /* ACT_HELPER instruction: struct helper_stub */
 	LEAVE_CAREFUL, /* execute the one at rip carefully: struct rip_stub */
-	LEAVE_MISS,	  /* a memory access that the TLB cannot serve */
-	LEAVE_STALE,	  /* entry of a block that was dropped */
-	LEAVE_FAULT,	  /* a host signal; vcpu_dbt.fault */
-	LEAVE_SNIPPET,	  /* a careful snippet ended */
+	LEAVE_MISS,    /* a memory access that the TLB cannot serve */
+	LEAVE_STALE,   /* entry of a block that was dropped */
+	LEAVE_FAULT,   /* a host signal; vcpu_dbt.fault */
+	LEAVE_SNIPPET, /* a careful snippet ended */
 	NR_LEAVES,
 };
 
 /* Data behind the CALL of a stub (not aligned). */
 struct __attribute__((packed)) link_stub {
 	uint64_t rip;
-	int32_t site; /* distance of the rel32 to patch from this struct */
-	uint8_t back; /* a backward jump: to the entry that tests D_GO */
+	int32_t site;  /* distance of the rel32 to patch from this struct */
+	uint8_t back;  /* a backward jump: to the entry that tests D_GO */
 	uint8_t plain; /* to the translation without windows */
 };
 
@@ -99,10 +99,10 @@ struct __attribute__((packed)) miss_stub {
 
 /* Host code offset -> guest instruction, ascending. */
 struct pcmap {
-	uint16_t host;	/* offset of the instruction's first byte of code */
-	uint16_t guest; /* offset from the block's rip */
+	uint16_t host;	  /* offset of the instruction's first byte of code */
+	uint16_t guest;	  /* offset from the block's rip */
 	uint16_t restore; /* code that makes flags exact and leaves, or 0 */
-	uint8_t spill;	/* host register whose value is in D_SPILL, or H_NONE */
+	uint8_t spill; /* host register whose value is in D_SPILL, or H_NONE */
 };
 
 struct link {

@@ -92,8 +92,8 @@ void emit_gs_pop(struct emit *e, uint32_t disp);
 
 /* ModRM, SIB and displacement of [base + index + disp] (any REX prefix stands
  * before the opcode); index may be H_NONE. */
-void emit_mem(struct emit *e, unsigned int reg, enum hreg base,
-	      enum hreg index, int32_t disp);
+void emit_mem(struct emit *e, unsigned int reg, enum hreg base, enum hreg index,
+	      int32_t disp);
 
 /* mov dst, [base + index + disp]; index may be H_NONE. size 1,2,4,8; loads
  * of 1 and 2 bytes zero-extend. */
