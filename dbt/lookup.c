@@ -53,11 +53,12 @@ void *dbt_lookup(struct cpu *c, uint64_t rip)
 void *dbt_link(struct cpu *c, const struct link_stub *s)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
+	uint32_t mode = running_table(c)->jc_mode;
 	struct block *b;
 
 	if (unlikely(!c->dbt[D_GO]))
 		return NULL;
-	b = block_for(c, s->rip, running_table(c)->jc_mode);
+	b = block_for(c, s->rip, mode | (s->plain ? MODE_PLAIN : 0));
 	if (unlikely(!b))
 		return NULL;
 	lock_take(&d->lock);
