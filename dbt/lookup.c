@@ -9,8 +9,12 @@
  * the answer NULL makes translated code leave.
  */
 
-/* The block at @rip of the mode that runs, made if need be. */
-static struct block *block_for(struct cpu *c, uint64_t rip, uint32_t mode)
+/*
+ * The block at @rip of the mode that runs, made if need be.  @global: whether
+ * its page is.
+ */
+static struct block *block_for(struct cpu *c, uint64_t rip, uint32_t mode,
+			       bool *global)
 {
 	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
 	struct x86_fault f;
@@ -21,6 +25,7 @@ static struct block *block_for(struct cpu *c, uint64_t rip, uint32_t mode)
 		return NULL;
 	if (walk_gva(&c->mmu, rip, access, &w, &f) != CPU_OK)
 		return NULL;
+	*global = w.global;
 	b = block_find(vcpu_dbt(c)->d, rip, w.gpa, mode);
 	if (likely(b))
 		return b->gpa2 ? NULL : b;
@@ -39,26 +44,28 @@ void *dbt_lookup(struct cpu *c, uint64_t rip)
 {
 	struct tlb_table *tt = running_table(c);
 	struct block *b;
+	bool global;
 
 	if (unlikely(!c->dbt[D_GO]))
 		return NULL;
-	b = block_for(c, rip, tt->jc_mode);
+	b = block_for(c, rip, tt->jc.mode, &global);
 	if (unlikely(!b))
 		return NULL;
 	c->exits[EXIT_BLOCK_LOOKUP]++;
-	tlb_jump_set(c->mmu.tlb, tt, rip, b->ientry);
+	jcache_set(&tt->jc, rip, b->ientry, global, false);
 	return b->entry;
 }
 
 void *dbt_link(struct cpu *c, const struct link_stub *s)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
-	uint32_t mode = running_table(c)->jc_mode;
+	uint32_t mode = running_table(c)->jc.mode;
 	struct block *b;
+	bool global;
 
 	if (unlikely(!c->dbt[D_GO]))
 		return NULL;
-	b = block_for(c, s->rip, mode | (s->plain ? MODE_PLAIN : 0));
+	b = block_for(c, s->rip, mode | (s->plain ? MODE_PLAIN : 0), &global);
 	if (unlikely(!b))
 		return NULL;
 	lock_take(&d->lock);
