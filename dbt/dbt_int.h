@@ -69,13 +69,13 @@ enum leave_code {
 	LEAVE_LOOKUP,  /* indirect jump: guest rip in t0 */
 	LEAVE_LINK,    /* direct jump not linked yet: struct link_stub */
 	LEAVE_RIP,     /* stop: guest rip in struct rip_stub */
-	LEAVE_HELPER,  /* ACT_HELPER instruction: struct helper_stub */
 	LEAVE_CAREFUL, /* execute the one at rip carefully: struct rip_stub */
 	LEAVE_MISALIGNED, /* carefully too, and not expected at rip: rip_stub */
 	LEAVE_MISS,	  /* a memory access that the TLB cannot serve */
 	LEAVE_STALE,	  /* entry of a block that was dropped */
 	LEAVE_FAULT,	  /* a host signal; vcpu_dbt.fault */
 	LEAVE_SNIPPET,	  /* a careful snippet ended */
+	LEAVE_LIGHT,	  /* dbt_light did; see vcpu_dbt.light_* */
 	NR_LEAVES,
 };
 
@@ -89,11 +89,6 @@ struct __attribute__((packed)) link_stub {
 
 struct __attribute__((packed)) rip_stub {
 	uint64_t rip;
-};
-
-struct __attribute__((packed)) helper_stub {
-	uint64_t rip;
-	const struct insn *insn;
 };
 
 struct __attribute__((packed)) miss_stub {
@@ -169,6 +164,8 @@ struct dbt {
 	void *thunk_enter;
 	void *thunk[NR_LEAVES];
 	void *thunk_miss;
+	void *thunk_light; /* calls dbt_light in the middle of a block */
+	void *thunk_go;	   /* where dbt_light's caller goes to D_ENTRY */
 	struct cpu *cpu[MAX_VCPUS];
 	unsigned int nr_cpus;
 	/* stop the world */
@@ -201,6 +198,9 @@ struct vcpu_dbt {
 	void *recover[5]; /* where engine code goes on after one */
 	int trapno;
 	uint64_t fault_addr;
+	/* how the instruction ended with which dbt_light left */
+	uint8_t light_result; /* enum careful_result */
+	uint8_t light_reason; /* enum exit_reason */
 	/* careful form */
 	uint8_t *snip_w, *snip_x; /* ring of snippets */
 	uint32_t snip_pos;
@@ -282,10 +282,11 @@ enum exit_reason exit_of_insn(unsigned int id);
  * its fault, if any.  CAREFUL_LEAVE: dbt_run returns *@reason.
  */
 enum careful_result careful_step(struct cpu *c, enum exit_reason *reason);
-/* careful_helper - the same for a decoded instruction that was translated as
- * an exit (LEAVE_HELPER). */
-enum careful_result careful_helper(struct cpu *c, const struct insn *i,
-				   enum exit_reason *reason);
+/* careful_conclude - what is left to do after an instruction of translated
+ * code has ended with @r. */
+enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
+				     enum cpu_result r,
+				     enum exit_reason *reason);
 /* careful_deliver - delivers c->fault. */
 enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason);
 
@@ -310,7 +311,30 @@ void *dbt_miss(struct cpu *c, const struct miss_stub *s);
 void *dbt_lookup(struct cpu *c, uint64_t rip);
 void *dbt_link(struct cpu *c, const struct link_stub *s);
 
+/*
+ * light.c: executes an ACT_HELPER or ACT_STRING instruction in the middle of
+ * translated code; see emit_light_call() for the answer.
+ */
+struct light_site {
+	uint64_t rip, next;
+	enum cpu_result (*op)(struct cpu *c, const struct insn *i);
+	uint8_t reason; /* enum exit_reason it is counted under */
+	bool cpl0;	/* #GP(0) at another CPL */
+	bool goes_on;	/* the block has code for @next */
+	struct insn insn;
+};
+
+void *dbt_light(struct cpu *c, const struct light_site *s);
+
 /* run.c */
+/* run_must_leave - what comes next is for the loop in run.c, not for a jump to
+ * translated code. */
+bool run_must_leave(const struct cpu *c);
+/* run_table - the table of the current tag and mode, whose jump cache is for
+ * mode key @mode from now on; NULL: no memory. */
+struct tlb_table *run_table(struct cpu *c, uint32_t mode);
+/* run_set_table - makes translated code use it. */
+void run_set_table(struct cpu *c, const struct tlb_table *tt);
 enum leave_code dbt_enter(struct cpu *c, void *code);
 
 /* pages.c */

@@ -340,6 +340,13 @@ uint8_t *emit_jcc(struct emit *e, unsigned int cc)
 	return e->w - 4;
 }
 
+uint8_t *emit_call_patch(struct emit *e)
+{
+	emit8(e, 0xe8);
+	emit32(e, 0);
+	return e->w - 4;
+}
+
 uint8_t *emit_jmp_patch(struct emit *e)
 {
 	emit8(e, 0xe9);

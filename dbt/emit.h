@@ -119,8 +119,9 @@ void emit_jmp_reg(struct emit *e, enum hreg r);
 void emit_call_reg(struct emit *e, enum hreg r);
 /* jcc rel32; returns where the rel32 is written (write address). */
 uint8_t *emit_jcc(struct emit *e, unsigned int cc);
-/* jmp rel32 to be patched; returns where the rel32 is. */
+/* jmp or call rel32 to be patched; returns where the rel32 is. */
 uint8_t *emit_jmp_patch(struct emit *e);
+uint8_t *emit_call_patch(struct emit *e);
 /* The same, where the rel32 may be patched again while vCPUs execute it. */
 uint8_t *emit_jcc_link(struct emit *e, unsigned int cc);
 uint8_t *emit_jmp_link(struct emit *e);

@@ -12,23 +12,6 @@
  *		out-of-line code (misses, links, ways out)
  */
 
-/* Ends the block with an exit that hands over the decoded instruction. */
-static void xlat_helper(struct xlat *x, const struct insn *i)
-{
-	struct helper_stub s = { .rip = x->rip };
-	struct insn *copy = meta_alloc(x->d, sizeof(*copy));
-
-	if (!copy) {
-		x->failed = true;
-		return;
-	}
-	*copy = *i;
-	s.insn = copy;
-	emit_call(&x->e, x->d->thunk[LEAVE_HELPER]);
-	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
-	x->done = true;
-}
-
 static bool insn_offered(const struct xlat *x, const struct insn *i)
 {
 	const struct insn_row *row = i->row;
@@ -62,7 +45,7 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 		ok = xlat_branch(x, i);
 		break;
 	default:
-		xlat_helper(x, i);
+		xlat_event(x, i);
 		return;
 	}
 	if (!ok) {
@@ -120,7 +103,7 @@ static bool goes_on(const struct insn *i)
 		return i->row->id == ID_JCC || i->row->id == ID_LOOP ||
 		       i->row->id == ID_JRCXZ;
 	default:
-		return false;
+		return event_goes_on(i);
 	}
 }
 

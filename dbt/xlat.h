@@ -32,6 +32,7 @@ enum cold_kind {
 	COLD_LINK,   /* direct jump not linked yet */
 	COLD_BACK,   /* the same for a backward one */
 	COLD_WINDOW, /* first member of a window: TLB miss, check, plain code */
+	COLD_LIGHT,  /* calls dbt_light with `light` */
 	COLD_RIP,    /* leave with a guest rip: thunk `leave` */
 };
 
@@ -43,7 +44,10 @@ struct cold {
 	uint8_t *site; /* rel32 that leads here (write address) */
 	uint8_t *check; /* COLD_WINDOW: the same of its second way in */
 	uint8_t *back; /* where the main line goes on (write address) */
-	uint64_t rip;
+	union {
+		uint64_t rip;
+		const struct light_site *light;
+	};
 };
 
 /*
@@ -172,6 +176,14 @@ void xlat_jump(struct xlat *x, uint64_t rip);
 void xlat_jump_far(struct xlat *x, uint64_t rip);
 /* xlat_leave - ends a path with a way out at guest address @rip. */
 void xlat_leave(struct xlat *x, enum leave_code code, uint64_t rip);
+
+/* xlat_event.c */
+/* event_goes_on - whether a block may go on behind the ACT_HELPER or
+ * ACT_STRING instruction. */
+bool event_goes_on(const struct insn *i);
+/* xlat_event - translates it. */
+void xlat_event(struct xlat *x, const struct insn *i);
+void xlat_cold_light(struct xlat *x, const struct cold *c);
 
 /* xlat.c */
 struct xlat *xlat_alloc(void);

@@ -321,6 +321,9 @@ void xlat_emit_cold(struct xlat *x)
 		case COLD_MISS:
 			cold_miss(x, c);
 			break;
+		case COLD_LIGHT:
+			xlat_cold_light(x, c);
+			break;
 		default:
 			cold_rip(x, c, c->leave);
 			break;
