@@ -39,12 +39,7 @@ enum dbt_slot {
 	D_SPILL,      /* a host register lent as third scratch */
 	D_TMP,
 	D_JC_MASK, /* PEXT mask of the jump cache's index */
-	D_ALIGN1,  /* PEXT masks of alignment bits: 2, 4, 8, 16, 32 bytes */
-	D_ALIGN3,
-	D_ALIGN7,
-	D_ALIGN15,
-	D_ALIGN31,
-	D_SPAN8, /* PEXT masks: is an address this far into its page? */
+	D_SPAN8, /* PEXT masks: is an address 8, ... bytes into its page? */
 	D_SPAN16,
 	D_SPAN32,
 	D_SPAN64,
@@ -70,7 +65,6 @@ enum leave_code {
 	LEAVE_LINK,    /* direct jump not linked yet: struct link_stub */
 	LEAVE_RIP,     /* stop: guest rip in struct rip_stub */
 	LEAVE_CAREFUL, /* execute the one at rip carefully: struct rip_stub */
-	LEAVE_MISALIGNED, /* carefully too, and not expected at rip: rip_stub */
 	LEAVE_MISS,	  /* a memory access that the TLB cannot serve */
 	LEAVE_STALE,	  /* entry of a block that was dropped */
 	LEAVE_FAULT,	  /* a host signal; vcpu_dbt.fault */
@@ -160,7 +154,6 @@ struct dbt {
 	uint32_t nr_blocks;
 	struct block *hash[1u << HASH_BITS];
 	struct code_page *pages[1u << PAGE_HASH_BITS];
-	uint64_t misaligned[1024]; /* Bloom filter of rips; see dbt_rip_bit */
 	void *thunk_enter;
 	void *thunk[NR_LEAVES];
 	void *thunk_miss;
@@ -208,11 +201,6 @@ struct vcpu_dbt {
 	struct insn insn; /* the one being executed carefully */
 	uint8_t bounce[4096 + 128] __attribute__((aligned(64)));
 };
-
-static inline unsigned int dbt_rip_bit(uint64_t rip)
-{
-	return rip * 0x9e3779b97f4a7c15ull >> 48;
-}
 
 static inline struct vcpu_dbt *vcpu_dbt(const struct cpu *c)
 {

@@ -153,7 +153,6 @@ static void where(struct cpu *c, enum leave_code code)
 	case LEAVE_LINK:
 	case LEAVE_RIP:
 	case LEAVE_CAREFUL:
-	case LEAVE_MISALIGNED:
 		/* All their stubs begin with it. */
 		c->rip = ((const struct rip_stub *)ra)->rip;
 		return;
@@ -169,26 +168,6 @@ static void where(struct cpu *c, enum leave_code code)
 	default: /* the signal handler has set it */
 		return;
 	}
-}
-
-/* The next translation of the instruction expects misaligned addresses. */
-static void forget_alignment(struct cpu *c, const void *ra)
-{
-	struct dbt *d = vcpu_dbt(c)->d;
-	unsigned int bit = dbt_rip_bit(c->rip);
-	bool others = d->nr_cpus > 1;
-	struct block *b;
-
-	if (others)
-		quiet_self_enter(c);
-	lock_take(&d->lock);
-	d->misaligned[bit / 64] |= BIT(bit % 64);
-	b = block_at(d, ra);
-	if (b && !b->dead)
-		block_kill(d, b);
-	lock_drop(&d->lock);
-	if (others)
-		quiet_self_leave(c);
 }
 
 static enum careful_result light_exit(struct cpu *c, enum leave_code code,
@@ -210,9 +189,6 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 	case LEAVE_LIGHT:
 		*reason = vcpu_dbt(c)->light_reason;
 		return vcpu_dbt(c)->light_result;
-	case LEAVE_MISALIGNED:
-		forget_alignment(c, ra);
-		return careful_step(c, reason);
 	case LEAVE_FAULT:
 		c->exits[EXIT_HOST_FAULT]++;
 		if (host_memory_gone(vcpu_dbt(c))) {

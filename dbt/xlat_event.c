@@ -36,8 +36,6 @@ static void light_call(struct xlat *x, const struct insn *i)
 	xlat_cold(x, COLD_LIGHT, emit_call_patch(&x->e))->light = s;
 	if (!s->goes_on)
 		x->done = true;
-	for (unsigned int r = 0; r < NR_GPRS; r++)
-		align_forget(x, r);
 }
 
 void xlat_cold_light(struct xlat *x, const struct cold *c)

@@ -59,7 +59,6 @@ static unsigned int sp_size(const struct xlat *x)
 static void sp_add(struct xlat *x, int32_t n)
 {
 	emit_lea(&x->e, H_SP, H_SP, H_NONE, 0, n, sp_size(x));
-	align_add(x, RSP, n);
 }
 
 /* Where a push of @size bytes goes, and where a pop finds them. */
@@ -188,12 +187,9 @@ static bool xlat_pop(struct xlat *x, const struct insn *i)
 		emit_gs_store(e, T1, GPR_OFF(o->reg), 8);
 	} else {
 		load_ref(x, h, m, i->opsize);
-		if (o->reg == RSP) {
-			align_forget(x, RSP);
+		if (o->reg == RSP)
 			return true;
-		}
 	}
-	align_forget(x, o->reg);
 	sp_add(x, i->opsize);
 	return true;
 }
@@ -209,8 +205,6 @@ static bool xlat_leave_insn(struct xlat *x, const struct insn *i)
 	load_ref(x, T1, m, i->opsize);
 	emit_lea(&x->e, H_SP, bp, H_NONE, 0, i->opsize, sp_size(x));
 	emit_mov_rr(&x->e, bp, T1, i->opsize);
-	align_copy(x, RSP, RBP, i->opsize);
-	align_forget(x, RBP);
 	return true;
 }
 
@@ -267,7 +261,6 @@ static bool xlat_count_branch(struct xlat *x, const struct insn *i)
 		return false;
 	if (i->row->id == ID_LOOP)
 		emit_lea(e, cx, cx, H_NONE, 0, -1, size);
-	align_forget(x, RCX);
 	emit_mov_rr(e, T1, cx, size);
 	zero = emit_jrcxz(e);
 	if (i->row->id == ID_LOOP) {
