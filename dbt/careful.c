@@ -458,12 +458,12 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 }
 
 enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
-				     enum cpu_result r,
+				     enum cpu_result r, bool sti_shadow,
 				     enum exit_reason *reason)
 {
-	static const struct attempt plain;
+	const struct attempt a = { .sti_shadow = sti_shadow };
 
-	return conclude(c, i, r, &plain, reason);
+	return conclude(c, i, r, &a, reason);
 }
 
 void dbt_commit(struct cpu *c)

@@ -48,6 +48,15 @@ enum dbt_slot {
 	D_SPAN512,
 	D_GO,	 /* 0: leave at the next block boundary */
 	D_STATE, /* struct vcpu_dbt * */
+	D_GS,	 /* the GS base that is set */
+	/* GS base for supervisor mode without and with RFLAGS.AC; 0: a helper
+	 * knows */
+	D_GS_PLAIN,
+	D_GS_AC,
+	D_STATUS, /* PEXT and PDEP masks of RFLAGS: status flags, the others */
+	D_NOT_STATUS,
+	D_NOT_IF,
+	D_NOT_AC,
 	D_WINDOW, /* addends of the windows of the current block */
 	D_WINDOW_LAST = D_WINDOW + MAX_WINDOWS - 1,
 	NR_DBT_SLOTS,
@@ -178,7 +187,6 @@ struct vcpu_dbt {
 	int state_fd;
 	volatile uint32_t in_run;
 	bool holds_quiet; /* between quiet_self_enter and _leave */
-	uint8_t *gs;	  /* the GS base that is set */
 	bool plain;	  /* the next block is one with MODE_PLAIN */
 	/* writes to code pages that wait for the end of the current block */
 	unsigned int nr_writes;
@@ -253,6 +261,10 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 #define MODE_FWAIT	 BIT(9)
 #define MODE_SEG_SHIFT	 10 /* bit per enum seg_reg ES..GS: no checks needed */
 #define MODE_SEG_FLAT(s) BIT(MODE_SEG_SHIFT + (s))
+#define MODE_CPL0	 BIT(16) /* other CPLs may be 1 or 2, too */
+#define MODE_TSC	 BIT(17) /* RDTSC does not fault */
+#define MODE_BASES	 BIT(18) /* nor do RDFSBASE and its like */
+#define MODE_LA57	 BIT(19)
 #define MODE_PLAIN	 BIT(30) /* each access looks up for itself */
 #define MODE_SLOW	 BIT(31) /* not for the fast form */
 
@@ -270,10 +282,12 @@ enum exit_reason exit_of_insn(unsigned int id);
  * its fault, if any.  CAREFUL_LEAVE: dbt_run returns *@reason.
  */
 enum careful_result careful_step(struct cpu *c, enum exit_reason *reason);
-/* careful_conclude - what is left to do after an instruction of translated
- * code has ended with @r. */
+/*
+ * careful_conclude - what is left to do after an instruction of translated
+ * code has ended with @r.  @sti_shadow: STI stood before it.
+ */
 enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
-				     enum cpu_result r,
+				     enum cpu_result r, bool sti_shadow,
 				     enum exit_reason *reason);
 /* careful_deliver - delivers c->fault. */
 enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason);

@@ -81,10 +81,14 @@ void emit_gs_load_idx(struct emit *e, enum hreg dst, enum hreg index,
 		      uint32_t disp);
 /* mov qword gs:[disp], imm32 (sign-extended) */
 void emit_gs_store_imm(struct emit *e, uint32_t disp, int32_t imm);
+/* movzx dst, byte gs:[disp]; mov byte gs:[disp], imm */
+void emit_gs_load_byte(struct emit *e, enum hreg dst, uint32_t disp);
+void emit_gs_store_byte(struct emit *e, uint32_t disp, uint8_t imm);
 /* jmp gs:[disp]; jmp gs:[index * 8 + disp] */
 void emit_gs_jmp(struct emit *e, uint32_t disp);
 void emit_gs_jmp_idx(struct emit *e, enum hreg index, uint32_t disp);
-/* pext dst, src, gs:[disp] */
+/* pext or pdep dst, src, gs:[disp] */
+void emit_gs_pdep(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp);
 void emit_gs_pext(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp);
 /* push, pop of gs:[disp] */
 void emit_gs_push(struct emit *e, uint32_t disp);
@@ -105,12 +109,17 @@ void emit_store(struct emit *e, enum hreg src, enum hreg base, enum hreg index,
 void emit_store_imm(struct emit *e, enum hreg base, enum hreg index,
 		    int32_t disp, int32_t imm, unsigned int size);
 
-/* rorx dst, src, imm (size 4 or 8); sarx dst, src, count; not dst. */
+/* rorx dst, src, imm (size 4 or 8); sarx, shlx dst, src, count; not dst. */
+void emit_shlx(struct emit *e, enum hreg dst, enum hreg src, enum hreg count,
+	       unsigned int size);
 void emit_rorx(struct emit *e, enum hreg dst, enum hreg src, uint8_t imm,
 	       unsigned int size);
 void emit_sarx(struct emit *e, enum hreg dst, enum hreg src, enum hreg count,
 	       unsigned int size);
 void emit_not(struct emit *e, enum hreg r);
+
+/* wrgsbase src (64 bits) */
+void emit_wrgsbase(struct emit *e, enum hreg src);
 
 /* Branches.  Targets are execution addresses. */
 void emit_jmp(struct emit *e, const void *target);

@@ -55,9 +55,11 @@ static void *go(struct cpu *c)
 
 void *dbt_light(struct cpu *c, const struct light_site *s)
 {
+	bool sti_shadow = c->sti_shadow;
 	enum exit_reason reason;
 	enum cpu_result r;
 
+	c->sti_shadow = false;
 	c->rflags = (c->rflags & ~RFLAGS_STATUS) |
 		    (c->dbt[D_HOST_FLAGS] & RFLAGS_STATUS);
 	c->rip = s->rip;
@@ -70,7 +72,8 @@ void *dbt_light(struct cpu *c, const struct light_site *s)
 		r = cpu_raise_gp(c);
 	else
 		r = s->op(c, &s->insn);
-	if (careful_conclude(c, &s->insn, r, &reason) == CAREFUL_LEAVE)
+	if (careful_conclude(c, &s->insn, r, sti_shadow, &reason) ==
+	    CAREFUL_LEAVE)
 		return leave(c, CAREFUL_LEAVE, reason);
 	if (s->goes_on && r == CPU_OK && likely(c->rip == s->next) &&
 	    likely(c->dbt[D_GO])) {

@@ -91,13 +91,28 @@ struct tlb_table *run_table(struct cpu *c, uint32_t mode)
 	return tt;
 }
 
+/* The table that STAC or CLAC makes current; 0: they need a helper. */
+static uint64_t table_beside(const struct cpu *c, const struct tlb_table *tt,
+			     enum tlb_mode mode)
+{
+	const struct tlb_table *other = tlb_current(c->mmu.tlb, mode);
+
+	return other && other->jc.mode == tt->jc.mode ? (uintptr_t)other->gs
+						      : 0;
+}
+
 void run_set_table(struct cpu *c, const struct tlb_table *tt)
 {
-	struct vcpu_dbt *v = vcpu_dbt(c);
+	if (c->cpl != 3 && gsbase_is_fast()) {
+		bool smap = c->cr4 & CR4_SMAP;
 
-	if (v->gs == tt->gs)
+		c->dbt[D_GS_PLAIN] = table_beside(c, tt, TLB_SUPER);
+		c->dbt[D_GS_AC] =
+			table_beside(c, tt, smap ? TLB_SUPER_AC : TLB_SUPER);
+	}
+	if (c->dbt[D_GS] == (uintptr_t)tt->gs)
 		return;
-	v->gs = tt->gs;
+	c->dbt[D_GS] = (uintptr_t)tt->gs;
 	set_gs(tt->gs);
 }
 
@@ -326,7 +341,7 @@ enum exit_reason dbt_run(struct cpu *c)
 	fault_set_current(c);
 	fpu_load(c);
 	/* Careful snippets need no tables, only struct cpu. */
-	v->gs = (uint8_t *)c;
+	c->dbt[D_GS] = (uintptr_t)c;
 	set_gs(c);
 	if (__builtin_setjmp(v->recover)) {
 		if (vcpu_dbt(c)->holds_quiet)

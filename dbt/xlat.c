@@ -44,7 +44,7 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 		ok = xlat_branch(x, i);
 		break;
 	default:
-		xlat_event(x, i);
+		xlat_event(x, i, i + 1 == &x->insn[x->nr_decoded]);
 		return;
 	}
 	if (!ok) {
@@ -80,18 +80,34 @@ static void emit_ientry(struct xlat *x)
 		*stop = out - (stop + 1);
 }
 
+static const struct share no_share[2] = { { .win = NO_WINDOW },
+					  { .win = NO_WINDOW } };
+
 static void one_insn(struct xlat *x, unsigned int n)
 {
-	x->next = x->rip + x->insn[n].len;
+	const struct insn *i = &x->insn[n];
+	bool shadow = x->shadow;
+	bool branch = i->row->action == ACT_BRANCH;
+
+	x->next = x->rip + i->len;
 	x->share_insn = &x->share[2 * n];
 	x->spill = H_NONE;
+	x->shadow = false;
 	xlat_islands(x, 45, false);
-	xlat_insn(x, &x->insn[n]);
+	if (shadow) {
+		/* Nothing may look at D_GO before this one is done. */
+		x->share_insn = no_share;
+		if (branch)
+			xlat_end_shadow(x);
+	}
+	xlat_insn(x, i);
+	if (shadow && !branch && !x->done)
+		xlat_end_shadow(x);
 	x->map[x->nr_insns++].spill = x->spill;
 }
 
 /* Whether translation may go on behind the instruction. */
-static bool goes_on(const struct insn *i)
+static bool goes_on(const struct xlat *x, const struct insn *i)
 {
 	switch (i->row->action) {
 	case ACT_NOP:
@@ -102,7 +118,7 @@ static bool goes_on(const struct insn *i)
 		return i->row->id == ID_JCC || i->row->id == ID_LOOP ||
 		       i->row->id == ID_JRCXZ;
 	default:
-		return event_goes_on(i);
+		return event_goes_on(x, i);
 	}
 }
 
@@ -123,7 +139,8 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 		    DECODE_OK)
 			return false;
 		off += i->len;
-	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(i));
+	} while (++x->nr_decoded < MAX_INSNS && off < room &&
+		 goes_on(x, i));
 	return true;
 }
 
@@ -193,9 +210,6 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 	return b;
 }
 
-static const struct share no_share[2] = { { .win = NO_WINDOW },
-					  { .win = NO_WINDOW } };
-
 struct xlat *xlat_alloc(void)
 {
 	return calloc(1, sizeof(struct xlat));
@@ -209,7 +223,7 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->mode = mode;
 	x->code_size = mode & MODE_CODE_SIZE;
 	x->spill = H_NONE;
-	x->snippet = x->done = x->failed = x->eager = false;
+	x->snippet = x->done = x->failed = x->eager = x->shadow = false;
 	x->nr_insns = x->nr_cold = x->nr_islands = 0;
 	x->share_insn = no_share;
 	x->e.xdiff = d->code_x - d->code_w;

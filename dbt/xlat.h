@@ -95,6 +95,7 @@ struct xlat {
 	bool done;     /* the block has ended */
 	bool failed;   /* metadata full */
 	uint8_t *checked;   /* entry of backward jumps (write address) */
+	bool shadow;   /* the previous instruction was STI */
 	bool eager;    /* no jump to out-of-line code may wait */
 	unsigned int nr_insns;
 	struct pcmap map[MAX_INSNS];
@@ -148,6 +149,8 @@ bool xlat_copy(struct xlat *x, const struct insn *i);
 /* xlat_flow.c; false likewise */
 bool xlat_stack(struct xlat *x, const struct insn *i);
 bool xlat_branch(struct xlat *x, const struct insn *i);
+/* xlat_push_tmp - pushes what D_TMP holds. */
+void xlat_push_tmp(struct xlat *x, unsigned int size);
 /* xlat_jump - ends a path with a jump to guest address @rip. */
 void xlat_jump(struct xlat *x, uint64_t rip);
 /* xlat_jump_far - the same through the jump cache, wherever @rip is. */
@@ -158,9 +161,11 @@ void xlat_leave(struct xlat *x, enum leave_code code, uint64_t rip);
 /* xlat_event.c */
 /* event_goes_on - whether a block may go on behind the ACT_HELPER or
  * ACT_STRING instruction. */
-bool event_goes_on(const struct insn *i);
-/* xlat_event - translates it. */
-void xlat_event(struct xlat *x, const struct insn *i);
+bool event_goes_on(const struct xlat *x, const struct insn *i);
+/* xlat_event - translates it.  @last: nothing follows it in the block. */
+void xlat_event(struct xlat *x, const struct insn *i, bool last);
+/* xlat_end_shadow - the instruction behind STI is done. */
+void xlat_end_shadow(struct xlat *x);
 void xlat_cold_light(struct xlat *x, const struct cold *c);
 
 /* xlat.c */

@@ -120,8 +120,7 @@ static void push_reg(struct xlat *x, unsigned int reg, unsigned int size)
 	sp_add(x, -(int)size);
 }
 
-/* Pushes what D_TMP holds. */
-static void push_tmp(struct xlat *x, unsigned int size)
+void xlat_push_tmp(struct xlat *x, unsigned int size)
 {
 	struct memref m = collapse(x, push_ref(x, size));
 
@@ -154,7 +153,7 @@ static bool xlat_push(struct xlat *x, const struct insn *i)
 	case OPK_MEM:
 		if (!load_tmp(x, i, i->opsize))
 			return false;
-		push_tmp(x, i->opsize);
+		xlat_push_tmp(x, i->opsize);
 		return true;
 	default:
 		return false;
