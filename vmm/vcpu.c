@@ -103,8 +103,11 @@ static int vcpu_set_regs(struct vcpu *vcpu, const struct entry *entry)
 	struct kvm_fpu fpu = { .fcw = FCW_RESET, .mxcsr = MXCSR_RESET };
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
-	int r = VCPU_CALL(vcpu, KVM_GET_SREGS, &sregs);
+	int r;
 
+	if (entry->mode == ENTRY_RESET)
+		return 0;
+	r = VCPU_CALL(vcpu, KVM_GET_SREGS, &sregs);
 	if (r)
 		return r;
 	entry_set_regs(entry, &regs, &sregs);
@@ -182,7 +185,8 @@ int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned id,
 	if (r)
 		return r;
 	vcpu_set_msr(vcpu, MSR_MISC_ENABLE, MISC_ENABLE_FAST_STRINGS);
-	vcpu_set_msr(vcpu, MSR_MTRR_DEF_TYPE, MTRR_ENABLE_WRITEBACK);
+	if (entry->mode != ENTRY_RESET)
+		vcpu_set_msr(vcpu, MSR_MTRR_DEF_TYPE, MTRR_ENABLE_WRITEBACK);
 	return 0;
 }
 
