@@ -39,7 +39,7 @@ enum dbt_slot {
 	D_SPILL,      /* a host register lent as third scratch */
 	D_TMP,
 	D_JC_MASK, /* PEXT mask of the jump cache's index */
-	D_SPAN8, /* PEXT masks: is an address 8, ... bytes into its page? */
+	D_SPAN8,   /* PEXT masks: is an address 8, ... bytes into its page? */
 	D_SPAN16,
 	D_SPAN32,
 	D_SPAN64,
@@ -74,11 +74,11 @@ enum leave_code {
 	LEAVE_LINK,    /* direct jump not linked yet: struct link_stub */
 	LEAVE_RIP,     /* stop: guest rip in struct rip_stub */
 	LEAVE_CAREFUL, /* execute the one at rip carefully: struct rip_stub */
-	LEAVE_MISS,	  /* a memory access that the TLB cannot serve */
-	LEAVE_STALE,	  /* entry of a block that was dropped */
-	LEAVE_FAULT,	  /* a host signal; vcpu_dbt.fault */
-	LEAVE_SNIPPET,	  /* a careful snippet ended */
-	LEAVE_LIGHT,	  /* dbt_light did; see vcpu_dbt.light_* */
+	LEAVE_MISS,    /* a memory access that the TLB cannot serve */
+	LEAVE_STALE,   /* entry of a block that was dropped */
+	LEAVE_FAULT,   /* a host signal; vcpu_dbt.fault */
+	LEAVE_SNIPPET, /* a careful snippet ended */
+	LEAVE_LIGHT,   /* dbt_light did; see vcpu_dbt.light_* */
 	NR_LEAVES,
 };
 

@@ -139,8 +139,7 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 		    DECODE_OK)
 			return false;
 		off += i->len;
-	} while (++x->nr_decoded < MAX_INSNS && off < room &&
-		 goes_on(x, i));
+	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(x, i));
 	return true;
 }
 

@@ -26,11 +26,11 @@ struct island {
 
 /* Out-of-line code, emitted behind the block. */
 enum cold_kind {
-	COLD_TLB,    /* TLB miss, or an access near the start of a page */
-	COLD_LINK,   /* direct jump not linked yet */
-	COLD_BACK,   /* the same for a backward one */
-	COLD_LIGHT,  /* calls dbt_light with `light` */
-	COLD_RIP,    /* leave with a guest rip: thunk `leave` */
+	COLD_TLB,   /* TLB miss, or an access near the start of a page */
+	COLD_LINK,  /* direct jump not linked yet */
+	COLD_BACK,  /* the same for a backward one */
+	COLD_LIGHT, /* calls dbt_light with `light` */
+	COLD_RIP,   /* leave with a guest rip: thunk `leave` */
 };
 
 struct cold {
@@ -95,7 +95,7 @@ struct xlat {
 	bool done;     /* the block has ended */
 	bool failed;   /* metadata full */
 	uint8_t *checked;   /* entry of backward jumps (write address) */
-	bool shadow;   /* the previous instruction was STI */
+	bool shadow;	    /* the previous instruction was STI */
 	bool eager;    /* no jump to out-of-line code may wait */
 	unsigned int nr_insns;
 	struct pcmap map[MAX_INSNS];
