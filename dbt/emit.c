@@ -332,6 +332,16 @@ void emit_shlx(struct emit *e, enum hreg dst, enum hreg src, enum hreg count,
 	modrm(e, 3, dst, src);
 }
 
+void emit_crc32(struct emit *e, enum hreg dst, enum hreg src)
+{
+	emit8(e, 0xf2);
+	rex(e, true, dst, 0, src);
+	emit8(e, 0x0f);
+	emit8(e, 0x38);
+	emit8(e, 0xf1);
+	modrm(e, 3, dst, src);
+}
+
 void emit_wrgsbase(struct emit *e, enum hreg src)
 {
 	emit8(e, 0xf3);

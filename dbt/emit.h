@@ -118,6 +118,8 @@ void emit_sarx(struct emit *e, enum hreg dst, enum hreg src, enum hreg count,
 	       unsigned int size);
 void emit_not(struct emit *e, enum hreg r);
 
+/* crc32 dst, src (64 bits) */
+void emit_crc32(struct emit *e, enum hreg dst, enum hreg src);
 /* wrgsbase src (64 bits) */
 void emit_wrgsbase(struct emit *e, enum hreg src);
 

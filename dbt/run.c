@@ -338,6 +338,7 @@ enum exit_reason dbt_run(struct cpu *c)
 	void *gs = get_gs();
 
 	run_gate_enter(v);
+	c->mmu.live = true;
 	fault_set_current(c);
 	fpu_load(c);
 	/* Careful snippets need no tables, only struct cpu. */
@@ -352,6 +353,7 @@ enum exit_reason dbt_run(struct cpu *c)
 	}
 	v = vcpu_dbt(c);
 	fault_set_current(NULL);
+	c->mmu.live = false;
 	run_gate_leave(v);
 	set_gs(gs);
 	c->exits[reason]++;

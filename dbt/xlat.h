@@ -96,7 +96,7 @@ struct xlat {
 	bool failed;   /* metadata full */
 	uint8_t *checked;   /* entry of backward jumps (write address) */
 	bool shadow;	    /* the previous instruction was STI */
-	bool eager;    /* no jump to out-of-line code may wait */
+	bool eager;	    /* no jump to out-of-line code may wait */
 	unsigned int nr_insns;
 	struct pcmap map[MAX_INSNS];
 	unsigned int nr_islands;

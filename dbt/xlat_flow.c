@@ -44,8 +44,8 @@ void xlat_jump_far(struct xlat *x, uint64_t rip)
 static void jump_indirect(struct xlat *x)
 {
 	xlat_islands(x, 20, false);
-	emit_rorx(&x->e, T1, T0, PAGE_SHIFT, 8);
-	emit_lea(&x->e, T1, T1, T0, 0, 0, 8);
+	emit_mov_ri(&x->e, T1, 0);
+	emit_crc32(&x->e, T1, T0);
 	emit_gs_pext(&x->e, T1, T1, SLOT_OFF(D_JC_MASK));
 	emit_gs_jmp_idx(&x->e, T1, JC_OFF);
 	x->done = true;
