@@ -15,23 +15,6 @@
  *		out-of-line code (misses, links, ways out)
  */
 
-/* Ends the block with an exit that hands over the decoded instruction. */
-static void xlat_helper(struct xlat *x, const struct insn *i)
-{
-	struct helper_stub s = { .rip = x->rip };
-	struct insn *copy = meta_alloc(x->d, sizeof(*copy));
-
-	if (!copy) {
-		x->failed = true;
-		return;
-	}
-	*copy = *i;
-	s.insn = copy;
-	emit_call(&x->e, x->d->thunk[LEAVE_HELPER]);
-	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
-	x->done = true;
-}
-
 static bool insn_offered(const struct xlat *x, const struct insn *i)
 {
 	const struct insn_row *row = i->row;
@@ -74,7 +57,7 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 		ok = xlat_branch(x, i);
 		break;
 	default:
-		xlat_helper(x, i);
+		xlat_event(x, i, i + 1 == &x->insn[x->nr_decoded]);
 		return;
 	}
 	if (!ok)
@@ -108,6 +91,27 @@ static void emit_ientry(struct xlat *x)
 		*stop = out - (stop + 1);
 }
 
+static const struct share no_share[2] = { { .win = NO_WINDOW },
+					  { .win = NO_WINDOW } };
+
+/* The current instruction, and the end of the shadow that STI before it cast. */
+static void insn_in_shadow(struct xlat *x, const struct insn *i)
+{
+	bool shadow = x->shadow;
+	bool branch = i->row->action == ACT_BRANCH;
+
+	x->shadow = false;
+	if (shadow) {
+		/* Nothing may look at D_GO before this one is done. */
+		x->share_insn = no_share;
+		if (branch)
+			xlat_end_shadow(x);
+	}
+	xlat_insn(x, i);
+	if (shadow && !branch && !x->done)
+		xlat_end_shadow(x);
+}
+
 void xlat_one_insn(struct xlat *x, unsigned int n)
 {
 	struct pcmap *m = &x->map[x->nr_insns];
@@ -122,7 +126,7 @@ void xlat_one_insn(struct xlat *x, unsigned int n)
 	x->flag_form = x->clobber[n];
 	x->t1_next = NO_WINDOW;
 	xlat_islands(x, 45, false);
-	xlat_insn(x, &x->insn[n]);
+	insn_in_shadow(x, &x->insn[n]);
 	x->t1_win = x->t1_next;
 	flags_insn_done(x, &x->insn[n]);
 	m->spill = x->spill;
@@ -130,7 +134,7 @@ void xlat_one_insn(struct xlat *x, unsigned int n)
 }
 
 /* Whether translation may go on behind the instruction. */
-static bool goes_on(const struct insn *i)
+static bool goes_on(const struct xlat *x, const struct insn *i)
 {
 	switch (i->row->action) {
 	case ACT_NOP:
@@ -141,7 +145,7 @@ static bool goes_on(const struct insn *i)
 		return i->row->id == ID_JCC || i->row->id == ID_LOOP ||
 		       i->row->id == ID_JRCXZ;
 	default:
-		return false;
+		return event_goes_on(x, i);
 	}
 }
 
@@ -162,7 +166,7 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 		    DECODE_OK)
 			return false;
 		off += i->len;
-	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(i));
+	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(x, i));
 	return true;
 }
 
@@ -241,9 +245,6 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 	return b;
 }
 
-static const struct share no_share[2] = { { .win = NO_WINDOW },
-					  { .win = NO_WINDOW } };
-
 struct xlat *xlat_alloc(void)
 {
 	return calloc(1, sizeof(struct xlat));
@@ -257,7 +258,7 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->mode = mode;
 	x->code_size = mode & MODE_CODE_SIZE;
 	x->spill = H_NONE;
-	x->snippet = x->done = x->failed = x->eager = false;
+	x->snippet = x->done = x->failed = x->eager = x->shadow = false;
 	x->nr_insns = x->nr_cold = x->nr_islands = 0;
 	x->share_insn = no_share;
 	x->flag_form = x->dirty = false;

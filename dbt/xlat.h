@@ -31,6 +31,7 @@ enum cold_kind {
 	COLD_BACK, /* the same for a backward one */
 	COLD_LOOP, /* in `check`: the next turn of a loop goes to the block's
 		      entry */
+	COLD_LIGHT, /* calls dbt_light with `light` */
 	COLD_RIP,  /* leave with a guest rip: thunk `leave` */
 };
 
@@ -43,8 +44,11 @@ struct cold {
 	uint16_t size;
 	uint8_t *site;	/* rel32 that leads here (write address) */
 	uint8_t *check; /* COLD_TLB: the same of its second way in */
-	uint8_t *back;	/* where the main line goes on (write address) */
-	uint64_t rip;
+	uint8_t *back; /* where the main line goes on (write address) */
+	union {
+		uint64_t rip;
+		const struct light_site *light;
+	};
 };
 
 /*
@@ -120,6 +124,7 @@ struct xlat {
 	bool done;	  /* the block has ended */
 	bool failed;	  /* metadata full */
 	uint8_t *checked; /* entry of backward jumps (write address) */
+	bool shadow;	  /* the previous instruction was STI */
 	bool eager;	  /* no jump may wait, no flag be clobbered */
 	unsigned int nr_insns;
 	struct pcmap map[2 * MAX_INSNS];
@@ -180,12 +185,24 @@ bool xlat_copy(struct xlat *x, const struct insn *i);
 /* xlat_flow.c; false likewise */
 bool xlat_stack(struct xlat *x, const struct insn *i);
 bool xlat_branch(struct xlat *x, const struct insn *i);
+/* xlat_push_tmp - pushes what D_TMP holds. */
+void xlat_push_tmp(struct xlat *x, unsigned int size);
 /* xlat_jump - ends a path with a jump to guest address @rip. */
 void xlat_jump(struct xlat *x, uint64_t rip);
 /* xlat_jump_far - the same through the jump cache, wherever @rip is. */
 void xlat_jump_far(struct xlat *x, uint64_t rip);
 /* xlat_leave - ends a path with a way out at guest address @rip. */
 void xlat_leave(struct xlat *x, enum leave_code code, uint64_t rip);
+
+/* xlat_event.c */
+/* event_goes_on - whether a block may go on behind the ACT_HELPER or
+ * ACT_STRING instruction. */
+bool event_goes_on(const struct xlat *x, const struct insn *i);
+/* xlat_event - translates it.  @last: nothing follows it in the block. */
+void xlat_event(struct xlat *x, const struct insn *i, bool last);
+/* xlat_end_shadow - the instruction behind STI is done. */
+void xlat_end_shadow(struct xlat *x);
+void xlat_cold_light(struct xlat *x, const struct cold *c);
 
 /* xlat.c */
 /* xlat_one_insn - translates x->insn[n], which is at x->next. */

@@ -115,6 +115,8 @@ static uint32_t regs_written(const struct insn *i)
 {
 	uint32_t w = i->row->impl_w;
 
+	if (i->row->action == ACT_HELPER || i->row->action == ACT_STRING)
+		return MASK(NR_GPRS);
 	if (i->row->action == ACT_STACK)
 		w |= BIT(RSP) | BIT(RBP);
 	if (i->row->action == ACT_BRANCH)

@@ -44,8 +44,8 @@ void xlat_jump_far(struct xlat *x, uint64_t rip)
 static void jump_indirect(struct xlat *x)
 {
 	xlat_islands(x, 20, false);
-	emit_rorx(&x->e, T1, T0, PAGE_SHIFT, 8);
-	emit_lea(&x->e, T1, T1, T0, 0, 0, 8);
+	emit_mov_ri(&x->e, T1, 0);
+	emit_crc32(&x->e, T1, T0);
 	emit_gs_pext(&x->e, T1, T1, SLOT_OFF(D_JC_MASK));
 	emit_gs_jmp_idx(&x->e, T1, JC_OFF);
 	x->done = true;
@@ -122,8 +122,7 @@ static void push_reg(struct xlat *x, unsigned int reg, unsigned int size)
 	sp_add(x, -(int)size);
 }
 
-/* Pushes what D_TMP holds. */
-static void push_tmp(struct xlat *x, unsigned int size)
+void xlat_push_tmp(struct xlat *x, unsigned int size)
 {
 	struct memref m = collapse(x, push_ref(x, size));
 
@@ -158,7 +157,7 @@ static bool xlat_push(struct xlat *x, const struct insn *i)
 	case OPK_MEM:
 		if (!load_tmp(x, i, i->opsize))
 			return false;
-		push_tmp(x, i->opsize);
+		xlat_push_tmp(x, i->opsize);
 		return true;
 	default:
 		return false;

@@ -28,6 +28,10 @@ void loop_find(struct xlat *x)
 	x->in_loop = false;
 	for (unsigned int n = 0; n < x->nr_decoded && n < MAX_LOOP_INSNS; n++) {
 		next += x->insn[n].len;
+		/* An event may change mappings. */
+		if (x->insn[n].row->action == ACT_HELPER ||
+		    x->insn[n].row->action == ACT_STRING)
+			return;
 		if (x->insn[n].row->id == ID_JCC && x->insn[n].opsize > 2 &&
 		    next + x->insn[n].imm == x->block_rip) {
 			x->loop_end = n;

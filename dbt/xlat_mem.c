@@ -314,6 +314,9 @@ void xlat_emit_cold(struct xlat *x)
 			continue;
 		}
 		emit_here32(&x->e, c->site);
-		cold_rip(x, c, c->leave);
+		if (c->kind == COLD_LIGHT)
+			xlat_cold_light(x, c);
+		else
+			cold_rip(x, c, c->leave);
 	}
 }
