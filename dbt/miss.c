@@ -57,7 +57,7 @@ static bool fill(struct cpu *c, const struct miss_stub *s)
 	tt = tlb_current(c->mmu.tlb, tlb_mode_of(c));
 	if (!tt ||
 	    !tlb_fill(c->mmu.tlb, tt, gva, memslot_hva(slot, w.gpa & PAGE_MASK),
-		      writable, w.global, w.page_shift > PAGE_SHIFT))
+		      writable, w.global, w.page_shift))
 		return false;
 	c->exits[EXIT_TLB_MISS]++;
 	return true;
