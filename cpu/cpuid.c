@@ -180,6 +180,7 @@ int cpuid_set(struct cpu *c, const struct cpuid_entry *e, unsigned int n)
 		xsave ? xsave->eax | (uint64_t)xsave->edx << 32 : XCR0_X87;
 	c->supported_xcr0 &= fpu_supported_xcr0();
 	cpu_derive(c);
+	cpu_derive_role(c);
 	return 0;
 }
 
@@ -196,4 +197,5 @@ void cpuid_default(struct cpu *c)
 	cpuid_host(0x80000008, 0, &size);
 	c->maxphyaddr = size.eax & 0xff;
 	c->supported_xcr0 = fpu_supported_xcr0();
+	cpu_derive_role(c);
 }

@@ -57,16 +57,26 @@ static struct mmu_role derive_role(const struct cpu *c)
 	};
 }
 
-void cpu_derive(struct cpu *c)
+void cpu_derive_role(struct cpu *c)
 {
 	struct mmu_role role = derive_role(c);
 
-	c->code_size = code_size(c);
-	c->df_step = c->rflags & RFLAGS_DF ? -1 : 1;
+	c->role_cr0 = c->cr0;
+	c->role_cr4 = c->cr4;
+	c->role_efer = c->efer;
 	if (!memcmp(&role, &c->mmu.role, sizeof(role)))
 		return;
 	c->mmu.role = role;
 	tlb_flush_all(&c->mmu);
+}
+
+void cpu_derive(struct cpu *c)
+{
+	c->code_size = code_size(c);
+	c->df_step = c->rflags & RFLAGS_DF ? -1 : 1;
+	if (unlikely(c->cr0 != c->role_cr0 || c->cr4 != c->role_cr4 ||
+		     c->efer != c->role_efer))
+		cpu_derive_role(c);
 }
 
 void cpu_set_rflags(struct cpu *c, uint64_t v)

@@ -8,6 +8,8 @@
  * change of CR0, CR4, EFER, CS, RFLAGS by C code; cheap.
  */
 void cpu_derive(struct cpu *c);
+/* cpu_derive_role - mmu.role alone, also after a change of CPUID. */
+void cpu_derive_role(struct cpu *c);
 
 /*
  * cpu_set_cr0, cpu_set_cr3, cpu_set_cr4, cpu_set_efer - MOV to CR and WRMSR

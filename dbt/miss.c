@@ -25,7 +25,6 @@ static bool fill(struct cpu *c, const struct miss_stub *s)
 	unsigned int access = cpu_access(c) | (s->write ? ACCESS_WRITE : 0);
 	const struct memslot *slot;
 	struct tlb_table *tt;
-	struct x86_fault f;
 	struct walk w;
 	uint8_t *flags;
 	bool writable;
@@ -35,8 +34,11 @@ static bool fill(struct cpu *c, const struct miss_stub *s)
 		access &= ~ACCESS_WRITE;
 	if ((gva & ~PAGE_MASK) + 1 < s->size || !canonical(c, gva))
 		return false;
-	if (walk_gva(&c->mmu, gva, access, &w, &f) != CPU_OK)
+	if (walk_gva(&c->mmu, gva, access, &w, &c->fault) != CPU_OK) {
+		c->fault.address = gva - s->size + 1;
+		vcpu_dbt(c)->miss_faulted = s->exact;
 		return false;
+	}
 	slot = memslot_find(c->mmu.slots, w.gpa);
 	if (!slot || (s->write && (slot->flags & MEMSLOT_READONLY)))
 		return false;
@@ -65,6 +67,7 @@ static bool fill(struct cpu *c, const struct miss_stub *s)
 
 void *dbt_miss(struct cpu *c, const struct miss_stub *s)
 {
+	vcpu_dbt(c)->miss_faulted = false;
 	if (fill(c, s))
 		return (uint8_t *)s + s->retry;
 	return s->window ? (void *)(s + 1) : NULL;

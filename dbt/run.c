@@ -113,7 +113,7 @@ static bool must_be_careful(const struct cpu *c)
 	if (shadow && (c->irq_window || c->nmi_window || c->exit_req))
 		return true;
 	return c->careful || c->singlestep || must_finish(c) ||
-	       (c->rflags & (RFLAGS_TF | RFLAGS_RF)) || debug_armed(c);
+	       (c->rflags & RFLAGS_TF) || debug_armed(c);
 }
 
 /* A direct jump came here for the first time: patch it to its target. */
@@ -184,6 +184,9 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 	case LEAVE_HELPER:
 		return careful_helper(c, ((const struct helper_stub *)ra)->insn,
 				      reason);
+	case LEAVE_MISS:
+		return vcpu_dbt(c)->miss_faulted ? careful_fault(c, reason)
+						 : careful_step(c, reason);
 	case LEAVE_FAULT:
 		c->exits[EXIT_HOST_FAULT]++;
 		if (host_memory_gone(vcpu_dbt(c))) {
@@ -256,6 +259,7 @@ static enum careful_result turn(struct cpu *c, enum exit_reason *reason)
 		set_gs(tt->gs);
 	}
 	entry = c->rip;
+	c->rflags &= ~RFLAGS_RF; /* no breakpoint is armed that it could mask */
 	leave = dbt_enter(c, code);
 	where(c, leave);
 	if (c->rip != entry) /* something retired */

@@ -102,6 +102,7 @@ static void one_insn(struct xlat *x, unsigned int n)
 	x->next = x->rip + x->insn[n].len;
 	x->share_insn = &x->share[2 * n];
 	x->spill = H_NONE;
+	x->exact = !(x->insn[n].row->attr & (IA_ALIGN | IA_COND | IA_VSIB));
 	xlat_islands(x, 45, false);
 	xlat_insn(x, &x->insn[n]);
 	x->map[x->nr_insns++].spill = x->spill;

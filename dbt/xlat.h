@@ -36,6 +36,7 @@ struct cold {
 	uint8_t kind;
 	uint8_t write;
 	bool window;   /* COLD_TLB: of a window; on failure to plain code */
+	bool exact;    /* COLD_TLB: a fault of the walk is the instruction's */
 	uint8_t leave; /* COLD_RIP: which way out */
 	uint16_t size;
 	uint8_t *site; /* rel32 that leads here (write address) */
@@ -92,6 +93,8 @@ struct xlat {
 	bool failed;   /* metadata full */
 	uint8_t *checked;   /* entry of backward jumps (write address) */
 	bool eager;    /* no jump to out-of-line code may wait */
+	bool exact;    /* the instruction accesses what it looks up, aligned
+			  or not */
 	unsigned int nr_insns;
 	struct pcmap map[MAX_INSNS];
 	unsigned int nr_islands;

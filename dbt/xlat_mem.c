@@ -122,9 +122,9 @@ void xlat_islands(struct xlat *x, unsigned int room, bool gap)
 static void add_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
 		       bool check)
 {
-	x->island[x->nr_islands++] = (struct island){
-		.rel8 = rel8, .cold = c - x->cold, .check = check
-	};
+	x->island[x->nr_islands++] = (struct island){ .rel8 = rel8,
+						      .cold = c - x->cold,
+						      .check = check };
 }
 
 /* t1 is the page number: t1 = addend, or out of line. */
@@ -147,6 +147,7 @@ static struct cold *cold_access(struct xlat *x, unsigned int size, bool write,
 	c->size = size;
 	c->write = write;
 	c->window = window;
+	c->exact = x->exact && !window;
 	c->rip = x->rip;
 	return c;
 }
@@ -207,7 +208,8 @@ static void cold_tlb(struct xlat *x, const struct cold *c)
 	struct emit *e = &x->e;
 	struct miss_stub s = { .size = c->size,
 			       .write = c->write,
-			       .window = c->window };
+			       .window = c->window,
+			       .exact = c->exact };
 	uint8_t *miss = e->w, *within;
 
 	emit_here32(e, c->site);
