@@ -21,6 +21,7 @@ static const struct {
 	{ CR4_PCIDE, FEAT_PCID },    { CR4_FSGSBASE, FEAT_FSGSBASE },
 	{ CR4_OSXSAVE, FEAT_XSAVE }, { CR4_SMEP, FEAT_SMEP },
 	{ CR4_SMAP, FEAT_SMAP },     { CR4_PKE, FEAT_PKU },
+	{ CR4_PKS, FEAT_PKS },
 };
 
 static const struct cpuid_entry *find(const struct cpu *c, uint32_t function,

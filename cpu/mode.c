@@ -52,6 +52,7 @@ static struct mmu_role derive_role(const struct cpu *c)
 		.smep = c->cr4 & CR4_SMEP,
 		.smap = c->cr4 & CR4_SMAP,
 		.pke = c->cr4 & CR4_PKE,
+		.pks = c->cr4 & CR4_PKS,
 		.pcide = c->cr4 & CR4_PCIDE,
 		.gb_pages = has_feat(c, FEAT_PDPE1GB),
 	};
@@ -91,6 +92,15 @@ void cpu_set_pkru(struct cpu *c, uint32_t v)
 		return;
 	c->mmu.pkru = v;
 	if (c->mmu.role.pke)
+		tlb_flush_all(&c->mmu);
+}
+
+void cpu_set_pkrs(struct cpu *c, uint32_t v)
+{
+	if (v == c->mmu.pkrs)
+		return;
+	c->mmu.pkrs = v;
+	if (c->mmu.role.pks)
 		tlb_flush_all(&c->mmu);
 }
 

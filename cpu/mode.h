@@ -26,6 +26,8 @@ void cpu_set_rflags(struct cpu *c, uint64_t v);
 
 /* cpu_set_pkru - WRPKRU and XRSTOR: protection-key rights, and the TLB. */
 void cpu_set_pkru(struct cpu *c, uint32_t v);
+/* cpu_set_pkrs - IA32_PKRS: the same for supervisor pages. */
+void cpu_set_pkrs(struct cpu *c, uint32_t v);
 
 /* cpu_reset - power-up (@init false) or INIT state; SDM 3A "Processor State
  * After Reset". CPUID and mmu.slots stay. */

@@ -16,7 +16,7 @@ static bool may_prefill_write(const struct cpu *c, const struct memslot *s,
 	if (s->dirty || (s->flags & MEMSLOT_READONLY) || !w->dirty)
 		return false;
 	/* Protection keys and CR0.WP = 0 take the long way. */
-	return w->pte_w && !c->mmu.role.pke;
+	return w->pte_w && !c->mmu.role.pke && !c->mmu.role.pks;
 }
 
 static bool fill(struct cpu *c, const struct miss_stub *s)
