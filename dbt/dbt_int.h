@@ -99,6 +99,7 @@ struct __attribute__((packed)) miss_stub {
 	uint16_t size;
 	uint8_t write;
 	uint8_t window; /* what cannot be entered goes on behind this struct */
+	uint8_t exact;	/* a fault of the walk is the instruction's */
 };
 
 /* Host code offset -> guest instruction, ascending. */
@@ -192,6 +193,7 @@ struct vcpu_dbt {
 	/* writes to code pages that wait for the end of the current block */
 	unsigned int nr_writes;
 	bool drop_all; /* there were more */
+	bool miss_faulted; /* LEAVE_MISS: c->fault is the instruction's */
 	struct {
 		gpa_t gpa;
 		unsigned int len;
@@ -289,8 +291,8 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason);
 enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
 				     enum cpu_result r, bool sti_shadow,
 				     enum exit_reason *reason);
-/* careful_deliver - delivers c->fault. */
-enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason);
+/* careful_fault - delivers c->fault, of the instruction at rip. */
+enum careful_result careful_fault(struct cpu *c, enum exit_reason *reason);
 
 /* careful_flow.c */
 enum cpu_result careful_stack(struct cpu *c, const struct insn *i);

@@ -122,6 +122,7 @@ void xlat_one_insn(struct xlat *x, unsigned int n)
 			     .guest = x->rip - x->block_rip };
 	x->share_insn = &x->share[2 * n];
 	x->spill = H_NONE;
+	x->exact = !(x->insn[n].row->attr & (IA_ALIGN | IA_COND | IA_VSIB));
 	x->cur = n;
 	x->flag_form = x->clobber[n];
 	x->t1_next = NO_WINDOW;

@@ -40,6 +40,7 @@ struct cold {
 	uint8_t write;
 	uint8_t recipe; /* COLD_TLB: of the flags here; NO_RECIPE: exact */
 	bool window;	/* COLD_TLB: of a window; on failure to plain code */
+	bool exact;	/* COLD_TLB: a fault of the walk is the instruction's */
 	uint8_t leave;	/* COLD_RIP: which way out */
 	uint16_t size;
 	uint8_t *site;	/* rel32 that leads here (write address) */
@@ -126,6 +127,8 @@ struct xlat {
 	uint8_t *checked; /* entry of backward jumps (write address) */
 	bool shadow;	  /* the previous instruction was STI */
 	bool eager;	  /* no jump may wait, no flag be clobbered */
+	bool exact; /* the instruction accesses what it looks up, aligned or
+		       not */
 	unsigned int nr_insns;
 	struct pcmap map[2 * MAX_INSNS];
 	unsigned int nr_islands;

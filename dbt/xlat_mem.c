@@ -167,6 +167,7 @@ static struct cold *cold_access(struct xlat *x, unsigned int size, bool write,
 	c->size = size;
 	c->write = write;
 	c->window = window;
+	c->exact = x->exact && !window;
 	c->rip = x->rip;
 	c->recipe = x->flag_form ? x->recipe[x->cur] : NO_RECIPE;
 	return c;
@@ -249,7 +250,8 @@ static void cold_tlb(struct xlat *x, const struct cold *c)
 	struct emit *e = &x->e;
 	struct miss_stub s = { .size = c->size,
 			       .write = c->write,
-			       .window = c->window };
+			       .window = c->window,
+			       .exact = c->exact };
 	uint8_t *miss = e->w;
 
 	emit_here32(e, c->site);
