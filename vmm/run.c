@@ -158,8 +158,10 @@ static void *run_thread(void *arg)
 	struct exits *exits = &vcpu->exits;
 
 	while (!vm_ended(vcpu->vm)) {
-		int r = kvmfd_ioctl_val(&vcpu->fd, KVM_RUN, 0);
+		int r;
 
+		suspend_wait(vcpu);
+		r = kvmfd_ioctl_val(&vcpu->fd, KVM_RUN, 0);
 		if (r == -EINTR || r == -EAGAIN) {
 			exits->interrupted++;
 			continue;
@@ -186,6 +188,13 @@ int run_start(struct vcpu *vcpu)
 	return 0;
 }
 
+void run_kick(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	if (vcpu->started)
+		pthread_kill(vcpu->thread, SIG_KICK);
+}
+
 bool run_stop(struct vcpu *vcpu)
 {
 	if (!vcpu->started)
@@ -193,9 +202,7 @@ bool run_stop(struct vcpu *vcpu)
 	for (unsigned i = 0; i < KICK_TRIES; i++) {
 		struct timespec ts;
 
-		__atomic_store_n(&vcpu->run->immediate_exit, 1,
-				 __ATOMIC_SEQ_CST);
-		pthread_kill(vcpu->thread, SIG_KICK);
+		run_kick(vcpu);
 		clock_gettime(CLOCK_REALTIME, &ts);
 		ts.tv_nsec += KICK_AGAIN_NS;
 		if (ts.tv_nsec >= 1000000000) {

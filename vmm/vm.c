@@ -210,7 +210,12 @@ static int vm_create_devices(struct vm *vm)
 	struct bus *pio = &vm->pio;
 
 	vm->irq = (struct irq_sink){ vm_set_irq, vm };
-	vm->power_sink = (struct power_sink){ vm_end_by_device, vm };
+	vm->power_sink = (struct power_sink){
+		.end = vm_end_by_device,
+		.sleep = suspend_sleep,
+		.wake = suspend_wake,
+		.arg = vm,
+	};
 	vm->serial = serial_new(pio, &vm->irq, vm_send_byte, vm);
 	vm->rtc = rtc_new(pio, &vm->irq, &vm->loop);
 	vm->power = power_new(pio, &vm->irq, &vm->power_sink);
@@ -222,6 +227,7 @@ static int vm_create_devices(struct vm *vm)
 	vm->fwcfg = fwcfg_new(pio, vm->config->nr_cpus, vm->ram.size);
 	if (vm->serial && vm->rtc && vm->power && vm->i8042 && vm->pci &&
 	    vm->debugcon && vm->testdev && vm->fwcfg) {
+		rtc_on_alarm(vm->rtc, power_rtc_alarm, vm->power);
 		rtc_set_memory(vm->rtc, vm->ram.low_size, vm->ram.high_size);
 		return 0;
 	}
@@ -238,7 +244,7 @@ static int vm_load(struct vm *vm)
 	boot->config = &vm->config->boot;
 	boot->ram = &vm->ram;
 	if (bios_write(&vm->ram) ||
-	    acpi_write(&vm->ram, &vm->machine, &boot->rsdp) ||
+	    acpi_write(&vm->ram, &vm->machine, &boot->rsdp, &vm->facs) ||
 	    mptable_write(&vm->ram, &vm->machine)) {
 		log_error(0, "the firmware tables do not fit");
 		return STATUS_INTERNAL;
@@ -247,6 +253,7 @@ static int vm_load(struct vm *vm)
 		return STATUS_INPUT;
 	if (bios_init_chips(&vm->fd))
 		log_info("the PIC and the PIT keep their reset state");
+	suspend_init(vm);
 	return 0;
 }
 
@@ -337,6 +344,7 @@ static bool vm_run_threads(struct vm *vm)
 		if (run_start(&vm->vcpus[i]))
 			vm_end(vm, STATUS_HOST);
 	loop_run(&vm->loop);
+	suspend_end(vm);
 	term_close_output(&vm->term);
 	for (unsigned i = 0; i < vm->nr_vcpus; i++) {
 		if (run_stop(&vm->vcpus[i]))

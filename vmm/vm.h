@@ -12,6 +12,7 @@
 #include "vmm/loop.h"
 #include "vmm/ram.h"
 #include "vmm/stats.h"
+#include "vmm/suspend.h"
 #include "vmm/term.h"
 #include "vmm/vcpu.h"
 
@@ -43,6 +44,7 @@ struct vm {
 	int signal_fd;
 	struct machine machine;
 	struct boot boot;
+	gpa_t facs;
 	struct serial *serial;
 	struct rtc *rtc;
 	struct power *power;
@@ -53,6 +55,7 @@ struct vm {
 	struct fwcfg *fwcfg;
 	struct vcpu *vcpus;
 	unsigned nr_vcpus;
+	struct suspend suspend;
 	atomic_int status; /* VM_RUNNING, or how it ended */
 	uint64_t wall_ns;
 };

@@ -66,7 +66,6 @@ struct acpi_fadt {
 #define FADT_WBINVD	  (1 << 0)
 #define FADT_C1_SUPPORTED (1 << 2)
 #define FADT_SLP_BUTTON	  (1 << 5) /* no fixed sleep button */
-#define FADT_FIX_RTC	  (1 << 6) /* no RTC wake status */
 #define FADT_TMR_32BIT	  (1 << 8)
 #define FADT_RESET_REG	  (1 << 10)
 #define FADT_ARCH_LEGACY  0x01
@@ -222,7 +221,7 @@ static int acpi_write_fadt(struct acpi_area *area, gpa_t dsdt, gpa_t facs,
 		.boot_arch =
 			FADT_ARCH_LEGACY | FADT_ARCH_8042 | FADT_ARCH_NO_VGA,
 		.flags = FADT_WBINVD | FADT_C1_SUPPORTED | FADT_SLP_BUTTON |
-			 FADT_FIX_RTC | FADT_TMR_32BIT | FADT_RESET_REG,
+			 FADT_TMR_32BIT | FADT_RESET_REG,
 		.reset_reg = GAS_PORT(8, POWER_RESET_PORT),
 		.reset_value = POWER_RESET_VALUE,
 	};
@@ -262,6 +261,16 @@ static int acpi_write_madt(struct acpi_area *area, const struct machine *m,
 	return acpi_put(area, &t, len, gpa);
 }
 
+uint32_t acpi_waking_vector(const struct ram *ram, gpa_t facs)
+{
+	const struct acpi_facs *p = ram_ptr(ram, facs, sizeof(*p));
+	uint32_t vector = 0;
+
+	if (p)
+		memcpy(&vector, &p->waking_vector, sizeof(vector));
+	return vector;
+}
+
 /* RSDT or XSDT: the addresses of the other tables, @width bytes each. */
 static int acpi_write_list(struct acpi_area *area, const char *signature,
 			   size_t width, const gpa_t *tables, unsigned nr,
@@ -289,10 +298,11 @@ static void acpi_fill_rsdp(struct acpi_rsdp *rsdp, gpa_t rsdt, gpa_t xsdt)
 	rsdp->extended_checksum = acpi_checksum(rsdp, sizeof(*rsdp));
 }
 
-int acpi_write(const struct ram *ram, const struct machine *m, gpa_t *rsdp)
+int acpi_write(const struct ram *ram, const struct machine *m, gpa_t *rsdp,
+	       gpa_t *facs)
 {
 	struct acpi_area area = { ram, LAYOUT_ACPI };
-	gpa_t dsdt, facs, tables[2], rsdt, xsdt;
+	gpa_t dsdt, tables[2], rsdt, xsdt;
 	struct acpi_rsdp *p = acpi_place(&area, sizeof(*p), rsdp);
 	int r;
 
@@ -300,9 +310,9 @@ int acpi_write(const struct ram *ram, const struct machine *m, gpa_t *rsdp)
 		return -ENOSPC;
 	r = acpi_write_dsdt(&area, &dsdt);
 	if (!r)
-		r = acpi_write_facs(&area, &facs);
+		r = acpi_write_facs(&area, facs);
 	if (!r)
-		r = acpi_write_fadt(&area, dsdt, facs, &tables[0]);
+		r = acpi_write_fadt(&area, dsdt, *facs, &tables[0]);
 	if (!r)
 		r = acpi_write_madt(&area, m, &tables[1]);
 	if (!r)

@@ -13,5 +13,15 @@ struct machine {
 	unsigned timer_pin; /* I/O APIC pin of ISA interrupt 0: 0 or 2 */
 };
 
-/* acpi_write - write the tables; @rsdp gets where they start.  0 or -errno. */
-int acpi_write(const struct ram *ram, const struct machine *m, gpa_t *rsdp);
+/*
+ * acpi_write - write the tables; @rsdp gets where they start, @facs where the
+ * FACS is.  0 or -errno.
+ */
+int acpi_write(const struct ram *ram, const struct machine *m, gpa_t *rsdp,
+	       gpa_t *facs);
+
+/*
+ * acpi_waking_vector - where the guest wants to go on in real mode when it
+ * wakes up from S3; 0 if it has not said so.
+ */
+uint32_t acpi_waking_vector(const struct ram *ram, gpa_t facs);
