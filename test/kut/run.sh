@@ -144,7 +144,7 @@ run_one() {
 	translate "$params"
 	start=$(date +%s%N)
 	# shellcheck disable=SC2086
-	timeout -k 5 "${KUT_TIMEOUT:-120}" $ring3 run --accel ring3 \
+	timeout -k 5 "${KUT_TIMEOUT:-120}" $ring3 run --accel ring3 --force-emulation \
 		--mem 128 --cpus "$smp" "${opts[@]}" ${KUT_OPTS:-} \
 		--append "$args" --initrd "$out/env" \
 		--kernel "$out/$arch/x86/$file" </dev/null >"$log" 2>"$log.err"
