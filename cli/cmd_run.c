@@ -29,6 +29,8 @@ enum {
 	OPT_STATS,
 	OPT_FEP,
 	OPT_CPU,
+	OPT_FIRMWARE,
+	OPT_FIRMWARE_LOG,
 };
 
 static const char short_options[] = ":k:i:a:m:c:hVv";
@@ -45,6 +47,8 @@ static const struct option long_options[] = {
 	{ "boot", required_argument, NULL, OPT_BOOT },
 	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "raw-addr", required_argument, NULL, OPT_RAW_ADDR },
+	{ "firmware", required_argument, NULL, OPT_FIRMWARE },
+	{ "firmware-log", required_argument, NULL, OPT_FIRMWARE_LOG },
 	{ "stats", optional_argument, NULL, OPT_STATS },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
@@ -85,6 +89,10 @@ static const char help_head[] =
 	"DL=0x80;\n"
 	"                        the default for unknown files named *.bin\n"
 	"      --raw-addr ADDR   load and enter a raw image elsewhere\n"
+	"      --firmware FILE   start firmware instead of a kernel: a BIOS or "
+	"UEFI\n"
+	"                        image, or \"seabios\" for Debian's\n"
+	"      --firmware-log FILE  what it writes to debug port 0x402\n"
 	"      --stats[=json]    afterwards, count the exits, on stderr\n"
 	"  -v, --verbose         tell what is chosen and what is skipped\n"
 	"  -h, --help            this help\n"
@@ -184,6 +192,19 @@ static int run_set_raw_addr(struct run_args *a, const char *text)
 	return 0;
 }
 
+static int run_set_firmware(struct run_args *a, const char *text)
+{
+	a->config.firmware = text;
+	if (strcmp(text, "seabios"))
+		return 0;
+	a->config.firmware = firmware_find();
+	if (a->config.firmware)
+		return 0;
+	return log_error(STATUS_INPUT,
+			 "SeaBIOS is not installed; install Debian's package "
+			 "\"seabios\" or give its file with --firmware");
+}
+
 static int run_set_stats(struct run_args *a, const char *text)
 {
 	if (!text || !strcmp(text, "text"))
@@ -244,6 +265,11 @@ static int run_option(struct run_args *a, int opt, const char *arg)
 		return 0;
 	case OPT_RAW_ADDR:
 		return run_set_raw_addr(a, arg);
+	case OPT_FIRMWARE:
+		return run_set_firmware(a, arg);
+	case OPT_FIRMWARE_LOG:
+		a->config.firmware_log = arg;
+		return 0;
 	case OPT_STATS:
 		return run_set_stats(a, arg);
 	}
@@ -273,6 +299,13 @@ static int run_operands(struct run_args *a, int argc, char **argv)
 {
 	int i = optind, r = 0;
 
+	if (a->config.firmware) {
+		if (a->config.boot.kernel || a->config.boot.initrd || i < argc)
+			return log_error(STATUS_USAGE,
+					 "--firmware boots from a disk; it "
+					 "takes no kernel or initrd");
+		return 0;
+	}
 	if (!a->config.boot.kernel && i < argc)
 		a->config.boot.kernel = argv[i++];
 	if (!a->config.boot.kernel)

@@ -39,12 +39,7 @@ enum dbt_slot {
 	D_SPILL,      /* a host register lent as third scratch */
 	D_TMP,
 	D_JC_MASK, /* PEXT mask of the jump cache's index */
-	D_ALIGN1,  /* PEXT masks of alignment bits: 2, 4, 8, 16, 32 bytes */
-	D_ALIGN3,
-	D_ALIGN7,
-	D_ALIGN15,
-	D_ALIGN31,
-	D_SPAN8, /* PEXT masks: is an address this far into its page? */
+	D_SPAN8, /* PEXT masks: is an address 8, ... bytes into its page? */
 	D_SPAN16,
 	D_SPAN32,
 	D_SPAN64,
@@ -71,7 +66,6 @@ enum leave_code {
 	LEAVE_RIP,     /* stop: guest rip in struct rip_stub */
 	LEAVE_HELPER,  /* ACT_HELPER instruction: struct helper_stub */
 	LEAVE_CAREFUL, /* execute the one at rip carefully: struct rip_stub */
-	LEAVE_MISALIGNED, /* carefully too, and not expected at rip: rip_stub */
 	LEAVE_MISS,	  /* a memory access that the TLB cannot serve */
 	LEAVE_STALE,	  /* entry of a block that was dropped */
 	LEAVE_FAULT,	  /* a host signal; vcpu_dbt.fault */
@@ -124,9 +118,9 @@ struct block {
 	uint16_t len; /* guest bytes */
 	uint16_t nr_insns;
 	bool dead;
-	uint8_t *ientry; /* execution address: entry of indirect jumps */
+	uint8_t *ientry;  /* execution address: entry of indirect jumps */
 	uint8_t *checked; /* of backward direct ones: tests D_GO */
-	uint8_t *entry;	 /* of direct ones */
+	uint8_t *entry;	  /* of direct ones */
 	uint8_t *end;
 	struct pcmap *map;
 	struct link *links; /* direct jumps that lead here */
@@ -148,7 +142,7 @@ struct code_page {
 
 #define CODE_SIZE      (160ul << 20)
 #define META_SIZE      (512ul << 20)
-#define HASH_BITS      16
+#define HASH_BITS      18
 #define PAGE_HASH_BITS 14
 #define MAX_VCPUS      256
 #define MAX_BLOCKS     (1u << 21)
@@ -165,7 +159,6 @@ struct dbt {
 	uint32_t nr_blocks;
 	struct block *hash[1u << HASH_BITS];
 	struct code_page *pages[1u << PAGE_HASH_BITS];
-	uint64_t misaligned[1024]; /* Bloom filter of rips; see dbt_rip_bit */
 	void *thunk_enter;
 	void *thunk[NR_LEAVES];
 	void *thunk_miss;
@@ -209,11 +202,6 @@ struct vcpu_dbt {
 	uint8_t bounce[4096 + 128] __attribute__((aligned(64)));
 };
 
-static inline unsigned int dbt_rip_bit(uint64_t rip)
-{
-	return rip * 0x9e3779b97f4a7c15ull >> 48;
-}
-
 static inline struct vcpu_dbt *vcpu_dbt(const struct cpu *c)
 {
 	return (struct vcpu_dbt *)c->dbt[D_STATE];
@@ -230,7 +218,10 @@ void *meta_alloc(struct dbt *d, size_t size);
 /* cache_reset - forgets every block; the world is stopped, lock held. */
 void cache_reset(struct dbt *d);
 
-/* block.c; the lock is held */
+/*
+ * block.c; the lock is held.  Blocks go away while the world is stopped only,
+ * so that a vCPU may look for one without the lock.
+ */
 struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode);
 int block_add(struct dbt *d, struct block *b);
 struct block *block_at(struct dbt *d, const uint8_t *host);
@@ -302,6 +293,11 @@ enum cpu_result snippet_run(struct cpu *c, const struct insn *i, void *mem);
 /* miss.c: called from translated code; returns where to go on or NULL. */
 void *dbt_miss(struct cpu *c, const struct miss_stub *s);
 
+/* lookup.c: likewise, for an indirect jump to @rip that the jump cache does not
+ * know and for a direct one that was not taken before. */
+void *dbt_lookup(struct cpu *c, uint64_t rip);
+void *dbt_link(struct cpu *c, const struct link_stub *s);
+
 /* run.c */
 enum leave_code dbt_enter(struct cpu *c, void *code);
 
@@ -314,6 +310,10 @@ void pages_pending(struct cpu *c);
 /* pages_translate - makes a block; NULL: take the careful way this once. */
 struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 			      uint32_t mode);
+/* pages_translate_light - the same from inside a block: NULL also if the world
+ * must be stopped. */
+struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
+				    uint32_t mode);
 /* pages_crossing - the block of an instruction that crosses into another
  * page; NULL likewise. */
 struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode);

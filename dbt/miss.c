@@ -33,7 +33,7 @@ static bool fill(struct cpu *c, const struct miss_stub *s)
 	/* The first access of a window need not be the one that writes. */
 	if (s->window)
 		access &= ~ACCESS_WRITE;
-	if ((gva & ~PAGE_MASK) + s->size > PAGE_SIZE || !canonical(c, gva))
+	if ((gva & ~PAGE_MASK) + 1 < s->size || !canonical(c, gva))
 		return false;
 	if (walk_gva(&c->mmu, gva, access, &w, &f) != CPU_OK)
 		return false;

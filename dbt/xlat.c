@@ -53,7 +53,6 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 		return;
 	case ACT_COPY:
 		ok = xlat_copy(x, i);
-		align_insn(x, i);
 		break;
 	case ACT_STACK:
 		ok = xlat_stack(x, i);
@@ -230,8 +229,6 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->snippet = x->done = x->failed = x->eager = false;
 	x->nr_insns = x->nr_cold = x->nr_islands = 0;
 	x->share_insn = no_share;
-	for (unsigned int r = 0; r < NR_GPRS; r++)
-		align_forget(x, r);
 	x->e.xdiff = d->code_x - d->code_w;
 	x->e.overflow = false;
 }

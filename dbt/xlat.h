@@ -26,22 +26,20 @@ struct island {
 
 /* Out-of-line code, emitted behind the block. */
 enum cold_kind {
-	COLD_ALIGN,  /* misaligned access: check for a page crossing */
-	COLD_STRICT, /* misaligned where alignment was expected: leave */
-	COLD_MISS,   /* TLB miss */
+	COLD_TLB,    /* TLB miss, or an access near the start of a page */
 	COLD_LINK,   /* direct jump not linked yet */
 	COLD_BACK,   /* the same for a backward one */
-	COLD_WINDOW, /* first member of a window: TLB miss, check, plain code */
 	COLD_RIP,    /* leave with a guest rip: thunk `leave` */
 };
 
 struct cold {
 	uint8_t kind;
 	uint8_t write;
+	bool window;   /* COLD_TLB: of a window; on failure to plain code */
 	uint8_t leave; /* COLD_RIP: which way out */
 	uint16_t size;
 	uint8_t *site; /* rel32 that leads here (write address) */
-	uint8_t *check; /* COLD_WINDOW: the same of its second way in */
+	uint8_t *check; /* COLD_TLB: the same of its second way in */
 	uint8_t *back; /* where the main line goes on (write address) */
 	uint64_t rip;
 };
@@ -98,12 +96,6 @@ struct xlat {
 	struct pcmap map[MAX_INSNS];
 	unsigned int nr_islands;
 	struct island island[MAX_ISLANDS];
-	/*
-	 * What is known of guest registers here: value = residue modulo
-	 * modulus (a power of two up to 32; 1: nothing).  It comes from
-	 * accesses that would have left the block otherwise.
-	 */
-	uint8_t residue[NR_GPRS], modulus[NR_GPRS];
 	unsigned int nr_cold;
 	struct cold cold[MAX_COLD];
 };
@@ -112,23 +104,23 @@ struct xlat {
 /* xlat_islands - puts the jumps that wait, if @room more bytes of code would
  * take the oldest out of reach; @gap: nothing falls through here. */
 void xlat_islands(struct xlat *x, unsigned int room, bool gap);
-/* xlat_island - lets a JRCXZ wait for its jump to @c; @check: to the second
- * way in. */
-void xlat_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
-		 bool check);
-/* xlat_table_load - t1 = addend of page number t1; JRCXZ to @c. */
-void xlat_table_load(struct xlat *x, bool write, const struct cold *c);
-/* xlat_ea - t0 = linear address of the ModRM operand; uses t1. */
-void xlat_ea(struct xlat *x, const struct insn *i, bool with_segment);
+/* xlat_ea - t0 = linear address of the ModRM operand plus @add; uses t1. */
+void xlat_ea(struct xlat *x, const struct insn *i, int32_t add,
+	     bool with_segment);
 /*
- * xlat_tlb - t1 = addend for an access of @size bytes at t0.  @base, @disp:
- * t0 is this guest register plus @disp (GPR_NONE: not known to be).
+ * xlat_tlb - t1 = addend for an access of @size bytes (up to 512), the last of
+ * them at t0.  @may_cross: they may lie in two pages.  @window: for several
+ * accesses; if there is no one addend for them, the plain code goes on.
  */
-void xlat_tlb(struct xlat *x, unsigned int size, bool write, unsigned int base,
-	      int64_t disp);
-/* xlat_tlb_insn - the same for the ModRM operand of @i, from xlat_ea. */
-void xlat_tlb_insn(struct xlat *x, const struct insn *i, unsigned int size,
-		   bool write);
+void xlat_tlb(struct xlat *x, unsigned int size, bool write, bool may_cross,
+	      bool window);
+/* xlat_tlb_page - t0 = @ea, t1 = its addend; the @size bytes from there are in
+ * one page. */
+void xlat_tlb_page(struct xlat *x, uint64_t ea, unsigned int size, bool write,
+		   bool window);
+/* xlat_constant_ea - whether the operand is at an address known now, and in
+ * one page. */
+bool xlat_constant_ea(const struct xlat *x, const struct insn *i, uint64_t *ea);
 /* xlat_seg_ok - the operand's segment needs no checks. */
 bool xlat_seg_ok(const struct xlat *x, const struct insn *i);
 struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site);
@@ -145,20 +137,6 @@ struct memref xlat_operand(struct xlat *x, const struct insn *i,
  * @disp. */
 struct memref xlat_stack_operand(struct xlat *x, unsigned int reg, int disp,
 				 unsigned int size, bool write);
-void xlat_cold_window(struct xlat *x, const struct cold *c);
-
-/* xlat_align.c: what is known of registers' low bits */
-bool align_known(const struct xlat *x, unsigned int size, unsigned int base,
-		 int64_t disp);
-/* align_learn - base + disp is a multiple of @size from here on. */
-void align_learn(struct xlat *x, unsigned int size, unsigned int base,
-		 int64_t disp);
-void align_forget(struct xlat *x, unsigned int reg);
-void align_add(struct xlat *x, unsigned int reg, int64_t n);
-void align_copy(struct xlat *x, unsigned int to, unsigned int from,
-		int64_t disp);
-/* align_insn - the effect of a translated ACT_COPY instruction. */
-void align_insn(struct xlat *x, const struct insn *i);
 
 /* xlat_copy.c; false: not expressible, leave it to the careful form */
 bool xlat_copy(struct xlat *x, const struct insn *i);

@@ -299,7 +299,7 @@ static void encode(struct emit *e, struct copy *k)
 /* The memory operand alone in t0. */
 static const struct memref collapsed = { T0, H_NONE, 0 };
 
-/* BT family with a register offset: t0 = address of the accessed word. */
+/* BT family with a register offset: t0 = last byte of the accessed word. */
 static bool bit_offset_ea(struct xlat *x, const struct insn *i)
 {
 	struct emit *e = &x->e;
@@ -319,7 +319,7 @@ static bool bit_offset_ea(struct xlat *x, const struct insn *i)
 		emit_movsxd(e, T1, T1);
 	if (src == T0)
 		emit_gs_load(e, T0, SLOT_OFF(D_TMP), 8);
-	emit_lea(e, T0, T0, T1, i->opsize == 8 ? 3 : 2, 0,
+	emit_lea(e, T0, T0, T1, i->opsize == 8 ? 3 : 2, i->mem_size - 1,
 		 i->addrsize == 8 ? 8 : 4);
 	return true;
 }
@@ -327,10 +327,10 @@ static bool bit_offset_ea(struct xlat *x, const struct insn *i)
 /* The silicon adds the bit offset again: the reference is to the plain base. */
 static bool bit_offset_operand(struct xlat *x, const struct insn *i)
 {
-	xlat_ea(x, i, false);
+	xlat_ea(x, i, 0, false);
 	if (i->seg == SEG_FS || i->seg == SEG_GS || !bit_offset_ea(x, i))
 		return false;
-	xlat_tlb_insn(x, i, i->mem_size, i->mem_access & ACC_W);
+	xlat_tlb(x, i->mem_size, i->mem_access & ACC_W, true, false);
 	emit_gs_load(&x->e, T0, SLOT_OFF(D_TMP), 8);
 	return true;
 }
@@ -348,7 +348,7 @@ static bool memory_operand(struct xlat *x, struct copy *k)
 	k->t1_free = !k->rcx;
 	if (x->snippet)
 		return true;
-	if (!xlat_seg_ok(x, i))
+	if (!xlat_seg_ok(x, i) || !i->mem_size || i->mem_size > 512)
 		return false;
 	if (bitoff) {
 		if (!bit_offset_operand(x, i))
@@ -375,7 +375,7 @@ static bool xlat_lea(struct xlat *x, const struct insn *i)
 	struct emit *e = &x->e;
 	enum hreg dst = host_of[i->op[0].reg];
 
-	xlat_ea(x, i, false);
+	xlat_ea(x, i, 0, false);
 	if (dst == IN_MEMORY) {
 		if (i->opsize == 4)
 			emit_mov_rr(e, T0, T0, 4);

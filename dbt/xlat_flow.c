@@ -37,15 +37,17 @@ void xlat_jump_far(struct xlat *x, uint64_t rip)
 {
 	xlat_islands(x, 20, false);
 	emit_mov_ri(&x->e, T0, rip);
-	emit_gs_jmp(&x->e, TLB_JC_OFF + 8 * (rip & MASK(TLB_JC_BITS)));
+	emit_gs_jmp(&x->e, JC_OFF + 8 * jcache_index(rip));
 }
 
 /* To the guest address in t0. */
 static void jump_indirect(struct xlat *x)
 {
 	xlat_islands(x, 20, false);
-	emit_gs_pext(&x->e, T1, T0, SLOT_OFF(D_JC_MASK));
-	emit_gs_jmp_idx(&x->e, T1, TLB_JC_OFF);
+	emit_rorx(&x->e, T1, T0, PAGE_SHIFT, 8);
+	emit_lea(&x->e, T1, T1, T0, 0, 0, 8);
+	emit_gs_pext(&x->e, T1, T1, SLOT_OFF(D_JC_MASK));
+	emit_gs_jmp_idx(&x->e, T1, JC_OFF);
 	x->done = true;
 }
 
@@ -57,7 +59,6 @@ static unsigned int sp_size(const struct xlat *x)
 static void sp_add(struct xlat *x, int32_t n)
 {
 	emit_lea(&x->e, H_SP, H_SP, H_NONE, 0, n, sp_size(x));
-	align_add(x, RSP, n);
 }
 
 /* Where a push of @size bytes goes, and where a pop finds them. */
@@ -186,12 +187,9 @@ static bool xlat_pop(struct xlat *x, const struct insn *i)
 		emit_gs_store(e, T1, GPR_OFF(o->reg), 8);
 	} else {
 		load_ref(x, h, m, i->opsize);
-		if (o->reg == RSP) {
-			align_forget(x, RSP);
+		if (o->reg == RSP)
 			return true;
-		}
 	}
-	align_forget(x, o->reg);
 	sp_add(x, i->opsize);
 	return true;
 }
@@ -207,8 +205,6 @@ static bool xlat_leave_insn(struct xlat *x, const struct insn *i)
 	load_ref(x, T1, m, i->opsize);
 	emit_lea(&x->e, H_SP, bp, H_NONE, 0, i->opsize, sp_size(x));
 	emit_mov_rr(&x->e, bp, T1, i->opsize);
-	align_copy(x, RSP, RBP, i->opsize);
-	align_forget(x, RBP);
 	return true;
 }
 
@@ -265,7 +261,6 @@ static bool xlat_count_branch(struct xlat *x, const struct insn *i)
 		return false;
 	if (i->row->id == ID_LOOP)
 		emit_lea(e, cx, cx, H_NONE, 0, -1, size);
-	align_forget(x, RCX);
 	emit_mov_rr(e, T1, cx, size);
 	zero = emit_jrcxz(e);
 	if (i->row->id == ID_LOOP) {

@@ -16,14 +16,15 @@
 /* The vCPU in vcpu_run() on this thread, for signal handlers. */
 static __thread struct vcpu *running __attribute__((tls_model("initial-exec")));
 
-void vcpu_signal(void)
+bool vcpu_signal(void)
 {
 	struct vcpu *v = running;
 
 	if (!v)
-		return;
+		return false;
 	v->signal_seen = 1;
 	dbt_kick(v->cpu);
+	return true;
 }
 
 /* leave_intr - KVM_RUN ends for a signal. */

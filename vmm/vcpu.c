@@ -79,9 +79,12 @@ static void vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t val)
 		log_info("MSR %#x of CPU %u was not set", index, vcpu->id);
 }
 
-static void vcpu_set_bios_msrs(struct vcpu *vcpu)
+/* @firmware: there is some, which sets up the MTRRs itself. */
+static void vcpu_set_bios_msrs(struct vcpu *vcpu, bool firmware)
 {
 	vcpu_set_msr(vcpu, MSR_MISC_ENABLE, MISC_ENABLE_FAST_STRINGS);
+	if (firmware)
+		return;
 	vcpu_set_msr(vcpu, MSR_MTRR_DEF_TYPE, MTRR_ENABLE_WRITEBACK);
 }
 
@@ -114,8 +117,11 @@ static int vcpu_set_regs(struct vcpu *vcpu, const struct entry *entry)
 	struct kvm_fpu fpu = { .fcw = FCW_RESET, .mxcsr = MXCSR_RESET };
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
-	int r = VCPU_CALL(vcpu, KVM_GET_SREGS, &sregs);
+	int r;
 
+	if (entry->mode == ENTRY_RESET)
+		return 0;
+	r = VCPU_CALL(vcpu, KVM_GET_SREGS, &sregs);
 	if (r)
 		return r;
 	entry_set_regs(entry, &regs, &sregs);
@@ -193,7 +199,7 @@ int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned id,
 	if (!r)
 		r = vcpu_set_mp_state(vcpu);
 	if (!r)
-		vcpu_set_bios_msrs(vcpu);
+		vcpu_set_bios_msrs(vcpu, entry->mode == ENTRY_RESET);
 	return r;
 }
 
@@ -262,7 +268,7 @@ int vcpu_reset(struct vcpu *vcpu, uint32_t start)
 	kvmfd_ioctl(&vcpu->fd, KVM_SET_XCRS, &xcrs);
 	for (size_t i = 0; i < ARRAY_SIZE(reset_msrs); i++)
 		vcpu_set_msr(vcpu, reset_msrs[i], 0);
-	vcpu_set_bios_msrs(vcpu);
+	vcpu_set_bios_msrs(vcpu, false);
 	return r;
 }
 

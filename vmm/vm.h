@@ -7,6 +7,7 @@
 #include "vmm/bus.h"
 #include "vmm/cpumodel.h"
 #include "vmm/dev/power.h"
+#include "vmm/fw/firmware.h"
 #include "vmm/irq.h"
 #include "vmm/kvmfd.h"
 #include "vmm/loop.h"
@@ -27,6 +28,8 @@ struct vm_config {
 	unsigned nr_cpus;
 	struct cpumodel cpu;
 	struct boot_config boot;
+	const char *firmware;	  /* path, or NULL: boot a kernel */
+	const char *firmware_log; /* where its messages go, or NULL */
 	enum stats_format stats;
 };
 
@@ -35,6 +38,8 @@ struct vm {
 	const struct vm_config *config;
 	struct kvmfd sys, fd;
 	struct ram ram;
+	struct slots slots;
+	struct firmware firmware;
 	struct bus pio, mmio;
 	struct irq_sink irq;
 	struct power_sink power_sink;
@@ -50,9 +55,11 @@ struct vm {
 	struct power *power;
 	struct i8042 *i8042;
 	struct pci *pci;
+	struct chipset *chipset;
 	struct debugcon *debugcon;
 	struct testdev *testdev;
 	struct fwcfg *fwcfg;
+	struct fwlog *fwlog;
 	struct vcpu *vcpus;
 	unsigned nr_vcpus;
 	struct suspend suspend;

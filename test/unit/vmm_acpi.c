@@ -88,7 +88,7 @@ static void check_madt(gpa_t madt, unsigned nr_cpus)
 
 static void test_acpi(unsigned nr_cpus, const char *dir)
 {
-	struct machine m = { nr_cpus, 2 };
+	struct machine m = { nr_cpus, 2, true };
 	gpa_t rsdp, rsdt, xsdt, fadt, madt, dsdt, facs;
 
 	nr_found = 0;
@@ -129,7 +129,7 @@ static void test_acpi(unsigned nr_cpus, const char *dir)
 
 static void test_mptable(unsigned nr_cpus)
 {
-	struct machine m = { nr_cpus, 2 };
+	struct machine m = { nr_cpus, 2, true };
 	gpa_t ptr = LAYOUT_MPTABLE, table;
 	uint16_t len, entries;
 	gpa_t p;
@@ -188,7 +188,7 @@ static void test_aml(void)
 
 int main(int argc, char **argv)
 {
-	struct machine too_many = { 256, 2 };
+	struct machine too_many = { 256, 2, true };
 	gpa_t rsdp, facs;
 
 	CHECK_EQ(ram_init(&ram, 4 << 20), 0);
