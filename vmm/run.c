@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "vmm/dev/vmport.h"
 #include "vmm/dump.h"
 #include "vmm/log.h"
 #include "vmm/loop.h"
@@ -29,11 +30,37 @@ int run_init(void)
 	return sigaction(SIG_KICK, &sa, NULL) < 0 ? -errno : 0;
 }
 
+/* VMware's calls are the one device that sees registers. */
+static void run_vmport(struct vcpu *vcpu, void *data)
+{
+	struct kvm_regs regs;
+	bool changed;
+	uint32_t eax;
+
+	if (kvmfd_ioctl(&vcpu->fd, KVM_GET_REGS, &regs) < 0)
+		return;
+	eax = vmport_call(&regs, &changed);
+	if (changed)
+		kvmfd_ioctl(&vcpu->fd, KVM_SET_REGS, &regs);
+	memcpy(data, &eax, sizeof(eax));
+}
+
+static bool is_vmport(const struct vcpu *vcpu, const struct kvm_run *run)
+{
+	return run->io.port == VMPORT && vcpu->vm->config->vmware_backdoor &&
+	       run->io.direction == KVM_EXIT_IO_IN && run->io.size == 4 &&
+	       run->io.count == 1;
+}
+
 static void exit_io(struct vcpu *vcpu, struct kvm_run *run)
 {
 	const struct bus *bus = &vcpu->vm->pio;
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 
+	if (is_vmport(vcpu, run)) {
+		run_vmport(vcpu, data);
+		return;
+	}
 	for (uint32_t i = 0; i < run->io.count; i++) {
 		if (run->io.direction == KVM_EXIT_IO_OUT)
 			bus_write(bus, run->io.port, data, run->io.size);

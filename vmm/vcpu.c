@@ -156,6 +156,9 @@ static int vcpu_set_executor(struct vcpu *vcpu)
 		return log_error(r, "--force-emulation needs --accel ring3; "
 				    "for /dev/kvm, set the module's parameter "
 				    "kvm.force_emulation_prefix=1");
+	/* On /dev/kvm without the module's parameter only kernels call. */
+	if (config->vmware_backdoor)
+		kvmfd_set_vmware_backdoor(&vcpu->fd);
 	return 0;
 }
 

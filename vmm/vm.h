@@ -24,6 +24,7 @@ struct vm_config {
 	enum accel accel;
 	bool careful;	       /* the engine's second executor */
 	bool forced_emulation; /* the prefix UD2 "kvm" has one careful insn */
+	bool vmware_backdoor;
 	uint64_t mem_size;
 	unsigned nr_cpus;
 	struct cpumodel cpu;

@@ -6,7 +6,7 @@
 #
 # CHECKOUT, a source tree of kvm-unit-tests, is copied and built for x86_64 and
 # i386 in build/kut; it is not written to.  Only entries that match a GLOB are
-# run.  KUT_TIMEOUT: seconds an entry may take (120); KUT_JOBS: how many run at
+# run.  KUT_TIMEOUT: seconds an entry may take (300); KUT_JOBS: how many run at
 # once (2); KUT_OPTS: more options of ring3, such as "--exec careful".  Logs
 # are kept in build/kut/log, the table in build/kut/results.tsv.
 #
@@ -144,8 +144,8 @@ run_one() {
 	translate "$params"
 	start=$(date +%s%N)
 	# shellcheck disable=SC2086
-	timeout -k 5 "${KUT_TIMEOUT:-120}" $ring3 run --accel ring3 --force-emulation \
-		--mem 128 --cpus "$smp" "${opts[@]}" ${KUT_OPTS:-} \
+	timeout -k 5 "${KUT_TIMEOUT:-300}" $ring3 run --accel ring3 \
+		--force-emulation --vmware-backdoor --mem 128 --cpus "$smp" "${opts[@]}" ${KUT_OPTS:-} \
 		--append "$args" --initrd "$out/env" \
 		--kernel "$out/$arch/x86/$file" </dev/null >"$log" 2>"$log.err"
 	rc=$?

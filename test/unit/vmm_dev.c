@@ -8,6 +8,7 @@
 #include "vmm/dev/power.h"
 #include "vmm/dev/rtc.h"
 #include "vmm/dev/testdev.h"
+#include "vmm/dev/vmport.h"
 #include "vmm/status.h"
 
 static struct bus pio, mmio;
@@ -311,8 +312,24 @@ static void test_testdev(void)
 	ram_exit(&ram);
 }
 
+static void test_vmport(void)
+{
+	struct kvm_regs regs = { .rax = 0x564d5868, .rcx = 10, .rbx = 1 };
+	bool changed;
+
+	CHECK_EQ(vmport_call(&regs, &changed), 6);
+	CHECK(changed);
+	CHECK_EQ(regs.rbx, 0x564d5868);
+	regs = (struct kvm_regs){ .rax = 0x564d5868, .rcx = 0xfff, .rbx = 1 };
+	CHECK_EQ(vmport_call(&regs, &changed), 0x564d5868);
+	CHECK(!changed && regs.rbx == 1);
+	regs.rax = 0;
+	CHECK_EQ(vmport_call(&regs, &changed), 0xffffffff);
+}
+
 int main(void)
 {
+	test_vmport();
 	test_rtc();
 	test_i8042();
 	test_power();
