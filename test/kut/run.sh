@@ -117,7 +117,7 @@ reason() {
 # Runs one entry, given as a line of entries(); writes its row to $log.row.
 run_one() {
 	local name file smp arch args params start secs rc
-	local pass fail skip note= v
+	local pass fail skip note="" v
 	local failed='^(FAIL|XPASS)|: FAIL'
 
 	IFS='|' read -r name file smp arch args params <<<"$1"
