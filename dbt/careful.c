@@ -16,6 +16,7 @@
 struct attempt {
 	bool sti_shadow, movss_shadow;
 	bool tf, rf;
+	uint64_t pending_dbg; /* held back by MOV SS */
 };
 
 static void attempt_begin(struct cpu *c, struct attempt *a)
@@ -23,7 +24,8 @@ static void attempt_begin(struct cpu *c, struct attempt *a)
 	*a = (struct attempt){ .sti_shadow = c->sti_shadow,
 			       .movss_shadow = c->movss_shadow,
 			       .tf = c->rflags & RFLAGS_TF,
-			       .rf = c->rflags & RFLAGS_RF };
+			       .rf = c->rflags & RFLAGS_RF,
+			       .pending_dbg = c->pending_dbg };
 	c->sti_shadow = c->movss_shadow = false;
 	c->rflags &= ~RFLAGS_RF;
 	c->mmio.pos_rd = 0;
@@ -37,6 +39,9 @@ static void attempt_undo(struct cpu *c, const struct attempt *a)
 	c->movss_shadow = a->movss_shadow;
 	if (a->rf)
 		c->rflags |= RFLAGS_RF;
+	/* OUT is not executed again: its breakpoints stay. */
+	if (c->mmio.wants)
+		c->pending_dbg = a->pending_dbg;
 }
 
 enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason)
@@ -313,19 +318,37 @@ static bool clears_trap(unsigned int id)
 	       id == ID_INT1 || id == ID_SYSCALL || id == ID_SYSENTER;
 }
 
-/* #DB after an instruction: single step and data breakpoints. */
-static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
-				enum exit_reason *reason)
+/*
+ * Whether a single-step trap follows @i, which TF @tf found.  SYSRET, unlike
+ * IRET and POPF, lets the TF that it loads trap at once.
+ */
+static bool steps(const struct cpu *c, const struct insn *i, bool tf)
+{
+	if (i && i->row->id == ID_SYSRET)
+		return c->rflags & RFLAGS_TF;
+	return tf &&
+	       ((c->rflags & RFLAGS_TF) || !i || !clears_trap(i->row->id));
+}
+
+/* trap_bits - DR6 bits of the #DB that is due behind @i: single step, data and
+ * port breakpoints; none yet behind MOV SS. */
+static uint64_t trap_bits(struct cpu *c, const struct insn *i, bool tf)
 {
 	uint64_t bits = c->pending_dbg;
 
 	if (c->movss_shadow)
-		return CAREFUL_ON;
-	if (tf && ((c->rflags & RFLAGS_TF) || !i || !clears_trap(i->row->id)))
+		return 0;
+	if (unlikely(steps(c, i, tf)))
 		bits |= DR6_BS;
-	if (likely(!bits))
-		return CAREFUL_ON;
-	c->pending_dbg = 0;
+	if (unlikely(bits))
+		c->pending_dbg = 0;
+	return bits;
+}
+
+/* trap - delivers that #DB. */
+static enum careful_result trap(struct cpu *c, uint64_t bits,
+				enum exit_reason *reason)
+{
 	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = bits };
 	if (c->host_dr7 && !(bits & DR6_BS)) {
 		*reason = EXIT_EXCEPTION;
@@ -334,19 +357,38 @@ static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
 	return careful_deliver(c, reason);
 }
 
-/* After an instruction that is done. */
-static enum careful_result retire(struct cpu *c, const struct insn *i, bool tf,
-				  enum exit_reason *reason)
+/* trap_later - leaves it to root mode's next entry: an exit comes first, which
+ * shows the state between the instruction and the #DB. */
+static void trap_later(struct cpu *c, uint64_t bits)
+{
+	if (likely(!bits) || (c->host_dr7 && !(bits & DR6_BS)))
+		return;
+	c->dr6 = debug_dr6_merge(c, bits);
+	c->pending =
+		(struct event){ .type = EVENT_EXCEPTION, .vector = VEC_DB };
+}
+
+static void advance(struct cpu *c)
 {
 	c->rip = c->next_rip;
 	c->mmio.nr_rd = 0;
 	c->io.state = 0;
-	if (trap(c, i, tf, reason) == CAREFUL_LEAVE)
-		return CAREFUL_LEAVE;
+}
+
+/* After an instruction that is done. */
+static enum careful_result retire(struct cpu *c, const struct insn *i, bool tf,
+				  enum exit_reason *reason)
+{
+	uint64_t bits = trap_bits(c, i, tf);
+
+	advance(c);
 	if (c->mmio.nr_wr) {
+		trap_later(c, bits);
 		*reason = EXIT_EPT_VIOLATION;
 		return CAREFUL_LEAVE;
 	}
+	if (unlikely(bits) && trap(c, bits, reason) == CAREFUL_LEAVE)
+		return CAREFUL_LEAVE;
 	if (c->singlestep) {
 		c->fault = (struct x86_fault){ .vector = VEC_DB,
 					       .address = DR6_BS };
@@ -366,6 +408,7 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 	case CPU_FAULT:
 		c->io.state = 0;
 		c->mmio.nr_wr = 0;
+		c->pending_dbg = a->pending_dbg;
 		return careful_deliver(c, reason);
 	default:
 		attempt_undo(c, a);
@@ -374,12 +417,16 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 	}
 }
 
-/* Instruction breakpoints come before the fetch. */
-static enum cpu_result check_code_breakpoint(struct cpu *c, bool resume)
+/*
+ * Instruction breakpoints come before the fetch, but neither with RF nor behind
+ * MOV SS (SDM 3A "Masking Exceptions and Interrupts When Switching Stacks").
+ */
+static enum cpu_result check_code_breakpoint(struct cpu *c,
+					     const struct attempt *a)
 {
 	uint64_t bits;
 
-	if (likely(!debug_armed(c)) || resume)
+	if (likely(!debug_armed(c)) || a->rf || a->movss_shadow)
 		return CPU_OK;
 	bits = debug_match_code(
 		c, (c->code_size == CODE64 ? 0 : c->seg[SEG_CS].base) + c->rip);
@@ -400,7 +447,7 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 
 	attempt_begin(c, &a);
 	c->exits[EXIT_CAREFUL]++;
-	r = check_code_breakpoint(c, a.rf);
+	r = check_code_breakpoint(c, &a);
 	if (r == CPU_OK)
 		r = fetch_insn(c, i);
 	if (r == CPU_OK)
@@ -429,11 +476,7 @@ enum careful_result careful_helper(struct cpu *c, const struct insn *i,
 
 void dbt_commit(struct cpu *c)
 {
-	enum exit_reason ignored;
-	bool single = c->singlestep;
-
 	c->sti_shadow = c->movss_shadow = false;
-	c->singlestep = false;
-	retire(c, NULL, c->rflags & RFLAGS_TF, &ignored);
-	c->singlestep = single;
+	advance(c);
+	trap_later(c, trap_bits(c, NULL, c->rflags & RFLAGS_TF));
 }
