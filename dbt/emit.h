@@ -90,15 +90,20 @@ void emit_gs_pext(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp);
 void emit_gs_push(struct emit *e, uint32_t disp);
 void emit_gs_pop(struct emit *e, uint32_t disp);
 
-/* mov dst, [base + index + disp8]; index may be H_NONE. size 1,2,4,8; loads
+/* ModRM, SIB and displacement of [base + index + disp] (any REX prefix stands
+ * before the opcode); index may be H_NONE. */
+void emit_mem(struct emit *e, unsigned int reg, enum hreg base,
+	      enum hreg index, int32_t disp);
+
+/* mov dst, [base + index + disp]; index may be H_NONE. size 1,2,4,8; loads
  * of 1 and 2 bytes zero-extend. */
 void emit_load(struct emit *e, enum hreg dst, enum hreg base, enum hreg index,
-	       int8_t disp, unsigned int size);
+	       int32_t disp, unsigned int size);
 void emit_store(struct emit *e, enum hreg src, enum hreg base, enum hreg index,
-		int8_t disp, unsigned int size);
-/* mov size [base + index], imm (sign-extended 32 for 8) */
+		int32_t disp, unsigned int size);
+/* mov size [base + index + disp], imm (sign-extended 32 for 8) */
 void emit_store_imm(struct emit *e, enum hreg base, enum hreg index,
-		    int32_t imm, unsigned int size);
+		    int32_t disp, int32_t imm, unsigned int size);
 
 /* rorx dst, src, imm (size 4 or 8); sarx dst, src, count; not dst. */
 void emit_rorx(struct emit *e, enum hreg dst, enum hreg src, uint8_t imm,

@@ -1,4 +1,4 @@
-#include "dbt/xlat.h"
+#include "dbt/xlat_plan.h"
 
 #include <stdlib.h>
 
@@ -53,7 +53,6 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 		return;
 	case ACT_COPY:
 		ok = xlat_copy(x, i);
-		align_insn(x, i);
 		break;
 	case ACT_STACK:
 		ok = xlat_stack(x, i);
@@ -98,44 +97,85 @@ static void emit_ientry(struct xlat *x)
 		*stop = out - (stop + 1);
 }
 
-static void one_insn(struct xlat *x, const struct insn *i)
+static void one_insn(struct xlat *x, unsigned int n)
 {
-	x->next = x->rip + i->len;
+	x->next = x->rip + x->insn[n].len;
+	x->share_insn = &x->share[2 * n];
 	x->spill = H_NONE;
 	xlat_islands(x, 45, false);
-	xlat_insn(x, i);
+	xlat_insn(x, &x->insn[n]);
 	x->map[x->nr_insns++].spill = x->spill;
+}
+
+/* Whether translation may go on behind the instruction. */
+static bool goes_on(const struct insn *i)
+{
+	switch (i->row->action) {
+	case ACT_NOP:
+	case ACT_COPY:
+	case ACT_STACK:
+		return true;
+	case ACT_BRANCH:
+		return i->row->id == ID_JCC || i->row->id == ID_LOOP ||
+		       i->row->id == ID_JRCXZ;
+	default:
+		return false;
+	}
+}
+
+/*
+ * Decodes the instructions of the block at x->next.  False: what comes next
+ * crosses the page or is too long.
+ */
+static bool decode_block(struct xlat *x, const uint8_t *hva)
+{
+	unsigned int room = PAGE_SIZE - (x->block_rip & ~PAGE_MASK);
+	unsigned int off = 0;
+	struct insn *i;
+
+	x->nr_decoded = 0;
+	do {
+		i = &x->insn[x->nr_decoded];
+		if (insn_decode(hva + off, room - off, x->code_size, i) !=
+		    DECODE_OK)
+			return false;
+		off += i->len;
+	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(i));
+	return true;
+}
+
+/* A block without a single instruction that can be translated. */
+static void xlat_not_here(struct xlat *x)
+{
+	x->map[x->nr_insns++] = (struct pcmap){ .spill = H_NONE };
+	xlat_leave(x, LEAVE_CAREFUL, x->rip);
 }
 
 static void xlat_insns(struct xlat *x, const uint8_t *hva)
 {
 	uint8_t *start = x->e.w;
-	unsigned int room = PAGE_SIZE - (x->block_rip & ~PAGE_MASK);
+	bool whole = decode_block(x, hva);
 
-	while (!x->done && !x->failed) {
-		uint32_t off = x->next - x->block_rip;
-		struct insn *i = &x->insn;
-
+	if (x->mode & MODE_PLAIN)
+		plan_none(x);
+	else
+		plan_block(x);
+	for (unsigned int n = 0; n < x->nr_decoded && !x->done; n++) {
 		x->rip = x->next;
-		if (x->nr_insns == MAX_INSNS || off >= room) {
-			xlat_jump(x, x->rip);
-			return;
-		}
-		x->map[x->nr_insns] = (struct pcmap){ .host = x->e.w - start,
-						      .guest = off,
-						      .spill = H_NONE };
-		if (insn_decode(hva + off, room - off, x->code_size, i) !=
-		    DECODE_OK) {
-			/* Crosses the page, or is too long. */
-			x->nr_insns++;
-			if (off)
-				xlat_jump_far(x, x->rip);
-			else
-				xlat_leave(x, LEAVE_CAREFUL, x->rip);
-			return;
-		}
-		one_insn(x, i);
+		x->map[n] = (struct pcmap){ .host = x->e.w - start,
+					    .guest = x->rip - x->block_rip,
+					    .spill = H_NONE };
+		one_insn(x, n);
 	}
+	if (x->done || x->failed)
+		return;
+	x->rip = x->next;
+	if (whole)
+		xlat_jump(x, x->rip);
+	else if (x->nr_insns)
+		xlat_jump_far(x, x->rip);
+	else
+		xlat_not_here(x);
 }
 
 static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
@@ -170,6 +210,9 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 	return b;
 }
 
+static const struct share no_share[2] = { { .win = NO_WINDOW },
+					  { .win = NO_WINDOW } };
+
 struct xlat *xlat_alloc(void)
 {
 	return calloc(1, sizeof(struct xlat));
@@ -185,8 +228,7 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->spill = H_NONE;
 	x->snippet = x->done = x->failed = x->eager = false;
 	x->nr_insns = x->nr_cold = x->nr_islands = 0;
-	for (unsigned int r = 0; r < NR_GPRS; r++)
-		align_forget(x, r);
+	x->share_insn = no_share;
 	x->e.xdiff = d->code_x - d->code_w;
 	x->e.overflow = false;
 }
@@ -240,9 +282,11 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 	if (!xlat_start(x, d, c, rip, mode))
 		return NULL;
 	entry = x->e.w;
-	x->insn = *i;
+	x->insn[0] = *i;
+	x->nr_decoded = 1;
+	plan_none(x);
 	x->map[0] = (struct pcmap){ .spill = H_NONE };
-	one_insn(x, &x->insn);
+	one_insn(x, 0);
 	if (!x->done)
 		xlat_jump_far(x, x->next);
 	xlat_emit_cold(x);

@@ -4,9 +4,7 @@
 
 #include "test/test.h"
 #include "vmm/dev/debugcon.h"
-#include "vmm/dev/fwcfg.h"
 #include "vmm/dev/i8042.h"
-#include "vmm/dev/pci.h"
 #include "vmm/dev/power.h"
 #include "vmm/dev/rtc.h"
 #include "vmm/dev/testdev.h"
@@ -207,49 +205,6 @@ static void test_power(void)
 	power_free(power);
 }
 
-static void test_pci(void)
-{
-	struct power *power;
-	struct pci *pci;
-
-	setup();
-	power = power_new(&pio, &irq, &sink);
-	pci = pci_new(&pio, power);
-	out(0xcf8, 4, 0x80000000);
-	CHECK_EQ(in(0xcf8, 4), 0x80000000);
-	CHECK_EQ(in(0xcfc, 4), 0x12378086);
-	CHECK_EQ(in(0xcfe, 2), 0x1237);
-	out(0xcf8, 4, 0x80000008);
-	CHECK_EQ(in(0xcff, 1), 0x06); /* class: bridge */
-	out(0xcf8, 4, 0x80000800);
-	CHECK_EQ(in(0xcfc, 4), 0xffffffff);
-	out(0xcf8, 4, 0);
-	CHECK_EQ(in(0xcfc, 4), 0xffffffff);
-	out(0xcf9, 1, 0x02);
-	CHECK_EQ(ended, -1);
-	out(0xcf9, 1, 0x06);
-	CHECK_EQ(ended, STATUS_REBOOT);
-	pci_free(pci);
-	power_free(power);
-}
-
-static void test_fwcfg(void)
-{
-	struct fwcfg *f;
-
-	setup();
-	f = fwcfg_new(&pio, 3, 0x123456789ull);
-	out(0x510, 2, 5);
-	CHECK_EQ(in(0x511, 1) | in(0x511, 1) << 8, 3);
-	CHECK_EQ(in(0x511, 1), 0);
-	out(0x510, 2, 3);
-	CHECK_EQ(in(0x511, 1), 0x89);
-	CHECK_EQ(in(0x511, 1), 0x67);
-	out(0x510, 2, 0x11);
-	CHECK_EQ(in(0x511, 1), 0);
-	fwcfg_free(f);
-}
-
 static void test_testdev(void)
 {
 	struct debugcon *console_dev;
@@ -290,8 +245,6 @@ int main(void)
 	test_rtc();
 	test_i8042();
 	test_power();
-	test_pci();
-	test_fwcfg();
 	test_testdev();
 	return test_done();
 }
