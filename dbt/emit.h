@@ -112,6 +112,11 @@ void emit_sarx(struct emit *e, enum hreg dst, enum hreg src, enum hreg count,
 	       unsigned int size);
 void emit_not(struct emit *e, enum hreg r);
 
+/* test r1, r2 (64 bits); test r, imm (32 bits): these write flags. */
+void emit_test_rr(struct emit *e, enum hreg r1, enum hreg r2);
+void emit_test_ri(struct emit *e, enum hreg r, uint32_t imm);
+#define CC_Z 4
+
 /* Branches.  Targets are execution addresses. */
 void emit_jmp(struct emit *e, const void *target);
 void emit_call(struct emit *e, const void *target);

@@ -1,6 +1,8 @@
-#include "dbt/xlat_plan.h"
+#include "dbt/xlat_flags.h"
 
 #include <stdlib.h>
+
+#include "dbt/xlat_plan.h"
 
 /*
  * A block: guest code from one entry to a branch that always leaves, an
@@ -40,12 +42,21 @@ static bool insn_offered(const struct xlat *x, const struct insn *i)
 	return insn_allowed(row, x->mode);
 }
 
+/* The current instruction is one for the careful form. */
+static void not_here(struct xlat *x)
+{
+	x->spill = H_NONE;
+	if (!flags_exact(x))
+		x->e.overflow = true; /* try again without clobbered flags */
+	xlat_leave(x, LEAVE_CAREFUL, x->rip);
+}
+
 static void xlat_insn(struct xlat *x, const struct insn *i)
 {
 	bool ok;
 
 	if (!insn_offered(x, i)) {
-		xlat_leave(x, LEAVE_CAREFUL, x->rip);
+		not_here(x);
 		return;
 	}
 	switch (i->row->action) {
@@ -64,10 +75,8 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 		xlat_helper(x, i);
 		return;
 	}
-	if (!ok) {
-		x->spill = H_NONE;
-		xlat_leave(x, LEAVE_CAREFUL, x->rip);
-	}
+	if (!ok)
+		not_here(x);
 }
 
 /* Indirect entry: t0 holds the rip that the jump wants. */
@@ -102,8 +111,11 @@ static void one_insn(struct xlat *x, unsigned int n)
 	x->next = x->rip + x->insn[n].len;
 	x->share_insn = &x->share[2 * n];
 	x->spill = H_NONE;
+	x->cur = n;
+	x->flag_form = x->clobber[n];
 	xlat_islands(x, 45, false);
 	xlat_insn(x, &x->insn[n]);
+	flags_insn_done(x, &x->insn[n]);
 	x->map[x->nr_insns++].spill = x->spill;
 }
 
@@ -147,6 +159,7 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 /* A block without a single instruction that can be translated. */
 static void xlat_not_here(struct xlat *x)
 {
+	x->restore[0] = false;
 	x->map[x->nr_insns++] = (struct pcmap){ .spill = H_NONE };
 	xlat_leave(x, LEAVE_CAREFUL, x->rip);
 }
@@ -160,6 +173,10 @@ static void xlat_insns(struct xlat *x, const uint8_t *hva)
 		plan_none(x);
 	else
 		plan_block(x);
+	if (x->eager)
+		flags_none(x);
+	else
+		plan_flags(x);
 	for (unsigned int n = 0; n < x->nr_decoded && !x->done; n++) {
 		x->rip = x->next;
 		x->map[n] = (struct pcmap){ .host = x->e.w - start,
@@ -189,8 +206,11 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 	if (!b || !map || x->e.overflow || x->failed)
 		return NULL;
 	__builtin_memcpy(map, x->map, map_size);
-	for (unsigned int n = 0; n < x->nr_insns; n++)
+	for (unsigned int n = 0; n < x->nr_insns; n++) {
 		map[n].host += entry - ientry;
+		if (map[n].restore)
+			map[n].restore += entry - ientry;
+	}
 	*b = (struct block){ .rip = x->block_rip,
 			     .gpa = gpa,
 			     .gpa2 = gpa2,
@@ -229,6 +249,7 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->snippet = x->done = x->failed = x->eager = false;
 	x->nr_insns = x->nr_cold = x->nr_islands = 0;
 	x->share_insn = no_share;
+	x->flag_form = x->dirty = false;
 	x->e.xdiff = d->code_x - d->code_w;
 	x->e.overflow = false;
 }
@@ -247,7 +268,7 @@ static bool xlat_start(struct xlat *x, struct dbt *d, struct cpu *c,
 	return true;
 }
 
-/* A jump out of reach is tried again with none left waiting (@eager). */
+/* What does not work out is tried again in a form that does (@eager). */
 static struct block *make_block(struct dbt *d, struct cpu *c, uint64_t rip,
 				gpa_t gpa, const uint8_t *hva, uint32_t mode,
 				bool eager)
@@ -261,6 +282,7 @@ static struct block *make_block(struct dbt *d, struct cpu *c, uint64_t rip,
 	entry = x->e.w;
 	xlat_insns(x, hva);
 	xlat_emit_cold(x);
+	flags_emit_restore(x, entry);
 	if (unlikely(x->e.overflow) && !eager)
 		return make_block(d, c, rip, gpa, hva, mode, true);
 	return finish(x, gpa, 0, ientry, entry);
@@ -285,6 +307,7 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 	x->insn[0] = *i;
 	x->nr_decoded = 1;
 	plan_none(x);
+	flags_none(x);
 	x->map[0] = (struct pcmap){ .spill = H_NONE };
 	one_insn(x, 0);
 	if (!x->done)
