@@ -94,10 +94,11 @@ void jcache_drop(struct jcache *j, uint64_t rip)
 
 void jcache_clear(struct jcache *j)
 {
-	const uint16_t *log = log_of(j);
+	const uint16_t *log;
 
-	if (!j->gs || !j->nr_log)
+	if (!j->nr_log)
 		return;
+	log = log_of(j);
 	for (uint32_t n = 0; n < j->nr_log; n++)
 		*code_at(j, log[n]) = j->empty;
 	j->nr_log = 0;
@@ -119,10 +120,11 @@ static bool depends(uint64_t rip, gva_t page)
 
 void jcache_flush_page(struct jcache *j, gva_t gva)
 {
-	const uint16_t *log = log_of(j);
+	const uint16_t *log;
 
 	if (!j->nr_log || !page_noted(j, gva))
 		return;
+	log = log_of(j);
 	for (uint32_t n = 0; n < j->nr_log; n++)
 		if (depends(*rip_at(j, log[n]), gva))
 			*code_at(j, log[n]) = j->empty;
