@@ -17,6 +17,7 @@
 struct attempt {
 	bool sti_shadow, movss_shadow;
 	bool tf, rf;
+	uint64_t pending_dbg; /* held back by MOV SS */
 };
 
 static void attempt_begin(struct cpu *c, struct attempt *a)
@@ -24,7 +25,8 @@ static void attempt_begin(struct cpu *c, struct attempt *a)
 	*a = (struct attempt){ .sti_shadow = c->sti_shadow,
 			       .movss_shadow = c->movss_shadow,
 			       .tf = c->rflags & RFLAGS_TF,
-			       .rf = c->rflags & RFLAGS_RF };
+			       .rf = c->rflags & RFLAGS_RF,
+			       .pending_dbg = c->pending_dbg };
 	c->sti_shadow = c->movss_shadow = false;
 	c->rflags &= ~RFLAGS_RF;
 	c->mmio.pos_rd = 0;
@@ -38,6 +40,9 @@ static void attempt_undo(struct cpu *c, const struct attempt *a)
 	c->movss_shadow = a->movss_shadow;
 	if (a->rf)
 		c->rflags |= RFLAGS_RF;
+	/* OUT is not executed again: its breakpoints stay. */
+	if (c->mmio.wants)
+		c->pending_dbg = a->pending_dbg;
 }
 
 static enum careful_result deliver(struct cpu *c, enum exit_reason *reason)
@@ -334,19 +339,25 @@ static bool is_step(const struct cpu *c, const struct insn *i, bool tf)
 	}
 }
 
-/* #DB after an instruction: single step and data breakpoints. */
-static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
-				enum exit_reason *reason)
+/* trap_bits - DR6 bits of the #DB that is due behind @i: single step, data and
+ * port breakpoints; none yet behind MOV SS. */
+static uint64_t trap_bits(struct cpu *c, const struct insn *i, bool tf)
 {
 	uint64_t bits = c->pending_dbg;
 
 	if (c->movss_shadow)
-		return CAREFUL_ON;
-	if (is_step(c, i, tf))
+		return 0;
+	if (unlikely(is_step(c, i, tf)))
 		bits |= DR6_BS;
-	if (likely(!bits))
-		return CAREFUL_ON;
-	c->pending_dbg = 0;
+	if (unlikely(bits))
+		c->pending_dbg = 0;
+	return bits;
+}
+
+/* trap - delivers that #DB. */
+static enum careful_result trap(struct cpu *c, uint64_t bits,
+				enum exit_reason *reason)
+{
 	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = bits };
 	if (c->host_dr7 && !(bits & DR6_BS)) {
 		*reason = EXIT_EXCEPTION;
@@ -355,19 +366,38 @@ static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
 	return deliver(c, reason);
 }
 
-/* After an instruction that is done. */
-static enum careful_result retire(struct cpu *c, const struct insn *i, bool tf,
-				  enum exit_reason *reason)
+/* trap_later - leaves it to root mode's next entry: an exit comes first, which
+ * shows the state between the instruction and the #DB. */
+static void trap_later(struct cpu *c, uint64_t bits)
+{
+	if (likely(!bits) || (c->host_dr7 && !(bits & DR6_BS)))
+		return;
+	c->dr6 = debug_dr6_merge(c, bits);
+	c->pending =
+		(struct event){ .type = EVENT_EXCEPTION, .vector = VEC_DB };
+}
+
+static void advance(struct cpu *c)
 {
 	c->rip = c->next_rip;
 	c->mmio.nr_rd = 0;
 	c->io.state = 0;
-	if (trap(c, i, tf, reason) == CAREFUL_LEAVE)
-		return CAREFUL_LEAVE;
+}
+
+/* After an instruction that is done. */
+static enum careful_result retire(struct cpu *c, const struct insn *i, bool tf,
+				  enum exit_reason *reason)
+{
+	uint64_t bits = trap_bits(c, i, tf);
+
+	advance(c);
 	if (c->mmio.nr_wr) {
+		trap_later(c, bits);
 		*reason = EXIT_EPT_VIOLATION;
 		return CAREFUL_LEAVE;
 	}
+	if (unlikely(bits) && trap(c, bits, reason) == CAREFUL_LEAVE)
+		return CAREFUL_LEAVE;
 	if (c->singlestep) {
 		c->fault = (struct x86_fault){ .vector = VEC_DB,
 					       .address = DR6_BS };
@@ -387,6 +417,7 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 	case CPU_FAULT:
 		c->io.state = 0;
 		c->mmio.nr_wr = 0;
+		c->pending_dbg = a->pending_dbg;
 		return deliver(c, reason);
 	default:
 		attempt_undo(c, a);
@@ -474,11 +505,7 @@ enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
 
 void dbt_commit(struct cpu *c)
 {
-	enum exit_reason ignored;
-	bool single = c->singlestep;
-
 	c->sti_shadow = c->movss_shadow = false;
-	c->singlestep = false;
-	retire(c, NULL, c->rflags & RFLAGS_TF, &ignored);
-	c->singlestep = single;
+	advance(c);
+	trap_later(c, trap_bits(c, NULL, c->rflags & RFLAGS_TF));
 }
