@@ -137,30 +137,43 @@ static const struct pci_window *pci_find(const struct pci *pci, bool io,
 	return NULL;
 }
 
+/* Accesses that are too wide for a bar come as two halves. */
 static uint64_t pci_claim_read(struct pci *pci, bool io, uint64_t addr,
 			       unsigned len)
 {
 	const struct pci_window *w;
-	uint64_t val = ~0ull;
+	uint64_t val = ~0ull, high;
+	bool wide;
 
 	pthread_rwlock_rdlock(&pci->map_lock);
 	w = pci_find(pci, io, addr);
-	if (w && w->bar->ops->read)
+	wide = w && len > w->bar->ops->max_len;
+	if (w && !wide && w->bar->ops->read)
 		val = w->bar->ops->read(w->func->dev, addr - w->start, len);
 	pthread_rwlock_unlock(&pci->map_lock);
-	return val;
+	if (!wide)
+		return val;
+	val = pci_claim_read(pci, io, addr, len / 2);
+	high = pci_claim_read(pci, io, addr + len / 2, len / 2);
+	return (val & ((1ull << 4 * len) - 1)) | high << 4 * len;
 }
 
 static void pci_claim_write(struct pci *pci, bool io, uint64_t addr,
 			    unsigned len, uint64_t val)
 {
 	const struct pci_window *w;
+	bool wide;
 
 	pthread_rwlock_rdlock(&pci->map_lock);
 	w = pci_find(pci, io, addr);
-	if (w && w->bar->ops->write)
+	wide = w && len > w->bar->ops->max_len;
+	if (w && !wide && w->bar->ops->write)
 		w->bar->ops->write(w->func->dev, addr - w->start, len, val);
 	pthread_rwlock_unlock(&pci->map_lock);
+	if (!wide)
+		return;
+	pci_claim_write(pci, io, addr, len / 2, val);
+	pci_claim_write(pci, io, addr + len / 2, len / 2, val >> 4 * len);
 }
 
 static uint64_t pci_read_io(void *dev, uint64_t addr, unsigned len)
