@@ -12,6 +12,7 @@
 #define ADDRESS_ENABLE 0x80000000u
 #define FUNCS_MAX      256
 #define WINDOWS_MAX    64
+#define CAPS_START     0x40
 
 /* Where pci_assign() puts things; the DSDT's windows hold them. */
 #define ASSIGN_IO     0xc000
@@ -72,20 +73,18 @@ void pci_set_id(struct pci_func *f, uint16_t vendor, uint16_t device,
 
 unsigned pci_add_cap(struct pci_func *f, const void *cap, unsigned len)
 {
-	unsigned last = PCI_CAPABILITIES, at = 0x40;
+	unsigned last = PCI_CAPABILITIES;
+	unsigned at = f->caps_end ? f->caps_end : CAPS_START;
 
-	while (f->config[last]) {
-		last = f->config[last];
-		at = last + f->config[last + 2];
-		last++;
-	}
-	at = (at + 3) & ~3u;
 	if (at + len > sizeof(f->config))
 		return 0;
+	while (f->config[last])
+		last = f->config[last] + 1;
 	memcpy(&f->config[at], cap, len);
 	f->config[at + 1] = 0;
 	f->config[last] = at;
 	f->config[PCI_STAT] |= PCI_STAT_CAPS;
+	f->caps_end = (at + len + 3) & ~3u;
 	return at;
 }
 
