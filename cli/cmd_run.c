@@ -17,6 +17,7 @@
 struct run_args {
 	struct vm_config config;
 	char append[LAYOUT_CMDLINE_MAX];
+	bool cpu_help;
 };
 
 enum {
@@ -26,9 +27,11 @@ enum {
 	OPT_RAW_ADDR,
 	OPT_BOOT,
 	OPT_STATS,
+	OPT_FEP,
+	OPT_CPU,
 	OPT_FIRMWARE,
 	OPT_FIRMWARE_LOG,
-	OPT_DISK
+	OPT_DISK,
 };
 
 static const char short_options[] = ":k:i:a:m:c:hVv";
@@ -38,8 +41,10 @@ static const struct option long_options[] = {
 	{ "append", required_argument, NULL, 'a' },
 	{ "mem", required_argument, NULL, 'm' },
 	{ "cpus", required_argument, NULL, 'c' },
+	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "accel", required_argument, NULL, OPT_ACCEL },
 	{ "exec", required_argument, NULL, OPT_EXEC },
+	{ "force-emulation", no_argument, NULL, OPT_FEP },
 	{ "boot", required_argument, NULL, OPT_BOOT },
 	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "raw-addr", required_argument, NULL, OPT_RAW_ADDR },
@@ -66,6 +71,9 @@ static const char help_head[] =
 	"  -m, --mem SIZE        guest memory: 128M, 8G; MiB without a unit\n"
 	"                        (default 512M)\n"
 	"  -c, --cpus N          number of CPUs, 1 to 254 (default 1)\n"
+	"      --cpu MODEL       the processor that CPUID shows, as QEMU's "
+	"-cpu\n"
+	"                        says it: max,-x2apic; \"help\" lists them\n"
 	"      --accel KIND      ring3: this program's own engine; kvm: "
 	"/dev/kvm;\n"
 	"                        auto: /dev/kvm if it is fast enough "
@@ -74,6 +82,9 @@ static const char help_head[] =
 	"one\n"
 	"                        instruction at a time, ring3's second "
 	"executor\n"
+	"      --force-emulation the bytes of UD2 and \"kvm\" before an "
+	"instruction\n"
+	"                        have it emulated, for test programs\n"
 	"      --boot PROTOCOL   auto, linux64, linux32, pvh, multiboot, raw\n"
 	"      --raw             same as --boot raw: a flat real-mode image,\n"
 	"                        loaded and entered at 0000:7c00 with "
@@ -137,6 +148,14 @@ static int run_set_cpus(struct run_args *a, const char *text)
 			       "must be a number from 1 to 254");
 	a->config.nr_cpus = n;
 	return 0;
+}
+
+static int run_set_cpu(struct run_args *a, const char *text)
+{
+	a->cpu_help = !strcmp(text, "help");
+	if (a->cpu_help || !cpumodel_parse(&a->config.cpu, text))
+		return 0;
+	return STATUS_USAGE;
 }
 
 static int run_set_accel(struct run_args *a, const char *text)
@@ -252,10 +271,15 @@ static int run_option(struct run_args *a, int opt, const char *arg)
 	case 'v':
 		log_verbose(1);
 		return 0;
+	case OPT_CPU:
+		return run_set_cpu(a, arg);
 	case OPT_ACCEL:
 		return run_set_accel(a, arg);
 	case OPT_EXEC:
 		return run_set_exec(a, arg);
+	case OPT_FEP:
+		a->config.forced_emulation = true;
+		return 0;
 	case OPT_BOOT:
 		return run_set_boot(a, arg);
 	case OPT_RAW:
@@ -349,6 +373,8 @@ int cmd_run(int argc, char **argv)
 		if (r)
 			return r;
 	}
+	if (a.cpu_help)
+		return vm_cpu_help(a.config.accel);
 	r = run_operands(&a, argc, argv);
 	return r ? r : vm_run(&a.config);
 }

@@ -120,10 +120,12 @@ struct cpu {
 	bool debug_bp;	 /* KVM_GUESTDBG_USE_SW_BP: INT3 exits, fault.vector
 			    is #BP */
 	bool careful;	 /* execute everything in careful form */
+	bool fep;	 /* UD2 "kvm" executes what follows, carefully */
 
 	/* Event delivery state. */
 	bool sti_shadow, movss_shadow; /* cover the next instruction */
-	bool nmi_blocked, nmi_pending;
+	bool nmi_blocked;
+	uint8_t nmi_pending; /* NMIs that wait, two at most */
 	bool in_smm;
 	struct event
 		injecting; /* delivery was interrupted, retry (IDT vectoring) */

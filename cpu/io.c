@@ -147,12 +147,14 @@ static void copy_elements(const struct str *s, uint8_t *mem, uint8_t *data,
 /* The answer of an INS goes to memory, which may have changed meanwhile. */
 static enum cpu_result ins_finish(struct cpu *c, const struct str *s)
 {
-	uint32_t left = io_limit(c, s), n;
+	uint64_t left = str_count(c, s);
 	uint8_t *data = c->io.data;
 	bool more = false;
 	struct str_run to;
 	enum cpu_result r;
+	uint32_t n;
 
+	/* As many as were asked for, even if by now it is one at a time. */
 	if (left > c->io.count)
 		left = c->io.count;
 	c->io.state = IO_IDLE;

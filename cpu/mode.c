@@ -235,7 +235,8 @@ static void reset_power_up(struct cpu *c)
 static void reset_events(struct cpu *c)
 {
 	c->halted = c->sti_shadow = c->movss_shadow = false;
-	c->nmi_blocked = c->nmi_pending = c->in_smm = false;
+	c->nmi_blocked = c->in_smm = false;
+	c->nmi_pending = 0;
 	c->injecting = c->pending = (struct event){ 0 };
 	c->pending_dbg = 0;
 	c->io.state = 0;

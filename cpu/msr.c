@@ -126,13 +126,10 @@ static enum msr_status wr_host(struct cpu *c, const struct msr_row *r,
 	return host ? wr_field(c, r, n, v, host) : MSR_FAULT;
 }
 
-/* The width is the processor's, not that of the current paging mode. */
 static enum msr_status wr_canonical(struct cpu *c, const struct msr_row *r,
 				    unsigned int n, uint64_t v, bool host)
 {
-	unsigned int drop = has_feat(c, FEAT_LA57) ? 64 - 57 : 64 - 48;
-
-	if ((uint64_t)((int64_t)(v << drop) >> drop) != v)
+	if (!canonical_cpu(c, v))
 		return MSR_FAULT;
 	*field(c, r, n) = v;
 	return MSR_DONE;

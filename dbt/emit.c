@@ -66,17 +66,21 @@ static void mem_idx8(struct emit *e, unsigned int reg, enum hreg index,
 	emit32(e, disp);
 }
 
-/* ModRM for [base + index + disp8]. */
-static void mem_base(struct emit *e, unsigned int reg, enum hreg base,
-		     enum hreg index, int8_t disp)
+void emit_mem(struct emit *e, unsigned int reg, enum hreg base,
+	      enum hreg index, int32_t disp)
 {
+	bool d8 = disp == (int8_t)disp;
+
 	if (index != H_NONE || (base & 7) == 4) {
-		modrm(e, 1, reg, 4);
+		modrm(e, d8 ? 1 : 2, reg, 4);
 		sib(e, 0, index == H_NONE ? 4 : index, base);
 	} else {
-		modrm(e, 1, reg, base);
+		modrm(e, d8 ? 1 : 2, reg, base);
 	}
-	emit8(e, disp);
+	if (d8)
+		emit8(e, disp);
+	else
+		emit32(e, disp);
 }
 
 static unsigned int idx_rex(enum hreg index)
@@ -245,7 +249,7 @@ void emit_gs_pext(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp)
 }
 
 void emit_load(struct emit *e, enum hreg dst, enum hreg base, enum hreg index,
-	       int8_t disp, unsigned int size)
+	       int32_t disp, unsigned int size)
 {
 	rex(e, size == 8, dst, idx_rex(index), base);
 	if (size <= 2) {
@@ -254,24 +258,24 @@ void emit_load(struct emit *e, enum hreg dst, enum hreg base, enum hreg index,
 	} else {
 		emit8(e, 0x8b);
 	}
-	mem_base(e, dst, base, index, disp);
+	emit_mem(e, dst, base, index, disp);
 }
 
 void emit_store(struct emit *e, enum hreg src, enum hreg base, enum hreg index,
-		int8_t disp, unsigned int size)
+		int32_t disp, unsigned int size)
 {
 	store_op(e, src, idx_rex(index), base, size);
-	mem_base(e, src, base, index, disp);
+	emit_mem(e, src, base, index, disp);
 }
 
 void emit_store_imm(struct emit *e, enum hreg base, enum hreg index,
-		    int32_t imm, unsigned int size)
+		    int32_t disp, int32_t imm, unsigned int size)
 {
 	if (size == 2)
 		emit8(e, 0x66);
 	rex(e, size == 8, 0, idx_rex(index), base);
 	emit8(e, 0xc7);
-	mem_base(e, 0, base, index, 0);
+	emit_mem(e, 0, base, index, disp);
 	if (size == 2)
 		emit16(e, imm);
 	else
@@ -300,6 +304,21 @@ void emit_not(struct emit *e, enum hreg r)
 	rex(e, true, 0, 0, r);
 	emit8(e, 0xf7);
 	modrm(e, 3, 2, r);
+}
+
+void emit_test_rr(struct emit *e, enum hreg r1, enum hreg r2)
+{
+	rex(e, true, r2, 0, r1);
+	emit8(e, 0x85);
+	modrm(e, 3, r2, r1);
+}
+
+void emit_test_ri(struct emit *e, enum hreg r, uint32_t imm)
+{
+	rex(e, false, 0, 0, r);
+	emit8(e, 0xf7);
+	modrm(e, 3, 0, r);
+	emit32(e, imm);
 }
 
 void emit_jmp(struct emit *e, const void *target)

@@ -90,15 +90,20 @@ void emit_gs_pext(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp);
 void emit_gs_push(struct emit *e, uint32_t disp);
 void emit_gs_pop(struct emit *e, uint32_t disp);
 
-/* mov dst, [base + index + disp8]; index may be H_NONE. size 1,2,4,8; loads
+/* ModRM, SIB and displacement of [base + index + disp] (any REX prefix stands
+ * before the opcode); index may be H_NONE. */
+void emit_mem(struct emit *e, unsigned int reg, enum hreg base,
+	      enum hreg index, int32_t disp);
+
+/* mov dst, [base + index + disp]; index may be H_NONE. size 1,2,4,8; loads
  * of 1 and 2 bytes zero-extend. */
 void emit_load(struct emit *e, enum hreg dst, enum hreg base, enum hreg index,
-	       int8_t disp, unsigned int size);
+	       int32_t disp, unsigned int size);
 void emit_store(struct emit *e, enum hreg src, enum hreg base, enum hreg index,
-		int8_t disp, unsigned int size);
-/* mov size [base + index], imm (sign-extended 32 for 8) */
+		int32_t disp, unsigned int size);
+/* mov size [base + index + disp], imm (sign-extended 32 for 8) */
 void emit_store_imm(struct emit *e, enum hreg base, enum hreg index,
-		    int32_t imm, unsigned int size);
+		    int32_t disp, int32_t imm, unsigned int size);
 
 /* rorx dst, src, imm (size 4 or 8); sarx dst, src, count; not dst. */
 void emit_rorx(struct emit *e, enum hreg dst, enum hreg src, uint8_t imm,
@@ -106,6 +111,11 @@ void emit_rorx(struct emit *e, enum hreg dst, enum hreg src, uint8_t imm,
 void emit_sarx(struct emit *e, enum hreg dst, enum hreg src, enum hreg count,
 	       unsigned int size);
 void emit_not(struct emit *e, enum hreg r);
+
+/* test r1, r2 (64 bits); test r, imm (32 bits): these write flags. */
+void emit_test_rr(struct emit *e, enum hreg r1, enum hreg r2);
+void emit_test_ri(struct emit *e, enum hreg r, uint32_t imm);
+#define CC_Z 4
 
 /* Branches.  Targets are execution addresses. */
 void emit_jmp(struct emit *e, const void *target);

@@ -39,8 +39,25 @@ static bool crosses(struct cpu *c, gpa_t gpa)
 			   c->code_size, i) == DECODE_MORE;
 }
 
-/* The block at rip, or NULL: this instruction goes the careful way. */
-static struct block *find_block(struct cpu *c, uint32_t mode)
+/* The instruction at rip, whose bytes go on in the next page. */
+static struct block *find_crossing(struct cpu *c, gpa_t gpa, uint32_t mode,
+				   bool *global)
+{
+	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
+	struct x86_fault f;
+	struct walk w;
+
+	if (walk_gva(&c->mmu, c->rip + PAGE_SIZE, access, &w, &f) != CPU_OK)
+		return NULL;
+	*global &= w.global;
+	return pages_crossing(c, gpa, mode);
+}
+
+/*
+ * The block at rip, or NULL: this instruction goes the careful way.  @global:
+ * whether its page is.
+ */
+static struct block *find_block(struct cpu *c, uint32_t mode, bool *global)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
 	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
@@ -52,13 +69,14 @@ static struct block *find_block(struct cpu *c, uint32_t mode)
 		return NULL;
 	if (walk_gva(&c->mmu, c->rip, access, &w, &f) != CPU_OK)
 		return NULL;
+	*global = w.global;
 	lock_take(&d->lock);
 	b = block_find(d, c->rip, w.gpa, mode);
 	lock_drop(&d->lock);
 	if (likely(b && !b->gpa2))
 		return b;
 	if ((c->rip & ~PAGE_MASK) > PAGE_SIZE - 15 && (b || crosses(c, w.gpa)))
-		return pages_crossing(c, w.gpa, mode);
+		return find_crossing(c, w.gpa, mode, global);
 	return pages_translate(c, c->rip, w.gpa, mode);
 }
 
@@ -66,9 +84,9 @@ static struct tlb_table *current_table(struct cpu *c, uint32_t mode)
 {
 	struct tlb_table *tt = tlb_current(c->mmu.tlb, tlb_mode_of(c));
 
-	if (likely(tt) && unlikely(tt->jc_mode != mode)) {
-		tlb_table_forget(c->mmu.tlb, tt);
-		tt->jc_mode = mode;
+	if (likely(tt) && unlikely(tt->jc.mode != mode)) {
+		jcache_clear(&tt->jc);
+		tt->jc.mode = mode;
 	}
 	return tt;
 }
@@ -104,10 +122,11 @@ static void link_jump(struct cpu *c, const struct link_stub *l, uint32_t mode)
 	struct dbt *d = vcpu_dbt(c)->d;
 	uint64_t generation = d->generation;
 	struct block *b;
+	bool global;
 
 	if (!c->dbt[D_GO])
 		return;
-	b = find_block(c, mode);
+	b = find_block(c, mode | (l->plain ? MODE_PLAIN : 0), &global);
 	lock_take(&d->lock);
 	/* A crossing block depends on a second mapping: never linked. */
 	if (b && !b->dead && !b->gpa2 && d->generation == generation)
@@ -120,6 +139,7 @@ static void where(struct cpu *c, enum leave_code code)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
 	const uint8_t *ra = (const uint8_t *)c->dbt[D_RA];
+	const struct block *b;
 
 	switch (code) {
 	case LEAVE_LOOKUP:
@@ -129,7 +149,6 @@ static void where(struct cpu *c, enum leave_code code)
 	case LEAVE_RIP:
 	case LEAVE_HELPER:
 	case LEAVE_CAREFUL:
-	case LEAVE_MISALIGNED:
 		/* All their stubs begin with it. */
 		c->rip = ((const struct rip_stub *)ra)->rip;
 		return;
@@ -138,33 +157,13 @@ static void where(struct cpu *c, enum leave_code code)
 		return;
 	case LEAVE_MISS:
 		/* The stub is out of line; its way back is in line. */
-		c->rip = block_guest_pc(
-			block_at(d, ra),
-			ra + ((const struct miss_stub *)ra)->retry, NULL);
+		ra += ((const struct miss_stub *)ra)->retry;
+		b = block_at(d, ra);
+		c->rip = b->rip + block_insn(b, ra)->guest;
 		return;
 	default: /* the signal handler has set it */
 		return;
 	}
-}
-
-/* The next translation of the instruction expects misaligned addresses. */
-static void forget_alignment(struct cpu *c, const void *ra)
-{
-	struct dbt *d = vcpu_dbt(c)->d;
-	unsigned int bit = dbt_rip_bit(c->rip);
-	bool others = d->nr_cpus > 1;
-	struct block *b;
-
-	if (others)
-		quiet_self_enter(c);
-	lock_take(&d->lock);
-	d->misaligned[bit / 64] |= BIT(bit % 64);
-	b = block_at(d, ra);
-	if (b && !b->dead)
-		block_kill(d, b);
-	lock_drop(&d->lock);
-	if (others)
-		quiet_self_leave(c);
 }
 
 static enum careful_result light_exit(struct cpu *c, enum leave_code code,
@@ -178,17 +177,14 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 		return CAREFUL_ON;
 	case LEAVE_LINK:
 		link_jump(c, ra, mode);
+		vcpu_dbt(c)->plain = ((const struct link_stub *)ra)->plain;
 		return CAREFUL_ON;
 	case LEAVE_STALE:
-		tlb_jump_set(current_table(c, mode), c->rip,
-			     c->mmu.tlb->jc_empty);
+		jcache_drop(&current_table(c, mode)->jc, c->rip);
 		return CAREFUL_ON;
 	case LEAVE_HELPER:
 		return careful_helper(c, ((const struct helper_stub *)ra)->insn,
 				      reason);
-	case LEAVE_MISALIGNED:
-		forget_alignment(c, ra);
-		return careful_step(c, reason);
 	case LEAVE_FAULT:
 		c->exits[EXIT_HOST_FAULT]++;
 		if (host_memory_gone(vcpu_dbt(c))) {
@@ -218,20 +214,24 @@ static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 {
 	bool shadow = c->sti_shadow || c->movss_shadow;
 	struct block *b;
+	bool global;
 	void *code;
 
-	code = shadow ? NULL : tlb_jump_get(c->mmu.tlb, tt, c->rip);
+	if (unlikely(vcpu_dbt(c)->plain)) {
+		vcpu_dbt(c)->plain = false;
+		b = find_block(c, mode | MODE_PLAIN, &global);
+		return b ? b->entry : NULL;
+	}
+	code = shadow ? NULL : jcache_get(&tt->jc, c->rip);
 	if (likely(code)) {
 		c->dbt[D_T0] = c->rip;
 		return code;
 	}
-	b = find_block(c, mode);
+	b = find_block(c, mode, &global);
 	if (!b)
 		return NULL;
 	c->exits[EXIT_BLOCK_LOOKUP]++;
-	tlb_jump_set(tt, c->rip, b->ientry);
-	if (b->gpa2)
-		tlb_jump_page(tt, c->rip + PAGE_SIZE);
+	jcache_set(&tt->jc, c->rip, b->ientry, global, b->gpa2);
 	return b->entry;
 }
 

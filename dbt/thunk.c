@@ -2,8 +2,8 @@
 
 /*
  * Fixed pieces of code at the start of the code cache: the way in (called by
- * dbt_enter as a C function), one way out for each leave code, and the call
- * of dbt_miss in the middle of a block.
+ * dbt_enter as a C function), one way out for each leave code, and the calls
+ * of C functions in the middle of a block.
  */
 static const uint8_t callee_saved[] = {
 	H_RBX, H_RBP, H_R12, H_R13, H_R14, H_R15
@@ -65,7 +65,7 @@ static void save_all(struct emit *e)
 /* Ways out that are jumped to; the others are called by stubs. */
 static bool leave_by_jump(unsigned int code)
 {
-	return code == LEAVE_LOOKUP || code == LEAVE_SNIPPET;
+	return code == LEAVE_SNIPPET;
 }
 
 static void emit_leave(struct dbt *d, struct emit *e, unsigned int code)
@@ -81,35 +81,43 @@ static void emit_leave(struct dbt *d, struct emit *e, unsigned int code)
 }
 
 /*
- * Called by a stub with struct miss_stub behind the call: t0 is the address.
- * dbt_miss answers where to go on.
+ * Calls @fn in the middle of translated code.  It answers where to go on, or
+ * NULL: leave with @code.  Its second argument is what slot @arg holds: D_RA
+ * for a stub with data behind its call, or D_T0, the target of an indirect
+ * jump.
  */
-static void emit_miss(struct dbt *d, struct emit *e)
+static void *emit_light(struct emit *e, void *fn, unsigned int arg,
+			enum leave_code code)
 {
+	void *start = emit_x(e);
 	uint8_t *fail, *ok;
 
-	d->thunk_miss = emit_x(e);
-	emit_gs_pop(e, SLOT_OFF(D_RA));
+	if (arg == D_RA)
+		emit_gs_pop(e, SLOT_OFF(D_RA));
 	save_all(e);
 	emit_gs_load(e, H_RDI, SLOT_OFF(D_SELF), 8);
-	emit_gs_load(e, H_RSI, SLOT_OFF(D_RA), 8);
-	emit_mov_ri(e, H_RAX, (uintptr_t)dbt_miss);
+	emit_gs_load(e, H_RSI, SLOT_OFF(arg), 8);
+	emit_mov_ri(e, H_RAX, (uintptr_t)fn);
 	emit_call_reg(e, H_RAX);
 	emit_mov_rr(e, H_RCX, H_RAX, 8);
 	fail = emit_jrcxz(e);
 	ok = emit_jmp_patch(e);
 	emit_here8(e, fail);
-	emit_mov_ri(e, H_RAX, LEAVE_MISS);
+	emit_mov_ri(e, H_RAX, code);
 	leave_tail(e);
 	emit_here32(e, ok);
 	emit_gs_store(e, H_RAX, SLOT_OFF(D_ENTRY), 8);
 	enter_tail(e);
+	return start;
 }
 
 void thunks_emit(struct dbt *d, struct emit *e)
 {
 	emit_enter(d, e);
 	for (unsigned int i = 0; i < NR_LEAVES; i++)
-		emit_leave(d, e, i);
-	emit_miss(d, e);
+		if (i != LEAVE_LINK && i != LEAVE_LOOKUP)
+			emit_leave(d, e, i);
+	d->thunk_miss = emit_light(e, dbt_miss, D_RA, LEAVE_MISS);
+	d->thunk[LEAVE_LINK] = emit_light(e, dbt_link, D_RA, LEAVE_LINK);
+	d->thunk[LEAVE_LOOKUP] = emit_light(e, dbt_lookup, D_T0, LEAVE_LOOKUP);
 }

@@ -16,6 +16,7 @@
 struct island {
 	uint8_t *rel8;
 	uint16_t cold; /* index in xlat.cold[] */
+	bool check;    /* to its second way in */
 };
 
 #define MAX_ISLANDS 8
@@ -25,9 +26,7 @@ struct island {
 
 /* Out-of-line code, emitted behind the block. */
 enum cold_kind {
-	COLD_ALIGN,  /* misaligned access: check for a page crossing */
-	COLD_STRICT, /* misaligned where alignment was expected: leave */
-	COLD_MISS,   /* TLB miss */
+	COLD_TLB,    /* TLB miss, or an access near the start of a page */
 	COLD_LINK,   /* direct jump not linked yet */
 	COLD_BACK,   /* the same for a backward one */
 	COLD_RIP,    /* leave with a guest rip: thunk `leave` */
@@ -36,12 +35,43 @@ enum cold_kind {
 struct cold {
 	uint8_t kind;
 	uint8_t write;
+	uint8_t recipe; /* COLD_TLB: of the flags here; NO_RECIPE: exact */
+	bool window;   /* COLD_TLB: of a window; on failure to plain code */
 	uint8_t leave; /* COLD_RIP: which way out */
 	uint16_t size;
 	uint8_t *site; /* rel32 that leads here (write address) */
+	uint8_t *check; /* COLD_TLB: the same of its second way in */
 	uint8_t *back; /* where the main line goes on (write address) */
 	uint64_t rip;
 };
+
+/*
+ * Bytes around one address, in one page, that several accesses of the block
+ * touch: looked up once.  Offsets are from an address that the members agree
+ * on, or from the start of @page.
+ */
+struct window {
+	int32_t lo, hi; /* first byte, and the one behind the last */
+	uint64_t page;	/* a known page, or 0 */
+	bool write;
+	bool open; /* its first member has been translated */
+};
+
+#define NO_WINDOW 0xff
+
+/* One access as a member of a window. */
+struct share {
+	uint8_t win; /* index in xlat.window[] or NO_WINDOW */
+	int32_t off;
+};
+
+/* Host address of an access: registers and a displacement. */
+struct memref {
+	enum hreg base, index; /* index may be H_NONE */
+	int32_t disp;
+};
+
+#define NO_RECIPE 0xff
 
 struct xlat {
 	struct dbt *d;
@@ -52,23 +82,31 @@ struct xlat {
 	uint64_t block_rip; /* of the block */
 	uint64_t rip,
 		next; /* of the current instruction, and of its successor */
-	struct insn insn;
+	unsigned int nr_decoded;
+	struct insn insn[MAX_INSNS];
+	/* for each instruction its ModRM operand, then its stack access */
+	struct share share[2 * MAX_INSNS];
+	const struct share *share_insn; /* those of the current one */
+	unsigned int cur; /* index of the current instruction */
+	/* xlat_flags.c: before each instruction, the last one that wrote all
+	 * flags from registers that still are what they were */
+	uint8_t recipe[MAX_INSNS];
+	bool clobber[MAX_INSNS]; /* its look-ups may clobber flags */
+	bool restore[MAX_INSNS]; /* flags are not exact when it faults */
+	bool flag_form;		 /* look-ups of the current one do */
+	bool dirty;		 /* flags are clobbered here */
+	unsigned int nr_windows;
+	struct window window[MAX_WINDOWS];
 	uint8_t spill; /* host register lent in the current instruction */
 	bool snippet;  /* memory operand is at [t0] already */
 	bool done;     /* the block has ended */
 	bool failed;   /* metadata full */
 	uint8_t *checked;   /* entry of backward jumps (write address) */
-	bool eager;    /* no jump to out-of-line code may wait */
+	bool eager;    /* no jump may wait, no flag be clobbered */
 	unsigned int nr_insns;
 	struct pcmap map[MAX_INSNS];
 	unsigned int nr_islands;
 	struct island island[MAX_ISLANDS];
-	/*
-	 * What is known of guest registers here: value = residue modulo
-	 * modulus (a power of two up to 32; 1: nothing).  It comes from
-	 * accesses that would have left the block otherwise.
-	 */
-	uint8_t residue[NR_GPRS], modulus[NR_GPRS];
 	unsigned int nr_cold;
 	struct cold cold[MAX_COLD];
 };
@@ -77,34 +115,39 @@ struct xlat {
 /* xlat_islands - puts the jumps that wait, if @room more bytes of code would
  * take the oldest out of reach; @gap: nothing falls through here. */
 void xlat_islands(struct xlat *x, unsigned int room, bool gap);
-/* xlat_ea - t0 = linear address of the ModRM operand; uses t1. */
-void xlat_ea(struct xlat *x, const struct insn *i, bool with_segment);
+/* xlat_ea - t0 = linear address of the ModRM operand plus @add; uses t1. */
+void xlat_ea(struct xlat *x, const struct insn *i, int32_t add,
+	     bool with_segment);
 /*
- * xlat_tlb - t1 = addend for an access of @size bytes at t0.  @base, @disp:
- * t0 is this guest register plus @disp (GPR_NONE: not known to be).
+ * xlat_tlb - t1 = addend for an access of @size bytes (up to 512), the last of
+ * them at t0.  @may_cross: they may lie in two pages.  @window: for several
+ * accesses; if there is no one addend for them, the plain code goes on.
  */
-void xlat_tlb(struct xlat *x, unsigned int size, bool write, unsigned int base,
-	      int64_t disp);
-/* xlat_tlb_insn - the same for the ModRM operand of @i, from xlat_ea. */
-void xlat_tlb_insn(struct xlat *x, const struct insn *i, unsigned int size,
-		   bool write);
+void xlat_tlb(struct xlat *x, unsigned int size, bool write, bool may_cross,
+	      bool window);
+/* xlat_tlb_page - t0 = @ea, t1 = its addend; the @size bytes from there are in
+ * one page. */
+void xlat_tlb_page(struct xlat *x, uint64_t ea, unsigned int size, bool write,
+		   bool window);
+/* xlat_constant_ea - whether the operand is at an address known now, and in
+ * one page. */
+bool xlat_constant_ea(const struct xlat *x, const struct insn *i, uint64_t *ea);
 /* xlat_seg_ok - the operand's segment needs no checks. */
 bool xlat_seg_ok(const struct xlat *x, const struct insn *i);
 struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site);
+/* xlat_cold_link - the stub of the jump at @site to guest address c->rip. */
+void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c);
 void xlat_emit_cold(struct xlat *x);
 
-/* xlat_align.c: what is known of registers' low bits */
-bool align_known(const struct xlat *x, unsigned int size, unsigned int base,
-		 int64_t disp);
-/* align_learn - base + disp is a multiple of @size from here on. */
-void align_learn(struct xlat *x, unsigned int size, unsigned int base,
-		 int64_t disp);
-void align_forget(struct xlat *x, unsigned int reg);
-void align_add(struct xlat *x, unsigned int reg, int64_t n);
-void align_copy(struct xlat *x, unsigned int to, unsigned int from,
-		int64_t disp);
-/* align_insn - the effect of a translated ACT_COPY instruction. */
-void align_insn(struct xlat *x, const struct insn *i);
+/* xlat_window.c */
+/* xlat_operand - makes the ModRM operand of the current instruction
+ * accessible; uses t0 and t1, also in the reference. */
+struct memref xlat_operand(struct xlat *x, const struct insn *i,
+			   unsigned int size, bool write);
+/* xlat_stack_operand - the same for its access at guest register @reg plus
+ * @disp. */
+struct memref xlat_stack_operand(struct xlat *x, unsigned int reg, int disp,
+				 unsigned int size, bool write);
 
 /* xlat_copy.c; false: not expressible, leave it to the careful form */
 bool xlat_copy(struct xlat *x, const struct insn *i);

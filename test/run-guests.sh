@@ -50,6 +50,7 @@ make_command() {
 	ring3)
 		cmd=("$out/ring3" run --accel ring3 --cpus "$smp")
 		[ -z "$append" ] || cmd+=(--append "$append")
+		[ -z "$options" ] || cmd+=("$options")
 		if [ -n "$disk" ]; then
 			cmd+=(--disk "$1")
 		else
@@ -93,7 +94,8 @@ ended() {
 # Runs the guest $1; writes its row to $log.row.
 run_one() {
 	local name=$1 image=$guests/$1.elf cmd rc start secs
-	local pass=0 fail=0 skip=0 note= smp=1 append= ends=pass disk=
+	local pass=0 fail=0 skip=0 note= smp=1 append= options= ends=pass
+	local disk=
 
 	log=$guests/log/$name
 	[ ! -f test/guest/"$name"/raw.ld ] || image=$guests/$name.bin

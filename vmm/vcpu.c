@@ -51,6 +51,7 @@ static int vcpu_set_cpuid(struct vcpu *vcpu)
 	r = kvmfd_ioctl_val(&vm->sys, KVM_CHECK_EXTENSION,
 			    KVM_CAP_TSC_DEADLINE_TIMER);
 	cpuid_set_vcpu(list, vcpu->id, vm->config->nr_cpus, r > 0);
+	cpumodel_apply(&vm->config->cpu, list, vcpu->id == 0);
 	r = VCPU_CALL(vcpu, KVM_SET_CPUID2, list);
 	free(list);
 	return r;
@@ -128,13 +129,19 @@ static int vcpu_set_mp_state(struct vcpu *vcpu)
 
 static int vcpu_set_executor(struct vcpu *vcpu)
 {
-	int r;
+	const struct vm_config *config = vcpu->vm->config;
+	int r = 0;
 
-	if (!vcpu->vm->config->careful)
-		return 0;
-	r = kvmfd_set_careful(&vcpu->fd);
+	if (config->careful)
+		r = kvmfd_set_careful(&vcpu->fd);
 	if (r < 0)
 		return log_error(r, "--exec careful needs --accel ring3");
+	if (config->forced_emulation)
+		r = kvmfd_set_forced_emulation(&vcpu->fd);
+	if (r < 0)
+		return log_error(r, "--force-emulation needs --accel ring3; "
+				    "for /dev/kvm, set the module's parameter "
+				    "kvm.force_emulation_prefix=1");
 	return 0;
 }
 

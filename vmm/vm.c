@@ -11,6 +11,7 @@
 #include "vmm/boot/bios.h"
 #include "vmm/boot/layout.h"
 #include "vmm/boot/mptable.h"
+#include "vmm/cpuid.h"
 #include "vmm/dev/debugcon.h"
 #include "vmm/dev/fwcfg.h"
 #include "vmm/dev/i8042.h"
@@ -423,6 +424,29 @@ static int vm_serve(struct vm *vm)
 	term_stop(&vm->term);
 	stats_print(vm, vm->config->stats);
 	return vm_status(vm);
+}
+
+int vm_cpu_help(enum accel accel)
+{
+	struct vm_config config = { .accel = accel };
+	struct vm vm = { .config = &config };
+	struct kvm_cpuid2 *list;
+	int r = vm_open_accel(&vm);
+
+	if (r)
+		return r;
+	r = vm_need("KVM_GET_SUPPORTED_CPUID",
+		    cpuid_get_supported(&vm.sys, &list));
+	if (!r) {
+		int deadline = kvmfd_ioctl_val(&vm.sys, KVM_CHECK_EXTENSION,
+					       KVM_CAP_TSC_DEADLINE_TIMER);
+
+		cpuid_set_vcpu(list, 0, 1, deadline > 0);
+		cpumodel_help(list);
+		free(list);
+	}
+	kvmfd_close(&vm.sys);
+	return r;
 }
 
 int vm_run(const struct vm_config *config)

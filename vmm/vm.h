@@ -5,6 +5,7 @@
 #include "vmm/boot/acpi.h"
 #include "vmm/boot/image.h"
 #include "vmm/bus.h"
+#include "vmm/cpumodel.h"
 #include "vmm/dev/power.h"
 #include "vmm/disks.h"
 #include "vmm/fw/firmware.h"
@@ -21,9 +22,11 @@
 
 struct vm_config {
 	enum accel accel;
-	bool careful; /* the engine's second executor */
+	bool careful;	       /* the engine's second executor */
+	bool forced_emulation; /* the prefix UD2 "kvm" has one careful insn */
 	uint64_t mem_size;
 	unsigned nr_cpus;
+	struct cpumodel cpu;
 	struct boot_config boot;
 	const char *firmware;	  /* path, or NULL: boot a kernel */
 	const char *firmware_log; /* where its messages go, or NULL */
@@ -68,6 +71,9 @@ struct vm {
 
 /* vm_run - build the machine, run it, take it down; the exit status. */
 int vm_run(const struct vm_config *config);
+
+/* vm_cpu_help - what --cpu can say, on stdout; an exit status. */
+int vm_cpu_help(enum accel accel);
 
 /*
  * vm_end - the run is over, with this status; any thread.  True for the
