@@ -16,7 +16,8 @@ for purpose; do
 	build) want="$want gcc make binutils libc6-dev" ;;
 	test) want="$want gcc make binutils libc6-dev gcc-multilib libzydis-dev" ;;
 	boot) want="$want busybox-static cpio gzip" ;;
-	firmware) want="$want seabios grub-common grub-pc-bin e2fsprogs" ;;
+	firmware) want="$want seabios grub-common grub-pc-bin e2fsprogs
+		ovmf grub-efi-amd64-bin dosfstools mtools" ;;
 	oracle) want="$want qemu-system-x86" ;;
 	lint) want="$want git gawk cppcheck clang-format-14 gcc" ;;
 	*) echo "deps.sh: unknown purpose $purpose" >&2; exit 2 ;;

@@ -1,6 +1,7 @@
 #!/bin/bash
 # firmware.sh - boots through firmware: SeaBIOS, GRUB and Debian's cloud kernel
-# from a disk image, whose file system becomes the root, with 1 and 4 vCPUs.
+# from a disk image, whose file system becomes the root, with 1 and 4 vCPUs; and
+# OVMF, GRUB and the same kernel from a FAT partition.
 set -u
 . "$(dirname "$0")/boot.sh"
 dir=$out/firmware
@@ -82,6 +83,22 @@ END
 	scripts/mkdisk.sh "$dir/$1.img" "$root"
 }
 
+# efi_disk NAME KERNEL INITRD - the same for UEFI, which only starts the kernel
+efi_disk() {
+	local root=$dir/$1.root
+
+	mkdir -p "$root/boot/grub"
+	cp "$2" "$root/boot/vmlinuz"
+	cp "$3" "$root/boot/initrd"
+	cat >"$root/boot/grub/grub.cfg" <<'END'
+echo "ring3-boot: GRUB"
+linux /boot/vmlinuz console=ttyS0 panic=-1
+initrd /boot/initrd
+boot
+END
+	scripts/mkdisk.sh -e "$dir/$1.img" "$root"
+}
+
 # linux NAME DISK CPUS OPTION...
 linux() {
 	local log=$dir/$1.log start ms status ok=0 name=$1 disk=$2 cpus=$3
@@ -102,4 +119,9 @@ kernel=$(scripts/fetch-kernel.sh) || exit 1
 disk=$(linux_disk cloud "$kernel") || exit 1
 linux grub-cloud-1cpu "$disk" 1
 linux grub-cloud-4cpu "$disk" 4
+
+initrd=$(self_check_initrd firmware-efi) || exit 1
+disk=$(efi_disk efi "$kernel" "$initrd") || exit 1
+linux ovmf-cloud-1cpu "$disk" 1 --firmware /usr/share/ovmf/OVMF.fd
+linux ovmf-cloud-4cpu "$disk" 4 --firmware /usr/share/ovmf/OVMF.fd
 finish

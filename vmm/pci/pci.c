@@ -403,17 +403,14 @@ static void pci_add_bar(struct pci_func *f, unsigned i)
 
 int pci_add(struct pci *pci, struct pci_func *f)
 {
-	uint32_t cmd = PCI_CMD_MASTER | PCI_CMD_NO_INTX;
-
 	if (pci->funcs[f->devfn])
 		return -EEXIST;
-	for (unsigned i = 0; i < PCI_BARS; i++) {
+	for (unsigned i = 0; i < PCI_BARS; i++)
 		pci_add_bar(f, i);
-		if (f->bars[i].size)
-			cmd |= f->bars[i].flags & PCI_BAR_IO ? PCI_CMD_IO
-							     : PCI_CMD_MEMORY;
-	}
-	pci_set_writable(f, PCI_CMD, 2, cmd);
+	/* Bridges without bars decode as well: UEFI asks whether they can. */
+	pci_set_writable(f, PCI_CMD, 2,
+			 PCI_CMD_IO | PCI_CMD_MEMORY | PCI_CMD_MASTER |
+				 PCI_CMD_NO_INTX);
 	pci_set_writable(f, PCI_IRQ_LINE, 1, 0xff);
 	f->pci = pci;
 	pci->funcs[f->devfn] = f;
