@@ -255,8 +255,10 @@ static int vm_load_firmware(struct vm *vm)
 	if (firmware_load(&vm->firmware, config->firmware, &vm->slots, &vm->ram,
 			  &vm->mmio))
 		return STATUS_INPUT;
-	return vm_need("fw_cfg",
-		       firmware_tell(vm->fwcfg, &vm->ram, &vm->machine));
+	if (firmware_tell(vm->fwcfg, &vm->ram, &vm->machine) ||
+	    disks_tell(&vm->disks, vm->fwcfg))
+		return vm_need("fw_cfg", -ENOMEM);
+	return 0;
 }
 
 /* Without: its tables first, a kernel may lie on top of what it ignores. */
@@ -364,6 +366,9 @@ static int vm_build(struct vm *vm)
 	if (!r)
 		r = vm_create_devices(vm);
 	if (!r)
+		r = disks_create(&vm->disks, &vm->fd, vm->pci, &vm->ram,
+				 vm->config->disks, vm->config->nr_disks);
+	if (!r)
 		r = vm_load(vm);
 	if (!r)
 		r = vm_create_vcpus(vm);
@@ -397,6 +402,7 @@ static void vm_destroy(struct vm *vm)
 	for (unsigned i = 0; vm->vcpus && i < vm->config->nr_cpus; i++)
 		vcpu_destroy(&vm->vcpus[i]);
 	free(vm->vcpus);
+	disks_free(&vm->disks);
 	kvmfd_close(&vm->fd);
 	kvmfd_close(&vm->sys);
 	serial_free(vm->serial);
