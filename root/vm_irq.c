@@ -21,8 +21,10 @@ static void op_smi(void *vcpu)
 {
 }
 
+/* A SIPI that came before is void: the processor waits for one after INIT. */
 static void op_init(void *vcpu)
 {
+	vcpu_take(vcpu, REQ_SIPI);
 	vcpu_request(vcpu, REQ_INIT);
 }
 
