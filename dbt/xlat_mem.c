@@ -213,7 +213,8 @@ void xlat_tlb_insn(struct xlat *x, const struct insn *i, unsigned int size,
 		     i->seg != SEG_GS && i->addrsize >= 4 &&
 		     !(i->row->attr & IA_BITOFF);
 
-	if ((i->rip_rel || (i->base == GPR_NONE && i->index == GPR_NONE)) &&
+	if (!(i->row->attr & IA_BITOFF) &&
+	    (i->rip_rel || (i->base == GPR_NONE && i->index == GPR_NONE)) &&
 	    tlb_constant(x, i, size, write))
 		return;
 	/* The silicon checks these itself, and then they cannot cross. */
