@@ -23,8 +23,9 @@ enum file_type {
 struct file {
 	enum file_type type;
 	int refs;
-	uint32_t mm;  /* address space it was opened in, see fd_same_mm */
-	void *object; /* owned; released by release() */
+	uint32_t mm;	   /* address space it was opened in, see fd_same_mm */
+	uint64_t dev, ino; /* of the memfd, which duplicates share */
+	void *object;	   /* owned; released by release() */
 	void (*release)(void *object);
 };
 
@@ -42,8 +43,24 @@ int fd_memfd(const char *name, size_t size);
 struct file *fd_get(int fd);
 void fd_put(struct file *f);
 
-/* fd_remove - takes @fd out of the table; false if it is not one of ours. */
+/* fd_known - whether @fd is in the table; takes no lock. */
+bool fd_known(int fd);
+
+/*
+ * fd_remove - takes @fd out of the table; false if it is not one of ours, or
+ * if this is a vfork() child, whose descriptors are its own but whose memory,
+ * and so the table, is its parent's.
+ */
 bool fd_remove(int fd);
+
+/* fd_alias - makes @fd lead to the same file as @of, like dup.  0 or -errno. */
+int fd_alias(int of, int fd) __must_check;
+
+/*
+ * fd_adopt - the same for a duplicate made behind our back (SCM_RIGHTS, raw
+ * system calls): finds out whose.  -EBADF if it is none of ours.
+ */
+int fd_adopt(int fd) __must_check;
 
 /* fd_same_mm - false in a child that fork() gave its own address space. */
 bool fd_same_mm(const struct file *f);

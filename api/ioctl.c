@@ -103,24 +103,35 @@ int ring3_ioctl(int fd, unsigned long request, void *arg)
 
 int ring3_close(int fd)
 {
-	if (!fd_remove(fd)) {
+	if (!fd_known(fd)) {
 		errno = EBADF;
 		return -1;
 	}
+	fd_remove(fd);
 	return close(fd);
 }
 
 int ring3_is_fd(int fd)
 {
-	struct file *f = fd_get(fd);
-
-	if (!f)
-		return 0;
-	fd_put(f);
-	return 1;
+	return fd_known(fd);
 }
 
-void ring3_signal(void)
+int ring3_alias(int of, int fd)
 {
-	vcpu_signal();
+	int r = of < 0 ? fd_adopt(fd) : fd_alias(of, fd);
+
+	if (!r)
+		return 0;
+	errno = -r;
+	return -1;
+}
+
+void ring3_forget(int fd)
+{
+	fd_remove(fd);
+}
+
+int ring3_signal(void)
+{
+	return vcpu_signal();
 }

@@ -39,9 +39,15 @@ static enum cpu_result bitmap_check(struct cpu *c, uint16_t port,
 	return (bits >> (port & 7)) & MASK(size) ? cpu_raise_gp(c) : CPU_OK;
 }
 
+/* VMware's hypervisor answers here whatever IOPL and the bitmap say. */
+static bool is_vmware_port(const struct cpu *c, uint16_t port)
+{
+	return c->vmware_backdoor && (port == 0x5658 || port == 0x5659);
+}
+
 static enum cpu_result io_check(struct cpu *c, uint16_t port, unsigned int size)
 {
-	if (!cpu_protected(c))
+	if (!cpu_protected(c) || is_vmware_port(c, port))
 		return CPU_OK;
 	if (!cpu_vm86(c) && c->cpl <= cpu_iopl(c))
 		return CPU_OK;
@@ -147,12 +153,14 @@ static void copy_elements(const struct str *s, uint8_t *mem, uint8_t *data,
 /* The answer of an INS goes to memory, which may have changed meanwhile. */
 static enum cpu_result ins_finish(struct cpu *c, const struct str *s)
 {
-	uint32_t left = io_limit(c, s), n;
+	uint64_t left = str_count(c, s);
 	uint8_t *data = c->io.data;
 	bool more = false;
 	struct str_run to;
 	enum cpu_result r;
+	uint32_t n;
 
+	/* As many as were asked for, even if by now it is one at a time. */
 	if (left > c->io.count)
 		left = c->io.count;
 	c->io.state = IO_IDLE;

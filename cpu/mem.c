@@ -151,6 +151,9 @@ enum cpu_result cpu_write(struct cpu *c, unsigned int seg, uint64_t off,
 enum cpu_result cpu_read_sys(struct cpu *c, gva_t gva, void *buf,
 			     unsigned int size)
 {
+	/* Registers may hold 57-bit addresses under 4-level paging. */
+	if (unlikely(!canonical(c, gva)))
+		return cpu_raise_gp(c);
 	return mem_result(c, mem_read(&c->mmu, &c->mmio, gva, buf, size,
 				      ACCESS_READ, &c->fault));
 }
@@ -158,6 +161,8 @@ enum cpu_result cpu_read_sys(struct cpu *c, gva_t gva, void *buf,
 enum cpu_result cpu_write_sys(struct cpu *c, gva_t gva, const void *buf,
 			      unsigned int size)
 {
+	if (unlikely(!canonical(c, gva)))
+		return cpu_raise_gp(c);
 	return mem_result(c, mem_write(&c->mmu, &c->mmio, gva, buf, size,
 				       ACCESS_WRITE, &c->fault));
 }

@@ -1,5 +1,6 @@
 #include "dbt/dbt_int.h"
 
+#include "cpu/cpuid.h"
 #include "cpu/debug.h"
 #include "cpu/event.h"
 #include "cpu/fpu.h"
@@ -40,7 +41,7 @@ static void attempt_undo(struct cpu *c, const struct attempt *a)
 		c->rflags |= RFLAGS_RF;
 }
 
-enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason)
+static enum careful_result deliver(struct cpu *c, enum exit_reason *reason)
 {
 	c->mmio.nr_rd = 0;
 	if (c->fault.vector == VEC_HOST_MEMORY) {
@@ -53,6 +54,12 @@ enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason)
 		return CAREFUL_ON;
 	*reason = c->exit.reason;
 	return CAREFUL_LEAVE;
+}
+
+enum careful_result careful_fault(struct cpu *c, enum exit_reason *reason)
+{
+	c->sti_shadow = c->movss_shadow = false;
+	return deliver(c, reason);
 }
 
 static uint64_t cut_rip(const struct cpu *c, uint64_t rip)
@@ -365,11 +372,25 @@ static enum cpu_result execute(struct cpu *c, const struct insn *i)
 	return cpu_ops[i->row->id](c, i);
 }
 
-/* Instructions after which TF, if they cleared it, traps no more. */
-static bool clears_trap(unsigned int id)
+/*
+ * Whether an instruction is a single step: TF was set (@tf) before it; but INT
+ * and SYSCALL trap no more if they cleared it, and SYSRET looks at it last.
+ */
+static bool is_step(const struct cpu *c, const struct insn *i, bool tf)
 {
-	return id == ID_INT || id == ID_INT3 || id == ID_INTO ||
-	       id == ID_INT1 || id == ID_SYSCALL || id == ID_SYSENTER;
+	switch (i ? i->row->id : ID_INVALID) {
+	case ID_INT:
+	case ID_INT3:
+	case ID_INTO:
+	case ID_INT1:
+	case ID_SYSCALL:
+	case ID_SYSENTER:
+		return tf && (c->rflags & RFLAGS_TF);
+	case ID_SYSRET:
+		return c->rflags & RFLAGS_TF;
+	default:
+		return tf;
+	}
 }
 
 /* #DB after the instruction at @before: single step, data breakpoints. */
@@ -380,7 +401,7 @@ static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
 
 	if (c->movss_shadow)
 		return CAREFUL_ON;
-	if (tf && ((c->rflags & RFLAGS_TF) || !i || !clears_trap(i->row->id)))
+	if (is_step(c, i, tf))
 		bits |= DR6_BS;
 	if (likely(!bits))
 		return CAREFUL_ON;
@@ -393,7 +414,7 @@ static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
 		*reason = EXIT_EXCEPTION;
 		return CAREFUL_LEAVE;
 	}
-	return careful_deliver(c, reason);
+	return deliver(c, reason);
 }
 
 /* After an instruction that is done. */
@@ -430,7 +451,7 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 	case CPU_FAULT:
 		c->io.state = 0;
 		c->mmio.nr_wr = 0;
-		return careful_deliver(c, reason);
+		return deliver(c, reason);
 	default:
 		attempt_undo(c, a);
 		*reason = c->mmio.wants ? EXIT_EPT_VIOLATION : c->exit.reason;
@@ -438,12 +459,18 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 	}
 }
 
-/* Instruction breakpoints come before the fetch. */
-static enum cpu_result check_code_breakpoint(struct cpu *c, bool resume)
+/*
+ * Instruction breakpoints come before the fetch.  Intel's processors ignore
+ * them behind MOV SS and POP SS (SDM 3A "Masking Exceptions and Interrupts When
+ * Switching Stacks"), AMD's do not.
+ */
+static enum cpu_result check_code_breakpoint(struct cpu *c,
+					     const struct attempt *a)
 {
 	uint64_t bits;
 
-	if (likely(!debug_armed(c)) || resume)
+	if (likely(!debug_armed(c)) || a->rf ||
+	    (a->movss_shadow && cpuid_is_intel(c)))
 		return CPU_OK;
 	bits = debug_match_code(
 		c, (c->code_size == CODE64 ? 0 : c->seg[SEG_CS].base) + c->rip);
@@ -456,6 +483,28 @@ static enum cpu_result check_code_breakpoint(struct cpu *c, bool resume)
 	return CPU_EXIT;
 }
 
+/*
+ * KVM's forced emulation prefix, UD2 and the letters "kvm": skips it and takes
+ * the instruction behind it.  Otherwise leaves the UD2 alone.
+ */
+static enum cpu_result skip_prefix(struct cpu *c, struct insn *i,
+				   const struct attempt *a)
+{
+	static const uint8_t prefix[] = { 0x0f, 0x0b, 'k', 'v', 'm' };
+	uint64_t base = c->code_size == CODE64 ? 0 : c->seg[SEG_CS].base;
+	uint8_t bytes[sizeof(prefix)];
+	enum cpu_result r;
+
+	if (segment_room(c) < sizeof(bytes) ||
+	    fetch_bytes(c, cut_rip(c, base + c->rip), bytes, sizeof(bytes)) !=
+		    CPU_OK ||
+	    __builtin_memcmp(bytes, prefix, sizeof(bytes)))
+		return CPU_OK;
+	c->rip = cut_rip(c, c->rip + sizeof(prefix));
+	r = check_code_breakpoint(c, a);
+	return r == CPU_OK ? fetch_insn(c, i) : r;
+}
+
 enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 {
 	struct insn *i = &vcpu_dbt(c)->insn;
@@ -464,9 +513,11 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 
 	attempt_begin(c, &a);
 	c->exits[EXIT_CAREFUL]++;
-	r = check_code_breakpoint(c, a.rf);
+	r = check_code_breakpoint(c, &a);
 	if (r == CPU_OK)
 		r = fetch_insn(c, i);
+	if (r == CPU_OK && unlikely(c->fep) && i->row->id == ID_UD2)
+		r = skip_prefix(c, i, &a);
 	if (r == CPU_OK)
 		r = check_insn(c, i);
 	if (r == CPU_OK) {
@@ -476,18 +527,12 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 	return conclude(c, i, r, &a, reason);
 }
 
-enum careful_result careful_helper(struct cpu *c, const struct insn *i,
-				   enum exit_reason *reason)
+enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
+				     enum cpu_result r, bool sti_shadow,
+				     enum exit_reason *reason)
 {
-	struct attempt a;
-	enum cpu_result r;
+	const struct attempt a = { .sti_shadow = sti_shadow };
 
-	attempt_begin(c, &a);
-	c->exits[exit_of_insn(i->row->id)]++;
-	c->next_rip = cut_rip(c, c->rip + i->len);
-	r = check_insn(c, i);
-	if (r == CPU_OK)
-		r = execute(c, i);
 	return conclude(c, i, r, &a, reason);
 }
 

@@ -41,20 +41,49 @@ RING3_API int ring3_close(int fd);
  */
 #define RING3_CAP_CAREFUL 0x52330000
 
-/* ring3_is_fd - whether @fd belongs to the soft KVM. */
+/*
+ * RING3_CAP_FORCED_EMULATION - likewise: with args[0] = 1 the bytes 0f 0b 6b 76
+ * 6d (UD2 and "kvm") in front of an instruction are a prefix that has it
+ * executed in careful form, as with Linux's kvm.force_emulation_prefix=1.
+ */
+#define RING3_CAP_FORCED_EMULATION 0x52330001
+
+/*
+ * RING3_CAP_VMWARE_BACKDOOR - likewise: with args[0] = 1 the ports 0x5658 and
+ * 0x5659 exit to user mode even where IOPL and the I/O bitmap deny them, as
+ * with Linux's kvm.enable_vmware_backdoor=1.
+ */
+#define RING3_CAP_VMWARE_BACKDOOR 0x52330002
+
+/* ring3_is_fd - whether @fd belongs to the soft KVM.  Async-signal-safe. */
 RING3_API int ring3_is_fd(int fd);
+
+/*
+ * ring3_alias - @fd, which dup() or one like it has made of @of, leads to the
+ * same object from now on.  With @of < 0 the object is looked for: for
+ * descriptors that came by SCM_RIGHTS.  EBADF if it is none of ours.
+ */
+RING3_API int ring3_alias(int of, int fd);
+
+/*
+ * ring3_forget - @fd was, or is about to be, closed by other means than
+ * ring3_close(): dup2() over it, close_range().
+ */
+RING3_API void ring3_forget(int fd);
 
 /*
  * ring3_signal - to be called by a signal handler: makes the KVM_RUN that the
  * signal interrupted return with EINTR, as a signal does for the real
  * /dev/kvm.  No effect on a thread that is not in KVM_RUN.  Async-signal-safe.
+ * Returns 1 if the thread is in KVM_RUN: a handler that may block, or leave by
+ * longjmp(), must then be put off until KVM_RUN has returned.
  *
  * A client that stops its vCPUs by signals needs it on the soft KVM: guest code
  * is ordinary code of the process, so a signal alone does not end KVM_RUN.
  * (It does end the sleep of a halted vCPU.)  Setting kvm_run.immediate_exit in
  * the handler is not enough either, because guest code does not look at it.
  */
-RING3_API void ring3_signal(void);
+RING3_API int ring3_signal(void);
 
 #ifdef __cplusplus
 }

@@ -3,12 +3,15 @@
 
 int exit_hlt(struct vcpu *v)
 {
-	dbt_commit(v->cpu);
+	struct cpu *c = v->cpu;
+
+	c->halted = true;
+	dbt_commit(c); /* a #DB for TF is an event, too */
 	if (!v->apic) {
 		v->uexit.kind = UEXIT_HLT;
 		return TO_USER;
 	}
-	if (!vcpu_has_event(v))
+	if (c->halted && !vcpu_has_event(v))
 		v->mp_state = MP_HALTED;
 	v->pv_kicked = false;
 	return RESUME;

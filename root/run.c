@@ -16,14 +16,15 @@
 /* The vCPU in vcpu_run() on this thread, for signal handlers. */
 static __thread struct vcpu *running __attribute__((tls_model("initial-exec")));
 
-void vcpu_signal(void)
+bool vcpu_signal(void)
 {
 	struct vcpu *v = running;
 
 	if (!v)
-		return;
+		return false;
 	v->signal_seen = 1;
 	dbt_kick(v->cpu);
+	return true;
 }
 
 /* leave_intr - KVM_RUN ends for a signal. */
@@ -107,6 +108,7 @@ void vcpu_accept_events(struct vcpu *v)
 	if (vcpu_take(v, REQ_INIT)) {
 		dbt_put_fpu(c);
 		vcpu_cancel_io(v);
+		vcpu_drop_nmis(v);
 		cpu_reset(c, true);
 		lapic_reset(v->apic, true);
 		pv_reset(&v->pv);
@@ -135,8 +137,7 @@ static int requests(struct vcpu *v)
 		v->uexit.ioapic_vector = v->eoi_vector;
 		return TO_USER;
 	}
-	if (vcpu_take(v, REQ_NMI))
-		v->cpu->nmi_pending = true;
+	vcpu_accept_nmis(v);
 	vcpu_take(v, REQ_EVENT);
 	return RESUME;
 }

@@ -23,4 +23,4 @@ int vcpu_run(struct vcpu *v);
 void vcpu_accept_events(struct vcpu *v);
 
 /* vcpu_signal - see ring3_signal() in ring3.h; async-signal-safe. */
-void vcpu_signal(void);
+bool vcpu_signal(void);

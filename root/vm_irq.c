@@ -13,7 +13,7 @@ static void op_kick(void *vcpu)
 
 static void op_nmi(void *vcpu)
 {
-	vcpu_request(vcpu, REQ_NMI);
+	vcpu_queue_nmi(vcpu);
 }
 
 /* System-management mode is not offered. */

@@ -50,6 +50,7 @@ make_command() {
 	ring3)
 		cmd=("$out/ring3" run --accel ring3 --cpus "$smp")
 		[ -z "$append" ] || cmd+=(--append "$append")
+		[ -z "$options" ] || cmd+=("$options")
 		cmd+=(--kernel "$1")
 		;;
 	tcg) words="qemu-system-x86_64 -accel tcg -cpu max $load $qemu" ;;
@@ -89,7 +90,7 @@ ended() {
 # Runs the guest $1; writes its row to $log.row.
 run_one() {
 	local name=$1 image=$guests/$1.elf cmd rc start secs
-	local pass=0 fail=0 skip=0 note= smp=1 append= ends=pass
+	local pass=0 fail=0 skip=0 note= smp=1 append= options= ends=pass
 
 	log=$guests/log/$name
 	[ ! -f test/guest/"$name"/raw.ld ] || image=$guests/$name.bin

@@ -534,6 +534,10 @@ static void test_dtables(void)
 	OK(0x66, 0x0f, 0x01, 0x13); /* 66 changes nothing */
 	CHECK_EQ(cpu.gdt.base, 0xfffffe0000001000);
 	poke(DATA + 2, 0x00fffe0000001000, 8);
+	cpu.feat[FEAT_LA57 / 64] |= BIT(FEAT_LA57 % 64);
+	OK(0x0f, 0x01, 0x1b);
+	CHECK_EQ(cpu.idt.base, 0x00fffe0000001000);
+	cpu.feat[FEAT_LA57 / 64] &= ~BIT(FEAT_LA57 % 64);
 	FAULT(VEC_GP, 0, 0x0f, 0x01, 0x1b);
 	cpu.gpr[RBX] = DATA + 32;
 	OK(0x0f, 0x01, 0x03);
@@ -603,7 +607,14 @@ static void test_lldt(void)
 	ax(LDTS);
 	OK(0x0f, 0x00, 0xd0);
 	CHECK_EQ(cpu.seg[SEG_LDTR].base, 0xffff800000002000);
-	poke(GDT + LDTS + 8, 0x00ff8000, 8); /* not canonical */
+	poke(GDT + LDTS + 8, 0x00ff8000, 8); /* canonical in 57 bits only */
+	cpu.feat[FEAT_LA57 / 64] |= BIT(FEAT_LA57 % 64);
+	OK(0x0f, 0x00, 0xd0);
+	CHECK_EQ(cpu.seg[SEG_LDTR].base, 0x00ff800000002000);
+	ax(8 | 4); /* which the paging there is cannot reach */
+	FAULT(VEC_GP, 0, MOV_DS_AX);
+	ax(LDTS);
+	cpu.feat[FEAT_LA57 / 64] &= ~BIT(FEAT_LA57 % 64);
 	FAULT(VEC_GP, LDTS, 0x0f, 0x00, 0xd0);
 	poke(GDT + LDTS + 8, 0x0000010000000000, 8); /* type not 0 */
 	FAULT(VEC_GP, LDTS, 0x0f, 0x00, 0xd0);

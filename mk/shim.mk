@@ -1,0 +1,15 @@
+# The preload library, build/libring3-kvm.so: the engine behind the C library's
+# own functions.  The engine's calls of those that the shim defines go to the
+# shim's engine_* instead.
+SHIM_OBJ := $(call obj,shim)
+SHIM_REDEFINE := $(foreach f,open close mmap fcntl pthread_sigmask syscall \
+	sigaction,--redefine-sym $f=engine_$f)
+
+$O/libring3-shim.o: $(ENGINE_OBJ)
+	$(Q)ld -r -o $@ $^
+	$(Q)objcopy $(SHIM_REDEFINE) $@
+$O/libring3-kvm.so: $(SHIM_OBJ) $O/libring3-shim.o shim/shim.map
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(CC) $(FLAGS) -shared -Wl,-z,defs,-z,relro,-z,now \
+		-Wl,--version-script=shim/shim.map $(SHIM_OBJ) $O/libring3-shim.o -o $@
+all: $O/libring3-kvm.so

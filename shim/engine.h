@@ -1,0 +1,23 @@
+#pragma once
+
+#include <signal.h>
+#include <sys/types.h>
+
+/*
+ * What the engine calls in place of the C library's functions that the shim
+ * defines anew; the build renames its references (mk/shim.mk).
+ */
+int engine_open(const char *path, int flags, ...);
+int engine_close(int fd);
+void *engine_mmap(void *addr, size_t len, int prot, int flags, int fd,
+		  off_t offset);
+int engine_fcntl(int fd, int cmd, ...);
+int engine_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
+long engine_syscall(long number, ...);
+
+/*
+ * engine_sigaction - the engine's handlers take the place of the client's,
+ * which shim/signal.c has the engine call for what is not its own.
+ */
+int engine_sigaction(int sig, const struct sigaction *act,
+		     struct sigaction *old);
