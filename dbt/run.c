@@ -148,6 +148,7 @@ static void where(struct cpu *c, enum leave_code code)
 	case LEAVE_RIP:
 	case LEAVE_HELPER:
 	case LEAVE_CAREFUL:
+	case LEAVE_CHANGED:
 		/* All their stubs begin with it. */
 		c->rip = ((const struct rip_stub *)ra)->rip;
 		return;
@@ -173,6 +174,7 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 	switch (code) {
 	case LEAVE_LOOKUP:
 	case LEAVE_RIP:
+	case LEAVE_CHANGED:
 		return CAREFUL_ON;
 	case LEAVE_LINK:
 		link_jump(c, ra, mode);
@@ -323,6 +325,7 @@ enum exit_reason dbt_run(struct cpu *c)
 	enum exit_reason reason;
 	void *gs = get_gs();
 
+	pages_sample(c);
 	run_gate_enter(v);
 	fault_set_current(c);
 	fpu_load(c);

@@ -134,11 +134,13 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 	struct insn *i;
 
 	x->nr_decoded = 0;
+	x->src[0] = *hva;
 	do {
 		i = &x->insn[x->nr_decoded];
 		if (insn_decode(hva + off, room - off, x->code_size, i) !=
 		    DECODE_OK)
 			return false;
+		__builtin_memcpy(x->src + off, i->bytes, 15);
 		off += i->len;
 	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(i));
 	return true;
@@ -165,6 +167,8 @@ static void xlat_insns(struct xlat *x, const uint8_t *hva)
 		x->map[n] = (struct pcmap){ .host = x->e.w - start,
 					    .guest = x->rip - x->block_rip,
 					    .spill = H_NONE };
+		if (x->self)
+			xlat_check(x, n);
 		one_insn(x, n);
 	}
 	if (x->done || x->failed)
@@ -195,6 +199,7 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 			     .gpa = gpa,
 			     .gpa2 = gpa2,
 			     .mode = x->mode,
+			     .self = x->self,
 			     .len = x->next - x->block_rip,
 			     .nr_insns = x->nr_insns,
 			     .ientry = ientry + x->e.xdiff,
@@ -204,7 +209,7 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 			     .map = map };
 	if (!b->len)
 		b->len = 1;
-	if (block_add(d, b))
+	if (block_add(d, b, x->src))
 		return NULL;
 	d->code_w_next = (uint8_t *)(((uintptr_t)x->e.w + 15) & ~15ul);
 	return b;
@@ -226,7 +231,7 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->mode = mode;
 	x->code_size = mode & MODE_CODE_SIZE;
 	x->spill = H_NONE;
-	x->snippet = x->done = x->failed = x->eager = false;
+	x->snippet = x->done = x->failed = x->eager = x->self = false;
 	x->nr_insns = x->nr_cold = x->nr_islands = 0;
 	x->share_insn = no_share;
 	x->e.xdiff = d->code_x - d->code_w;
@@ -244,7 +249,15 @@ static bool xlat_start(struct xlat *x, struct dbt *d, struct cpu *c,
 	if (x->e.w + BLOCK_ROOM > x->e.end)
 		return false;
 	emit_ientry(x);
+	x->entry = x->e.w;
 	return true;
+}
+
+static bool compares(struct dbt *d, gpa_t gpa)
+{
+	const struct code_page *p = page_find(d, gpa);
+
+	return p && p->self;
 }
 
 /* A jump out of reach is tried again with none left waiting (@eager). */
@@ -258,6 +271,8 @@ static struct block *make_block(struct dbt *d, struct cpu *c, uint64_t rip,
 	if (!xlat_start(x, d, c, rip, mode))
 		return NULL;
 	x->eager = eager;
+	x->self = compares(d, gpa);
+	x->hva = hva;
 	entry = x->e.w;
 	xlat_insns(x, hva);
 	xlat_emit_cold(x);
@@ -273,7 +288,8 @@ struct block *xlat_block(struct dbt *d, struct cpu *c, uint64_t rip, gpa_t gpa,
 }
 
 struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
-			    gpa_t gpa, gpa_t gpa2, const struct insn *i,
+			    gpa_t gpa, gpa_t gpa2, const uint8_t *hva,
+			    const uint8_t *hva2, const struct insn *i,
 			    uint32_t mode)
 {
 	struct xlat *x = d->xlat;
@@ -284,8 +300,14 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 	entry = x->e.w;
 	x->insn[0] = *i;
 	x->nr_decoded = 1;
+	x->hva = hva;
+	x->hva2 = hva2;
+	x->self = compares(d, gpa) || compares(d, gpa2);
+	__builtin_memcpy(x->src, i->bytes, sizeof(i->bytes));
 	plan_none(x);
 	x->map[0] = (struct pcmap){ .spill = H_NONE };
+	if (x->self)
+		xlat_check(x, 0);
 	one_insn(x, 0);
 	if (!x->done)
 		xlat_jump_far(x, x->next);

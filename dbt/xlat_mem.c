@@ -122,13 +122,13 @@ void xlat_islands(struct xlat *x, unsigned int room, bool gap)
 static void add_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
 		       bool check)
 {
-	x->island[x->nr_islands++] = (struct island){
-		.rel8 = rel8, .cold = c - x->cold, .check = check
-	};
+	x->island[x->nr_islands++] = (struct island){ .rel8 = rel8,
+						      .cold = c - x->cold,
+						      .check = check };
 }
 
 /* t1 is the page number: t1 = addend, or out of line. */
-static void table_load(struct xlat *x, const struct cold *c)
+static void table_load(struct xlat *x, struct cold *c)
 {
 	struct emit *e = &x->e;
 
@@ -136,6 +136,7 @@ static void table_load(struct xlat *x, const struct cold *c)
 		emit_not(e, T1);
 	emit_gs_load_idx(e, T1, T1, c->write ? 0 : TLB_R_OFF);
 	add_island(x, emit_jrcxz(e), c, false);
+	c->done = e->w;
 	xlat_islands(x, 30, false);
 }
 
@@ -180,7 +181,8 @@ void xlat_tlb_page(struct xlat *x, uint64_t ea, unsigned int size, bool write,
 
 	xlat_islands(x, 60, false);
 	emit_mov_ri(&x->e, T0, ea);
-	c = cold_access(x, size, write, window);
+	c = cold_access(x, 1, write, window);
+	c->ahead = size - 1;
 	c->back = x->e.w;
 	emit_mov_ri(&x->e, T1, (ea & x->c->page_mask) >> PAGE_SHIFT);
 	table_load(x, c);
@@ -206,7 +208,9 @@ static void cold_tlb(struct xlat *x, const struct cold *c)
 {
 	struct emit *e = &x->e;
 	struct miss_stub s = { .size = c->size,
+			       .ahead = c->ahead,
 			       .write = c->write,
+			       .done = c->done - c->back,
 			       .window = c->window };
 	uint8_t *miss = e->w, *within;
 
@@ -242,6 +246,14 @@ void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
 }
 
+static void cold_changed(struct xlat *x, const struct cold *c)
+{
+	struct changed_stub s = { .rip = c->rip, .block = x->d->nr_blocks };
+
+	emit_call(&x->e, x->d->thunk[LEAVE_CHANGED]);
+	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
+}
+
 static void cold_rip(struct xlat *x, const struct cold *c, unsigned int code)
 {
 	struct rip_stub s = { .rip = c->rip };
@@ -265,6 +277,9 @@ void xlat_emit_cold(struct xlat *x)
 			continue;
 		}
 		emit_here32(&x->e, c->site);
-		cold_rip(x, c, c->leave);
+		if (c->kind == COLD_CHANGED)
+			cold_changed(x, c);
+		else
+			cold_rip(x, c, c->leave);
 	}
 }
