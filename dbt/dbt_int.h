@@ -105,6 +105,7 @@ struct __attribute__((packed)) miss_stub {
 struct pcmap {
 	uint16_t host;	/* offset of the instruction's first byte of code */
 	uint16_t guest; /* offset from the block's rip */
+	uint16_t restore; /* code that makes flags exact and leaves, or 0 */
 	uint8_t spill;	/* host register whose value is in D_SPILL, or H_NONE */
 };
 
@@ -239,9 +240,8 @@ void block_link(struct dbt *d, const struct link_stub *s, struct block *b);
 /* page_kill_range - blocks of @gpa's page that overlap [gpa, gpa + len) die.
  * Returns whether any block of the page is left. */
 bool page_kill_range(struct dbt *d, gpa_t gpa, unsigned int len);
-/* block_guest_pc - guest rip of host address @host; @spill as in pcmap. */
-uint64_t block_guest_pc(const struct block *b, const uint8_t *host,
-			uint8_t *spill);
+/* block_insn - the instruction that host address @host belongs to. */
+const struct pcmap *block_insn(const struct block *b, const uint8_t *host);
 
 /* xlat.c: translates a block at rip == linear address. NULL: cache full. */
 struct block *xlat_block(struct dbt *d, struct cpu *c, uint64_t rip, gpa_t gpa,

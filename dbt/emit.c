@@ -358,6 +358,21 @@ void emit_not(struct emit *e, enum hreg r)
 	modrm(e, 3, 2, r);
 }
 
+void emit_test_rr(struct emit *e, enum hreg r1, enum hreg r2)
+{
+	rex(e, true, r2, 0, r1);
+	emit8(e, 0x85);
+	modrm(e, 3, r2, r1);
+}
+
+void emit_test_ri(struct emit *e, enum hreg r, uint32_t imm)
+{
+	rex(e, false, 0, 0, r);
+	emit8(e, 0xf7);
+	modrm(e, 3, 0, r);
+	emit32(e, imm);
+}
+
 void emit_jmp(struct emit *e, const void *target)
 {
 	emit_patch32(e, emit_jmp_patch(e), target);

@@ -122,6 +122,10 @@ void emit_not(struct emit *e, enum hreg r);
 void emit_crc32(struct emit *e, enum hreg dst, enum hreg src);
 /* wrgsbase src (64 bits) */
 void emit_wrgsbase(struct emit *e, enum hreg src);
+/* test r1, r2 (64 bits); test r, imm (32 bits): these write flags. */
+void emit_test_rr(struct emit *e, enum hreg r1, enum hreg r2);
+void emit_test_ri(struct emit *e, enum hreg r, uint32_t imm);
+#define CC_Z 4
 
 /* Branches.  Targets are execution addresses. */
 void emit_jmp(struct emit *e, const void *target);

@@ -160,6 +160,7 @@ static void where(struct cpu *c, enum leave_code code)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
 	const uint8_t *ra = (const uint8_t *)c->dbt[D_RA];
+	const struct block *b;
 
 	switch (code) {
 	case LEAVE_LOOKUP:
@@ -176,9 +177,9 @@ static void where(struct cpu *c, enum leave_code code)
 		return;
 	case LEAVE_MISS:
 		/* The stub is out of line; its way back is in line. */
-		c->rip = block_guest_pc(
-			block_at(d, ra),
-			ra + ((const struct miss_stub *)ra)->retry, NULL);
+		ra += ((const struct miss_stub *)ra)->retry;
+		b = block_at(d, ra);
+		c->rip = b->rip + block_insn(b, ra)->guest;
 		return;
 	default: /* the signal handler has set it */
 		return;

@@ -1,6 +1,8 @@
-#include "dbt/xlat_plan.h"
+#include "dbt/xlat_flags.h"
 
 #include <stdlib.h>
+
+#include "dbt/xlat_plan.h"
 
 /*
  * A block: guest code from one entry to a branch that always leaves, an
@@ -23,12 +25,21 @@ static bool insn_offered(const struct xlat *x, const struct insn *i)
 	return insn_allowed(row, x->mode);
 }
 
+/* The current instruction is one for the careful form. */
+static void not_here(struct xlat *x)
+{
+	x->spill = H_NONE;
+	if (!flags_exact(x))
+		x->e.overflow = true; /* try again without clobbered flags */
+	xlat_leave(x, LEAVE_CAREFUL, x->rip);
+}
+
 static void xlat_insn(struct xlat *x, const struct insn *i)
 {
 	bool ok;
 
 	if (!insn_offered(x, i)) {
-		xlat_leave(x, LEAVE_CAREFUL, x->rip);
+		not_here(x);
 		return;
 	}
 	switch (i->row->action) {
@@ -47,10 +58,8 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 		xlat_event(x, i, i + 1 == &x->insn[x->nr_decoded]);
 		return;
 	}
-	if (!ok) {
-		x->spill = H_NONE;
-		xlat_leave(x, LEAVE_CAREFUL, x->rip);
-	}
+	if (!ok)
+		not_here(x);
 }
 
 /* Indirect entry: t0 holds the rip that the jump wants. */
@@ -93,6 +102,8 @@ static void one_insn(struct xlat *x, unsigned int n)
 	x->share_insn = &x->share[2 * n];
 	x->spill = H_NONE;
 	x->shadow = false;
+	x->cur = n;
+	x->flag_form = x->clobber[n];
 	xlat_islands(x, 45, false);
 	if (shadow) {
 		/* Nothing may look at D_GO before this one is done. */
@@ -103,6 +114,7 @@ static void one_insn(struct xlat *x, unsigned int n)
 	xlat_insn(x, i);
 	if (shadow && !branch && !x->done)
 		xlat_end_shadow(x);
+	flags_insn_done(x, i);
 	x->map[x->nr_insns++].spill = x->spill;
 }
 
@@ -146,6 +158,7 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 /* A block without a single instruction that can be translated. */
 static void xlat_not_here(struct xlat *x)
 {
+	x->restore[0] = false;
 	x->map[x->nr_insns++] = (struct pcmap){ .spill = H_NONE };
 	xlat_leave(x, LEAVE_CAREFUL, x->rip);
 }
@@ -159,6 +172,10 @@ static void xlat_insns(struct xlat *x, const uint8_t *hva)
 		plan_none(x);
 	else
 		plan_block(x);
+	if (x->eager)
+		flags_none(x);
+	else
+		plan_flags(x);
 	for (unsigned int n = 0; n < x->nr_decoded && !x->done; n++) {
 		x->rip = x->next;
 		x->map[n] = (struct pcmap){ .host = x->e.w - start,
@@ -188,8 +205,11 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 	if (!b || !map || x->e.overflow || x->failed)
 		return NULL;
 	__builtin_memcpy(map, x->map, map_size);
-	for (unsigned int n = 0; n < x->nr_insns; n++)
+	for (unsigned int n = 0; n < x->nr_insns; n++) {
 		map[n].host += entry - ientry;
+		if (map[n].restore)
+			map[n].restore += entry - ientry;
+	}
 	*b = (struct block){ .rip = x->block_rip,
 			     .gpa = gpa,
 			     .gpa2 = gpa2,
@@ -225,6 +245,7 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->snippet = x->done = x->failed = x->eager = x->shadow = false;
 	x->nr_insns = x->nr_cold = x->nr_islands = 0;
 	x->share_insn = no_share;
+	x->flag_form = x->dirty = false;
 	x->e.xdiff = d->code_x - d->code_w;
 	x->e.overflow = false;
 }
@@ -243,7 +264,7 @@ static bool xlat_start(struct xlat *x, struct dbt *d, struct cpu *c,
 	return true;
 }
 
-/* A jump out of reach is tried again with none left waiting (@eager). */
+/* What does not work out is tried again in a form that does (@eager). */
 static struct block *make_block(struct dbt *d, struct cpu *c, uint64_t rip,
 				gpa_t gpa, const uint8_t *hva, uint32_t mode,
 				bool eager)
@@ -257,6 +278,7 @@ static struct block *make_block(struct dbt *d, struct cpu *c, uint64_t rip,
 	entry = x->e.w;
 	xlat_insns(x, hva);
 	xlat_emit_cold(x);
+	flags_emit_restore(x, entry);
 	if (unlikely(x->e.overflow) && !eager)
 		return make_block(d, c, rip, gpa, hva, mode, true);
 	return finish(x, gpa, 0, ientry, entry);
@@ -281,6 +303,7 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 	x->insn[0] = *i;
 	x->nr_decoded = 1;
 	plan_none(x);
+	flags_none(x);
 	x->map[0] = (struct pcmap){ .spill = H_NONE };
 	one_insn(x, 0);
 	if (!x->done)

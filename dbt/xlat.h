@@ -36,6 +36,7 @@ enum cold_kind {
 struct cold {
 	uint8_t kind;
 	uint8_t write;
+	uint8_t recipe; /* COLD_TLB: of the flags here; NO_RECIPE: exact */
 	bool window;   /* COLD_TLB: of a window; on failure to plain code */
 	uint8_t leave; /* COLD_RIP: which way out */
 	uint16_t size;
@@ -74,6 +75,8 @@ struct memref {
 	int32_t disp;
 };
 
+#define NO_RECIPE 0xff
+
 struct xlat {
 	struct dbt *d;
 	struct cpu *c;
@@ -88,6 +91,14 @@ struct xlat {
 	/* for each instruction its ModRM operand, then its stack access */
 	struct share share[2 * MAX_INSNS];
 	const struct share *share_insn; /* those of the current one */
+	unsigned int cur; /* index of the current instruction */
+	/* xlat_flags.c: before each instruction, the last one that wrote all
+	 * flags from registers that still are what they were */
+	uint8_t recipe[MAX_INSNS];
+	bool clobber[MAX_INSNS]; /* its look-ups may clobber flags */
+	bool restore[MAX_INSNS]; /* flags are not exact when it faults */
+	bool flag_form;		 /* look-ups of the current one do */
+	bool dirty;		 /* flags are clobbered here */
 	unsigned int nr_windows;
 	struct window window[MAX_WINDOWS];
 	uint8_t spill; /* host register lent in the current instruction */
@@ -95,8 +106,8 @@ struct xlat {
 	bool done;     /* the block has ended */
 	bool failed;   /* metadata full */
 	uint8_t *checked;   /* entry of backward jumps (write address) */
-	bool shadow;	    /* the previous instruction was STI */
-	bool eager;	    /* no jump to out-of-line code may wait */
+	bool shadow;   /* the previous instruction was STI */
+	bool eager;    /* no jump may wait, no flag be clobbered */
 	unsigned int nr_insns;
 	struct pcmap map[MAX_INSNS];
 	unsigned int nr_islands;

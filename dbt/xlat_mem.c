@@ -1,9 +1,9 @@
-#include "dbt/xlat.h"
+#include "dbt/xlat_flags.h"
 
 /*
  * Memory operands: guest address in t0, addend in t1, host address t0 + t1.
- * No instruction here changes a flag, so faults see exact flags and no
- * liveness analysis is needed.
+ * There are two forms of each test: one that changes no flag, and a cheaper
+ * one for places where flags may be clobbered (xlat_flags.c).
  */
 
 bool xlat_seg_ok(const struct xlat *x, const struct insn *i)
@@ -84,13 +84,13 @@ struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site)
 }
 
 /* Slot with the smallest span mask that covers @bytes. */
-static uint32_t span_slot(unsigned int bytes)
+static unsigned int span_slot(unsigned int bytes)
 {
 	unsigned int n = D_SPAN8;
 
 	while (bytes > 8u << (n - D_SPAN8))
 		n++;
-	return SLOT_OFF(n);
+	return n;
 }
 
 void xlat_islands(struct xlat *x, unsigned int room, bool gap)
@@ -128,15 +128,38 @@ static void add_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
 }
 
 /* t1 is the page number: t1 = addend, or out of line. */
-static void table_load(struct xlat *x, const struct cold *c)
+static void table_load(struct xlat *x, struct cold *c)
 {
 	struct emit *e = &x->e;
 
 	if (c->write)
 		emit_not(e, T1);
 	emit_gs_load_idx(e, T1, T1, c->write ? 0 : TLB_R_OFF);
-	add_island(x, emit_jrcxz(e), c, false);
+	if (x->flag_form) {
+		emit_test_rr(e, T1, T1);
+		c->site = emit_jcc(e, CC_Z);
+		x->dirty = true;
+	} else {
+		add_island(x, emit_jrcxz(e), c, false);
+	}
 	xlat_islands(x, 30, false);
+}
+
+/* To @c's second way in unless t0, the last of @size bytes, is far enough into
+ * its page. */
+static void span_test(struct xlat *x, unsigned int size, struct cold *c)
+{
+	struct emit *e = &x->e;
+	unsigned int n = span_slot(size);
+
+	if (x->flag_form) {
+		emit_test_ri(e, T0, ~PAGE_MASK & ~MASK(3 + n - D_SPAN8));
+		c->check = emit_jcc(e, CC_Z);
+		x->dirty = true;
+	} else {
+		emit_gs_pext(e, T1, T0, SLOT_OFF(n));
+		add_island(x, emit_jrcxz(e), c, true);
+	}
 }
 
 static struct cold *cold_access(struct xlat *x, unsigned int size, bool write,
@@ -148,6 +171,7 @@ static struct cold *cold_access(struct xlat *x, unsigned int size, bool write,
 	c->write = write;
 	c->window = window;
 	c->rip = x->rip;
+	c->recipe = x->flag_form ? x->recipe[x->cur] : NO_RECIPE;
 	return c;
 }
 
@@ -155,6 +179,10 @@ static struct cold *cold_access(struct xlat *x, unsigned int size, bool write,
  *	(pext t1, t0, span; jrcxz cold)
  *	pext t1, t0, page_mask; (not t1;) mov t1, gs:[t1 * 8 + table]
  *	jrcxz cold
+ * or
+ *	(test t0, span; jz cold)
+ *	pext t1, t0, page_mask; (not t1;) mov t1, gs:[t1 * 8 + table]
+ *	test t1, t1; jz cold
  */
 void xlat_tlb(struct xlat *x, unsigned int size, bool write, bool may_cross,
 	      bool window)
@@ -164,10 +192,8 @@ void xlat_tlb(struct xlat *x, unsigned int size, bool write, bool may_cross,
 
 	xlat_islands(x, 60, false);
 	c = cold_access(x, size, write, window);
-	if (size > 1 && may_cross) {
-		emit_gs_pext(e, T1, T0, span_slot(size));
-		add_island(x, emit_jrcxz(e), c, true);
-	}
+	if (size > 1 && may_cross)
+		span_test(x, size, c);
 	c->back = e->w;
 	emit_gs_pext(e, T1, T0, CPU_OFF(page_mask));
 	table_load(x, c);
@@ -211,6 +237,8 @@ static void cold_tlb(struct xlat *x, const struct cold *c)
 	uint8_t *miss = e->w, *within;
 
 	emit_here32(e, c->site);
+	if (c->recipe != NO_RECIPE)
+		flags_restore(x, c->recipe);
 	emit_call(e, x->d->thunk_miss);
 	s.retry = c->back - e->w;
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
