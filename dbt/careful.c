@@ -463,18 +463,12 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 	return conclude(c, i, r, &a, reason);
 }
 
-enum careful_result careful_helper(struct cpu *c, const struct insn *i,
-				   enum exit_reason *reason)
+enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
+				     enum cpu_result r, bool sti_shadow,
+				     enum exit_reason *reason)
 {
-	struct attempt a;
-	enum cpu_result r;
+	const struct attempt a = { .sti_shadow = sti_shadow };
 
-	attempt_begin(c, &a);
-	c->exits[exit_of_insn(i->row->id)]++;
-	c->next_rip = cut_rip(c, c->rip + i->len);
-	r = check_insn(c, i);
-	if (r == CPU_OK)
-		r = execute(c, i);
 	return conclude(c, i, r, &a, reason);
 }
 

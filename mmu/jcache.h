@@ -35,12 +35,16 @@ struct jcache {
 };
 
 /*
- * jcache_index - an entry's index.  Functions are aligned, so the page number
- * is added; translated code computes the same with RORX and PEXT.
+ * jcache_index - an entry's index: the low bits of an address are no good,
+ * since functions are aligned.  Translated code computes the same, without a
+ * change of flags.
  */
 static inline uint32_t jcache_index(uint64_t rip)
 {
-	return (rip + (rip >> PAGE_SHIFT)) & MASK(JC_BITS);
+	uint64_t crc = 0;
+
+	__asm__("crc32q %1, %0" : "+r"(crc) : "rm"(rip));
+	return crc & MASK(JC_BITS);
 }
 
 /* jcache_init - @gs: memory for all three parts, zero; @empty: see above. */

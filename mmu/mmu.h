@@ -55,6 +55,7 @@ struct mmu {
 	uint32_t
 		slot_hint; /* index of the slot found last; any value is fine */
 	struct tlb *tlb;
+	bool live; /* nobody else changes the TLB: its entries may be used */
 	const struct mmu_ops *ops;
 };
 

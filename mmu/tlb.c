@@ -160,6 +160,18 @@ static void table_forget_sizes(struct tlb_table *tt)
 	__builtin_memset(tt->huge, 0, sizeof(tt->huge));
 }
 
+void tlb_fill_read(struct mmu *mmu, gva_t gva, uint8_t *hva,
+		   const struct walk *w)
+{
+	struct tlb *t = mmu->tlb;
+	struct tlb_table *tt =
+		&t->tag[t->share ? t->nr_tags : t->cur].table[TLB_SUPER];
+
+	if (tt->gs && !*r_entry(tt, page_index(t, gva)))
+		tlb_fill(t, tt, gva, hva - (gva & ~PAGE_MASK), false, w->global,
+			 w->page_shift);
+}
+
 /* Gives the memory of both tables back; the state and jump cache stay. */
 static void table_discard(const struct tlb *t, struct tlb_table *tt)
 {
