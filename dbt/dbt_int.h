@@ -208,10 +208,22 @@ struct dbt {
 	uint64_t generation; /* full flushes so far */
 };
 
-#define SNIPPET_SIZE 65536u
+/*
+ * The careful form's memory of instructions, by a hash of rip: each has a slot
+ * of the vCPU's snippets.  Slot 0 is for the others.
+ */
+#define CAREFUL_BITS  9
+#define CAREFUL_SLOTS (1u << CAREFUL_BITS)
+#define SNIPPET_MAX   128u
+#define SNIPPET_SIZE  (CAREFUL_SLOTS * SNIPPET_MAX)
 
 /* The translator's side of a vCPU, not reachable for translated code. */
-struct careful_entry;
+struct careful_entry {
+	uint64_t rip;
+	struct insn insn; /* .len = 0: none */
+	bool has_code;	  /* its snippet is in the slot */
+	uint8_t spill;	  /* as in struct pcmap */
+};
 
 struct vcpu_dbt {
 	struct dbt *d;
@@ -236,10 +248,10 @@ struct vcpu_dbt {
 	uint8_t light_result; /* enum careful_result */
 	uint8_t light_reason; /* enum exit_reason */
 	/* careful form */
-	uint8_t *snip_w, *snip_x; /* ring of snippets */
-	uint32_t snip_pos;
+	uint8_t *snip_w, *snip_x; /* snippets */
 	uint8_t snippet_spill;
-	struct insn insn; /* the one being executed carefully */
+	struct careful_entry careful[CAREFUL_SLOTS];
+	struct insn insn; /* one being looked at */
 	uint8_t bounce[4096 + 128] __attribute__((aligned(64)));
 };
 
