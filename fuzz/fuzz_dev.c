@@ -136,7 +136,7 @@ static void build(uint8_t how)
 {
 	memset(&m, 0, sizeof(m));
 	m.irq = (struct irq_sink){ set_line, NULL };
-	m.end = (struct power_sink){ end, NULL };
+	m.end = (struct power_sink){ end, ignore, ignore, NULL };
 	build_irqchip(how);
 	REQUIRE(!loop_init(&m.loop));
 	m.serial = serial_new(&m.pio, &m.irq, send, NULL);
