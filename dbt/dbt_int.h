@@ -174,8 +174,13 @@ struct code_page {
 
 #define CODE_SIZE      (160ul << 20)
 #define META_SIZE      (512ul << 20)
+#ifdef RING3_SANITIZE /* emptied for each input of a fuzzer */
+#define HASH_BITS      10
+#define PAGE_HASH_BITS 8
+#else
 #define HASH_BITS      18
 #define PAGE_HASH_BITS 14
+#endif
 #define MAX_VCPUS      256
 #define MAX_BLOCKS     (1u << 21)
 
