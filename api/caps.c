@@ -189,6 +189,8 @@ static const struct cap caps[] = {
 
 int caps_check(struct api_vm *avm, unsigned long cap)
 {
+	if (cap >= RING3_CAP_CAREFUL && cap <= RING3_CAP_VMWARE_BACKDOOR)
+		return 1;
 	if (cap >= ARRAY_SIZE(caps))
 		return 0;
 	return caps[cap].fn ? caps[cap].fn() : caps[cap].value;
@@ -205,8 +207,20 @@ int caps_enable_vm(struct api_vm *avm, const struct kvm_enable_cap *c)
 
 int caps_enable_vcpu(struct api_vcpu *av, const struct kvm_enable_cap *c)
 {
-	if (c->cap != RING3_CAP_CAREFUL || c->flags || c->args[0] > 1)
+	struct cpu *cpu = av->vcpu->cpu;
+
+	if (c->flags || c->args[0] > 1)
 		return -EINVAL;
-	av->vcpu->cpu->careful = c->args[0];
-	return 0;
+	switch (c->cap) {
+	case RING3_CAP_CAREFUL:
+		cpu->careful = c->args[0];
+		return 0;
+	case RING3_CAP_FORCED_EMULATION:
+		cpu->fep = c->args[0];
+		return 0;
+	case RING3_CAP_VMWARE_BACKDOOR:
+		cpu->vmware_backdoor = c->args[0];
+		return 0;
+	}
+	return -EINVAL;
 }

@@ -37,8 +37,7 @@ void events_get(struct vcpu *v, struct kvm_vcpu_events *out)
 	struct cpu *c = v->cpu;
 
 	memset(out, 0, sizeof(*out));
-	if (vcpu_take(v, REQ_NMI))
-		c->nmi_pending = true;
+	vcpu_accept_nmis(v);
 	exception_get(v, out);
 	if (c->injecting.type == EVENT_INTR) {
 		out->interrupt.injected = 1;
@@ -124,8 +123,8 @@ int events_set(struct vcpu *v, const struct kvm_vcpu_events *in)
 		c->injecting =
 			(struct event){ .type = EVENT_NMI, .vector = VEC_NMI };
 	if (in->flags & KVM_VCPUEVENT_VALID_NMI_PENDING) {
-		vcpu_take(v, REQ_NMI);
-		c->nmi_pending = in->nmi.pending;
+		vcpu_drop_nmis(v);
+		c->nmi_pending = in->nmi.pending < 2 ? in->nmi.pending : 2;
 	}
 	c->nmi_blocked = in->nmi.masked;
 	if (in->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR)

@@ -55,7 +55,7 @@ int vcpu_interrupt(void *object, void *arg, void *user)
 
 int vcpu_nmi(void *object, void *arg, void *user)
 {
-	vcpu_request(((struct api_vcpu *)object)->vcpu, REQ_NMI);
+	vcpu_queue_nmi(((struct api_vcpu *)object)->vcpu);
 	return 0;
 }
 

@@ -17,9 +17,23 @@
 struct run_args {
 	struct vm_config config;
 	char append[LAYOUT_CMDLINE_MAX];
+	bool cpu_help;
 };
 
-enum { OPT_ACCEL = 256, OPT_EXEC, OPT_RAW, OPT_RAW_ADDR, OPT_BOOT, OPT_STATS };
+enum {
+	OPT_ACCEL = 256,
+	OPT_EXEC,
+	OPT_RAW,
+	OPT_RAW_ADDR,
+	OPT_BOOT,
+	OPT_STATS,
+	OPT_FEP,
+	OPT_VMWARE,
+	OPT_CPU,
+	OPT_FIRMWARE,
+	OPT_FIRMWARE_LOG,
+	OPT_DISK,
+};
 
 static const char short_options[] = ":k:i:a:m:c:hVv";
 static const struct option long_options[] = {
@@ -28,11 +42,17 @@ static const struct option long_options[] = {
 	{ "append", required_argument, NULL, 'a' },
 	{ "mem", required_argument, NULL, 'm' },
 	{ "cpus", required_argument, NULL, 'c' },
+	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "accel", required_argument, NULL, OPT_ACCEL },
 	{ "exec", required_argument, NULL, OPT_EXEC },
+	{ "force-emulation", no_argument, NULL, OPT_FEP },
+	{ "vmware-backdoor", no_argument, NULL, OPT_VMWARE },
 	{ "boot", required_argument, NULL, OPT_BOOT },
 	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "raw-addr", required_argument, NULL, OPT_RAW_ADDR },
+	{ "disk", required_argument, NULL, OPT_DISK },
+	{ "firmware", required_argument, NULL, OPT_FIRMWARE },
+	{ "firmware-log", required_argument, NULL, OPT_FIRMWARE_LOG },
 	{ "stats", optional_argument, NULL, OPT_STATS },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
@@ -53,6 +73,9 @@ static const char help_head[] =
 	"  -m, --mem SIZE        guest memory: 128M, 8G; MiB without a unit\n"
 	"                        (default 512M)\n"
 	"  -c, --cpus N          number of CPUs, 1 to 254 (default 1)\n"
+	"      --cpu MODEL       the processor that CPUID shows, as QEMU's "
+	"-cpu\n"
+	"                        says it: max,-x2apic; \"help\" lists them\n"
 	"      --accel KIND      ring3: this program's own engine; kvm: "
 	"/dev/kvm;\n"
 	"                        auto: /dev/kvm if it is fast enough "
@@ -61,12 +84,25 @@ static const char help_head[] =
 	"one\n"
 	"                        instruction at a time, ring3's second "
 	"executor\n"
+	"      --force-emulation the bytes of UD2 and \"kvm\" before an "
+	"instruction\n"
+	"                        have it emulated, for test programs\n"
+	"      --vmware-backdoor serve VMware's port 0x5658, in user mode "
+	"too\n"
 	"      --boot PROTOCOL   auto, linux64, linux32, pvh, multiboot, raw\n"
 	"      --raw             same as --boot raw: a flat real-mode image,\n"
 	"                        loaded and entered at 0000:7c00 with "
 	"DL=0x80;\n"
 	"                        the default for unknown files named *.bin\n"
 	"      --raw-addr ADDR   load and enter a raw image elsewhere\n"
+	"      --disk FILE[,ro][,if=virtio|ata]  a raw image as a disk; as "
+	"often as\n"
+	"                        there are disks; without KERNEL the first is "
+	"booted\n"
+	"      --firmware FILE   start firmware instead of a kernel: a BIOS or "
+	"UEFI\n"
+	"                        image, or \"seabios\" for Debian's\n"
+	"      --firmware-log FILE  what it writes to debug port 0x402\n"
 	"      --stats[=json]    afterwards, count the exits, on stderr\n"
 	"  -v, --verbose         tell what is chosen and what is skipped\n"
 	"  -h, --help            this help\n"
@@ -118,6 +154,14 @@ static int run_set_cpus(struct run_args *a, const char *text)
 	return 0;
 }
 
+static int run_set_cpu(struct run_args *a, const char *text)
+{
+	a->cpu_help = !strcmp(text, "help");
+	if (a->cpu_help || !cpumodel_parse(&a->config.cpu, text))
+		return 0;
+	return STATUS_USAGE;
+}
+
 static int run_set_accel(struct run_args *a, const char *text)
 {
 	static const char *const names[] = {
@@ -156,6 +200,35 @@ static int run_set_raw_addr(struct run_args *a, const char *text)
 		return run_bad("--raw-addr", text,
 			       "must be an address below 0x9fc00");
 	return 0;
+}
+
+static int run_set_firmware(struct run_args *a, const char *text)
+{
+	a->config.firmware = text;
+	if (strcmp(text, "seabios"))
+		return 0;
+	a->config.firmware = firmware_find();
+	if (a->config.firmware)
+		return 0;
+	return log_error(STATUS_INPUT,
+			 "SeaBIOS is not installed; install Debian's package "
+			 "\"seabios\" or give its file with --firmware");
+}
+
+static int run_add_disk(struct run_args *a, const char *text)
+{
+	struct vm_config *config = &a->config;
+	const char *bad = NULL;
+	char *copy = strdup(text);
+
+	if (!copy)
+		return log_error(STATUS_HOST, "no memory");
+	if (config->nr_disks == DISKS_MAX)
+		return run_bad("--disk", text, "there can be 8 disks at most");
+	if (!opt_disk(copy, &config->disks[config->nr_disks++], &bad))
+		return 0;
+	return run_bad("--disk", *bad ? bad : text,
+		       "must be FILE[,ro][,format=raw][,if=virtio|ata]");
 }
 
 static int run_set_stats(struct run_args *a, const char *text)
@@ -202,10 +275,18 @@ static int run_option(struct run_args *a, int opt, const char *arg)
 	case 'v':
 		log_verbose(1);
 		return 0;
+	case OPT_CPU:
+		return run_set_cpu(a, arg);
 	case OPT_ACCEL:
 		return run_set_accel(a, arg);
 	case OPT_EXEC:
 		return run_set_exec(a, arg);
+	case OPT_VMWARE:
+		a->config.vmware_backdoor = true;
+		return 0;
+	case OPT_FEP:
+		a->config.forced_emulation = true;
+		return 0;
 	case OPT_BOOT:
 		return run_set_boot(a, arg);
 	case OPT_RAW:
@@ -213,6 +294,13 @@ static int run_option(struct run_args *a, int opt, const char *arg)
 		return 0;
 	case OPT_RAW_ADDR:
 		return run_set_raw_addr(a, arg);
+	case OPT_DISK:
+		return run_add_disk(a, arg);
+	case OPT_FIRMWARE:
+		return run_set_firmware(a, arg);
+	case OPT_FIRMWARE_LOG:
+		a->config.firmware_log = arg;
+		return 0;
 	case OPT_STATS:
 		return run_set_stats(a, arg);
 	}
@@ -242,6 +330,19 @@ static int run_operands(struct run_args *a, int argc, char **argv)
 {
 	int i = optind, r = 0;
 
+	/* Disks without a kernel: the firmware looks what is on them. */
+	if (a->config.nr_disks && !a->config.firmware &&
+	    !a->config.boot.kernel && i == argc)
+		r = run_set_firmware(a, "seabios");
+	if (r)
+		return r;
+	if (a->config.firmware) {
+		if (a->config.boot.kernel || a->config.boot.initrd || i < argc)
+			return log_error(STATUS_USAGE,
+					 "--firmware boots from a disk; it "
+					 "takes no kernel or initrd");
+		return 0;
+	}
 	if (!a->config.boot.kernel && i < argc)
 		a->config.boot.kernel = argv[i++];
 	if (!a->config.boot.kernel)
@@ -279,6 +380,8 @@ int cmd_run(int argc, char **argv)
 		if (r)
 			return r;
 	}
+	if (a.cpu_help)
+		return vm_cpu_help(a.config.accel);
 	r = run_operands(&a, argc, argv);
 	return r ? r : vm_run(&a.config);
 }

@@ -105,6 +105,7 @@ struct cpu {
 
 	struct dtable gdt, idt;
 	uint64_t cr0, cr2, cr4, cr8, efer, xcr0;
+	uint64_t role_cr0, role_cr4, role_efer; /* what mmu.role is made of */
 	uint64_t dr[4], dr6, dr7;
 	/* KVM_GUESTDBG_USE_HW_BP: a debugger's registers replace the guest's
 	 * and what they hit is an exit; host_dr7 is 0 without. */
@@ -120,10 +121,13 @@ struct cpu {
 	bool debug_bp;	 /* KVM_GUESTDBG_USE_SW_BP: INT3 exits, fault.vector
 			    is #BP */
 	bool careful;	 /* execute everything in careful form */
+	bool vmware_backdoor; /* its ports are open to user mode */
+	bool fep;	      /* UD2 "kvm" executes what follows, carefully */
 
 	/* Event delivery state. */
 	bool sti_shadow, movss_shadow; /* cover the next instruction */
-	bool nmi_blocked, nmi_pending;
+	bool nmi_blocked;
+	uint8_t nmi_pending; /* NMIs that wait, two at most */
 	bool in_smm;
 	struct event
 		injecting; /* delivery was interrupted, retry (IDT vectoring) */

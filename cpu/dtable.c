@@ -30,7 +30,7 @@ static enum cpu_result load_dtable(struct cpu *c, const struct insn *i,
 		return r;
 	if (!cpu_64bit(c) && i->opsize == 2)
 		base &= MASK(24);
-	if (!canonical(c, base))
+	if (!canonical_cpu(c, base))
 		return cpu_raise_gp(c);
 	t->base = base;
 	t->limit = limit;
@@ -104,7 +104,7 @@ static enum cpu_result system_desc(struct cpu *c, uint16_t sel, struct desc *d)
 	r = desc_read(c, sel, VEC_GP, d);
 	if (r == CPU_OK && cpu_64bit(c))
 		r = desc_read_hi(c, d);
-	if (r == CPU_OK && !canonical(c, desc_base(d)))
+	if (r == CPU_OK && !canonical_cpu(c, desc_base(d)))
 		return cpu_raise_error(c, VEC_GP, sel_error(sel));
 	return r;
 }

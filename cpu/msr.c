@@ -126,13 +126,10 @@ static enum msr_status wr_host(struct cpu *c, const struct msr_row *r,
 	return host ? wr_field(c, r, n, v, host) : MSR_FAULT;
 }
 
-/* The width is the processor's, not that of the current paging mode. */
 static enum msr_status wr_canonical(struct cpu *c, const struct msr_row *r,
 				    unsigned int n, uint64_t v, bool host)
 {
-	unsigned int drop = has_feat(c, FEAT_LA57) ? 64 - 57 : 64 - 48;
-
-	if ((uint64_t)((int64_t)(v << drop) >> drop) != v)
+	if (!canonical_cpu(c, v))
 		return MSR_FAULT;
 	*field(c, r, n) = v;
 	return MSR_DONE;
@@ -144,6 +141,22 @@ static enum msr_status wr_efer(struct cpu *c, const struct msr_row *r,
 			       unsigned int n, uint64_t v, bool host)
 {
 	return cpu_set_efer(c, v) == CPU_OK ? MSR_DONE : MSR_FAULT;
+}
+
+static enum msr_status rd_pkrs(struct cpu *c, const struct msr_row *r,
+			       unsigned int n, uint64_t *v, bool host)
+{
+	*v = c->mmu.pkrs;
+	return MSR_DONE;
+}
+
+static enum msr_status wr_pkrs(struct cpu *c, const struct msr_row *r,
+			       unsigned int n, uint64_t v, bool host)
+{
+	if (v >> 32)
+		return MSR_FAULT;
+	cpu_set_pkrs(c, v);
+	return MSR_DONE;
 }
 
 static enum msr_status rd_tsc(struct cpu *c, const struct msr_row *r,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cpu/cpu.h"
+#include "x86/feat.h"
 
 /*
  * Helpers for ACT_HELPER instructions.  cpu_ops[row->id] executes one
@@ -70,9 +71,22 @@ enum cpu_result op_write(struct cpu *c, const struct insn *i, unsigned int n,
 enum cpu_result cpu_push(struct cpu *c, uint64_t value, unsigned int size);
 enum cpu_result cpu_pop(struct cpu *c, uint64_t *value, unsigned int size);
 
+static inline bool canonical_bits(uint64_t a, unsigned int bits)
+{
+	return (uint64_t)((int64_t)(a << (64 - bits)) >> (64 - bits)) == a;
+}
+
 static inline bool canonical(const struct cpu *c, uint64_t a)
 {
-	unsigned int bits = c->cr4 & CR4_LA57 ? 57 : 48;
+	return canonical_bits(a, c->cr4 & CR4_LA57 ? 57 : 48);
+}
 
-	return (uint64_t)((int64_t)(a << (64 - bits)) >> (64 - bits)) == a;
+/*
+ * canonical_cpu - the same for addresses that are loaded into a register (MSRs,
+ * descriptor tables, TR, LDTR) or invalidated: their width is the processor's,
+ * not that of the current paging mode.
+ */
+static inline bool canonical_cpu(const struct cpu *c, uint64_t a)
+{
+	return canonical_bits(a, has_feat(c, FEAT_LA57) ? 57 : 48);
 }

@@ -1,3 +1,4 @@
+#include "cpu/debug.h"
 #include "cpu/event.h"
 #include "cpu/mem.h"
 #include "cpu/mode.h"
@@ -135,7 +136,14 @@ enum cpu_result op_into(struct cpu *c, const struct insn *i)
 	return soft_event(c, i, EVENT_SOFT_EXC, VEC_OF);
 }
 
+/* A data breakpoint that MOV SS held back comes along with this #DB. */
 enum cpu_result op_int1(struct cpu *c, const struct insn *i)
 {
-	return soft_event(c, i, EVENT_PRIV_EXC, VEC_DB);
+	enum cpu_result r = soft_event(c, i, EVENT_PRIV_EXC, VEC_DB);
+
+	if (r == CPU_OK && unlikely(c->pending_dbg)) {
+		c->dr6 = debug_dr6_merge(c, c->pending_dbg);
+		c->pending_dbg = 0;
+	}
+	return r;
 }

@@ -195,7 +195,7 @@ enum cpu_result op_invpcid(struct cpu *c, const struct insn *i)
 		return cpu_raise_gp(c);
 	switch (type) {
 	case INVPCID_GVA:
-		if (!canonical(c, desc[1]))
+		if (!canonical_cpu(c, desc[1]))
 			return cpu_raise_gp(c);
 		tlb_flush_pcid_gva(&c->mmu, desc[0], desc[1]);
 		break;

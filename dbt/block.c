@@ -31,7 +31,8 @@ static struct code_page *page_find(struct dbt *d, gpa_t gpa)
 
 struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode)
 {
-	struct block *b = d->hash[block_hash(rip, gpa, mode)];
+	struct block *b = __atomic_load_n(&d->hash[block_hash(rip, gpa, mode)],
+					  __ATOMIC_ACQUIRE);
 
 	while (b && (b->rip != rip || b->gpa != gpa || b->mode != mode))
 		b = b->hash_next;
@@ -76,8 +77,8 @@ int block_add(struct dbt *d, struct block *b)
 	if (page_add(d, b, b->gpa, start, end < PAGE_SIZE ? end : PAGE_SIZE))
 		return -1;
 	b->hash_next = *bucket;
-	*bucket = b;
-	/* block_at() goes without the lock. */
+	/* block_find() and block_at() go without the lock. */
+	__atomic_store_n(bucket, b, __ATOMIC_RELEASE);
 	d->by_addr[d->nr_blocks] = b;
 	__atomic_store_n(&d->nr_blocks, d->nr_blocks + 1, __ATOMIC_RELEASE);
 	return 0;
@@ -101,17 +102,14 @@ struct block *block_at(struct dbt *d, const uint8_t *host)
 	return d->by_addr[lo];
 }
 
-uint64_t block_guest_pc(const struct block *b, const uint8_t *host,
-			uint8_t *spill)
+const struct pcmap *block_insn(const struct block *b, const uint8_t *host)
 {
 	uint32_t off = host - b->ientry;
 	unsigned int i = b->nr_insns;
 
 	while (i > 1 && b->map[i - 1].host > off)
 		i--;
-	if (spill)
-		*spill = b->map[i - 1].spill;
-	return b->rip + b->map[i - 1].guest;
+	return &b->map[i - 1];
 }
 
 static void patch_rel32(uint8_t *site_w, const uint8_t *site_x,

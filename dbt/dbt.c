@@ -78,12 +78,13 @@ static void init_slots(struct cpu *c, struct vcpu_dbt *v)
 	c->dbt[D_SELF] = (uintptr_t)c;
 	c->dbt[D_STATE] = (uintptr_t)v;
 	c->dbt[D_GO] = 1;
-	c->dbt[D_JC_MASK] = MASK(TLB_JC_BITS);
-	c->dbt[D_ALIGN1] = 1;
-	c->dbt[D_ALIGN3] = 3;
-	c->dbt[D_ALIGN7] = 7;
-	c->dbt[D_ALIGN15] = 15;
-	c->dbt[D_ALIGN31] = 31;
+	c->dbt[D_STATUS] = RFLAGS_STATUS;
+	c->dbt[D_NOT_STATUS] = ~(RFLAGS_STATUS | RFLAGS_VM | RFLAGS_RF);
+	c->dbt[D_NOT_IF] = ~RFLAGS_IF;
+	c->dbt[D_NOT_AC] = ~RFLAGS_AC;
+	c->dbt[D_JC_MASK] = MASK(JC_BITS);
+	for (unsigned int n = 0; n <= D_SPAN512 - D_SPAN8; n++)
+		c->dbt[D_SPAN8 + n] = ~PAGE_MASK & ~MASK(3 + n);
 }
 
 /* The lowest free index; snippets and the table of vCPUs go by it. */

@@ -25,6 +25,9 @@ static const uint8_t host_of[NR_GPRS] = {
 	[R12] = H_R12, [R13] = H_R13, [R14] = H_R14,	 [R15] = IN_MEMORY,
 };
 
+/* Look-ups that a block may keep for several accesses. */
+#define MAX_WINDOWS 24
+
 /* Slots of cpu->dbt[]. */
 enum dbt_slot {
 	D_SELF, /* struct cpu * */
@@ -36,17 +39,32 @@ enum dbt_slot {
 	D_SPILL,      /* a host register lent as third scratch */
 	D_TMP,
 	D_JC_MASK, /* PEXT mask of the jump cache's index */
-	D_ALIGN1,  /* PEXT masks of alignment bits: 2, 4, 8, 16, 32 bytes */
-	D_ALIGN3,
-	D_ALIGN7,
-	D_ALIGN15,
-	D_ALIGN31,
+	D_SPAN8,   /* PEXT masks: is an address 8, ... bytes into its page? */
+	D_SPAN16,
+	D_SPAN32,
+	D_SPAN64,
+	D_SPAN128,
+	D_SPAN256,
+	D_SPAN512,
 	D_GO,	 /* 0: leave at the next block boundary */
 	D_STATE, /* struct vcpu_dbt * */
+	D_GS,	 /* the GS base that is set */
+	/* GS base for supervisor mode without and with RFLAGS.AC; 0: a helper
+	 * knows */
+	D_GS_PLAIN,
+	D_GS_AC,
+	D_STATUS, /* PEXT and PDEP masks of RFLAGS: status flags, the others */
+	D_NOT_STATUS,
+	D_NOT_IF,
+	D_NOT_AC,
+	D_WINDOW, /* addends of the windows of the current block */
+	D_WINDOW_LAST = D_WINDOW + MAX_WINDOWS - 1,
 	NR_DBT_SLOTS,
 };
 
 #define CPU_OFF(field) ((uint32_t)offsetof(struct cpu, field))
+_Static_assert(NR_DBT_SLOTS <= ARRAY_SIZE(((struct cpu *)0)->dbt), "slots");
+
 #define SLOT_OFF(slot) ((uint32_t)(offsetof(struct cpu, dbt) + 8 * (slot)))
 #define GPR_OFF(reg)   ((uint32_t)(offsetof(struct cpu, gpr) + 8 * (reg)))
 
@@ -55,43 +73,41 @@ enum leave_code {
 	LEAVE_LOOKUP,  /* indirect jump: guest rip in t0 */
 	LEAVE_LINK,    /* direct jump not linked yet: struct link_stub */
 	LEAVE_RIP,     /* stop: guest rip in struct rip_stub */
-	LEAVE_HELPER,  /* ACT_HELPER instruction: struct helper_stub */
 	LEAVE_CAREFUL, /* execute the one at rip carefully: struct rip_stub */
-	LEAVE_MISALIGNED, /* carefully too, and not expected at rip: rip_stub */
-	LEAVE_MISS,	  /* a memory access that the TLB cannot serve */
-	LEAVE_STALE,	  /* entry of a block that was dropped */
-	LEAVE_FAULT,	  /* a host signal; vcpu_dbt.fault */
-	LEAVE_SNIPPET,	  /* a careful snippet ended */
+	LEAVE_MISS,    /* a memory access that the TLB cannot serve */
+	LEAVE_STALE,   /* entry of a block that was dropped */
+	LEAVE_FAULT,   /* a host signal; vcpu_dbt.fault */
+	LEAVE_SNIPPET, /* a careful snippet ended */
+	LEAVE_LIGHT,   /* dbt_light did; see vcpu_dbt.light_* */
 	NR_LEAVES,
 };
 
 /* Data behind the CALL of a stub (not aligned). */
 struct __attribute__((packed)) link_stub {
 	uint64_t rip;
-	int32_t site; /* distance of the rel32 to patch from this struct */
-	uint8_t back; /* a backward jump: to the entry that tests D_GO */
+	int32_t site;  /* distance of the rel32 to patch from this struct */
+	uint8_t back;  /* a backward jump: to the entry that tests D_GO */
+	uint8_t plain; /* to the translation without windows */
 };
 
 struct __attribute__((packed)) rip_stub {
 	uint64_t rip;
 };
 
-struct __attribute__((packed)) helper_stub {
-	uint64_t rip;
-	const struct insn *insn;
-};
-
 struct __attribute__((packed)) miss_stub {
 	int32_t retry; /* distance of the retry point from this struct */
 	uint16_t size;
 	uint8_t write;
+	uint8_t window; /* what cannot be entered goes on behind this struct */
+	uint8_t exact;	/* a fault of the walk is the instruction's */
 };
 
 /* Host code offset -> guest instruction, ascending. */
 struct pcmap {
-	uint16_t host;	/* offset of the instruction's first byte of code */
-	uint16_t guest; /* offset from the block's rip */
-	uint8_t spill;	/* host register whose value is in D_SPILL, or H_NONE */
+	uint16_t host;	  /* offset of the instruction's first byte of code */
+	uint16_t guest;	  /* offset from the block's rip */
+	uint16_t restore; /* code that makes flags exact and leaves, or 0 */
+	uint8_t spill; /* host register whose value is in D_SPILL, or H_NONE */
 };
 
 struct link {
@@ -108,9 +124,9 @@ struct block {
 	uint16_t len; /* guest bytes */
 	uint16_t nr_insns;
 	bool dead;
-	uint8_t *ientry; /* execution address: entry of indirect jumps */
+	uint8_t *ientry;  /* execution address: entry of indirect jumps */
 	uint8_t *checked; /* of backward direct ones: tests D_GO */
-	uint8_t *entry;	 /* of direct ones */
+	uint8_t *entry;	  /* of direct ones */
 	uint8_t *end;
 	struct pcmap *map;
 	struct link *links; /* direct jumps that lead here */
@@ -132,7 +148,7 @@ struct code_page {
 
 #define CODE_SIZE      (160ul << 20)
 #define META_SIZE      (512ul << 20)
-#define HASH_BITS      16
+#define HASH_BITS      18
 #define PAGE_HASH_BITS 14
 #define MAX_VCPUS      256
 #define MAX_BLOCKS     (1u << 21)
@@ -149,10 +165,11 @@ struct dbt {
 	uint32_t nr_blocks;
 	struct block *hash[1u << HASH_BITS];
 	struct code_page *pages[1u << PAGE_HASH_BITS];
-	uint64_t misaligned[1024]; /* Bloom filter of rips; see dbt_rip_bit */
 	void *thunk_enter;
 	void *thunk[NR_LEAVES];
 	void *thunk_miss;
+	void *thunk_light; /* calls dbt_light in the middle of a block */
+	void *thunk_go;	   /* where dbt_light's caller goes to D_ENTRY */
 	struct cpu *cpu[MAX_VCPUS];
 	unsigned int nr_cpus;
 	/* stop the world */
@@ -172,10 +189,11 @@ struct vcpu_dbt {
 	int state_fd;
 	volatile uint32_t in_run;
 	bool holds_quiet; /* between quiet_self_enter and _leave */
-	uint8_t *gs;	  /* the GS base that is set */
+	bool plain;	  /* the next block is one with MODE_PLAIN */
 	/* writes to code pages that wait for the end of the current block */
 	unsigned int nr_writes;
 	bool drop_all; /* there were more */
+	bool miss_faulted; /* LEAVE_MISS: c->fault is the instruction's */
 	struct {
 		gpa_t gpa;
 		unsigned int len;
@@ -184,6 +202,9 @@ struct vcpu_dbt {
 	void *recover[5]; /* where engine code goes on after one */
 	int trapno;
 	uint64_t fault_addr;
+	/* how the instruction ended with which dbt_light left */
+	uint8_t light_result; /* enum careful_result */
+	uint8_t light_reason; /* enum exit_reason */
 	/* careful form */
 	uint8_t *snip_w, *snip_x; /* ring of snippets */
 	uint32_t snip_pos;
@@ -191,11 +212,6 @@ struct vcpu_dbt {
 	struct insn insn; /* the one being executed carefully */
 	uint8_t bounce[4096 + 128] __attribute__((aligned(64)));
 };
-
-static inline unsigned int dbt_rip_bit(uint64_t rip)
-{
-	return rip * 0x9e3779b97f4a7c15ull >> 48;
-}
 
 static inline struct vcpu_dbt *vcpu_dbt(const struct cpu *c)
 {
@@ -213,7 +229,10 @@ void *meta_alloc(struct dbt *d, size_t size);
 /* cache_reset - forgets every block; the world is stopped, lock held. */
 void cache_reset(struct dbt *d);
 
-/* block.c; the lock is held */
+/*
+ * block.c; the lock is held.  Blocks go away while the world is stopped only,
+ * so that a vCPU may look for one without the lock.
+ */
 struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode);
 int block_add(struct dbt *d, struct block *b);
 struct block *block_at(struct dbt *d, const uint8_t *host);
@@ -223,9 +242,8 @@ void block_link(struct dbt *d, const struct link_stub *s, struct block *b);
 /* page_kill_range - blocks of @gpa's page that overlap [gpa, gpa + len) die.
  * Returns whether any block of the page is left. */
 bool page_kill_range(struct dbt *d, gpa_t gpa, unsigned int len);
-/* block_guest_pc - guest rip of host address @host; @spill as in pcmap. */
-uint64_t block_guest_pc(const struct block *b, const uint8_t *host,
-			uint8_t *spill);
+/* block_insn - the instruction that host address @host belongs to. */
+const struct pcmap *block_insn(const struct block *b, const uint8_t *host);
 
 /* xlat.c: translates a block at rip == linear address. NULL: cache full. */
 struct block *xlat_block(struct dbt *d, struct cpu *c, uint64_t rip, gpa_t gpa,
@@ -245,6 +263,11 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 #define MODE_FWAIT	 BIT(9)
 #define MODE_SEG_SHIFT	 10 /* bit per enum seg_reg ES..GS: no checks needed */
 #define MODE_SEG_FLAT(s) BIT(MODE_SEG_SHIFT + (s))
+#define MODE_CPL0	 BIT(16) /* other CPLs may be 1 or 2, too */
+#define MODE_TSC	 BIT(17) /* RDTSC does not fault */
+#define MODE_BASES	 BIT(18) /* nor do RDFSBASE and its like */
+#define MODE_LA57	 BIT(19)
+#define MODE_PLAIN	 BIT(30) /* each access looks up for itself */
 #define MODE_SLOW	 BIT(31) /* not for the fast form */
 
 /* modekey.c */
@@ -261,16 +284,42 @@ enum exit_reason exit_of_insn(unsigned int id);
  * its fault, if any.  CAREFUL_LEAVE: dbt_run returns *@reason.
  */
 enum careful_result careful_step(struct cpu *c, enum exit_reason *reason);
-/* careful_helper - the same for a decoded instruction that was translated as
- * an exit (LEAVE_HELPER). */
-enum careful_result careful_helper(struct cpu *c, const struct insn *i,
-				   enum exit_reason *reason);
-/* careful_deliver - delivers c->fault. */
-enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason);
+/*
+ * careful_conclude - what is left to do after an instruction of translated
+ * code has ended with @r.  @sti_shadow: STI stood before it.
+ */
+enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
+				     enum cpu_result r, bool sti_shadow,
+				     enum exit_reason *reason);
+/* careful_fault - delivers c->fault, of the instruction at rip. */
+enum careful_result careful_fault(struct cpu *c, enum exit_reason *reason);
 
 /* careful_flow.c */
 enum cpu_result careful_stack(struct cpu *c, const struct insn *i);
 enum cpu_result careful_branch(struct cpu *c, const struct insn *i);
+
+/* careful_x87.c */
+/* x87_pending - whether an x87 exception waits that @i raises first of all. */
+bool x87_pending(struct cpu *c, const struct insn *i);
+/* x87_stores - whether @i stores a number. */
+bool x87_stores(const struct insn *i);
+/*
+ * x87_store - such a store to @gva that cannot go directly.  An unmasked
+ * exception other than an inexact result stores nothing, and the operand's
+ * pages do not matter then.  80 bits are stored in two parts.
+ */
+enum cpu_result x87_store(struct cpu *c, const struct insn *i, gva_t gva);
+/*
+ * x87_stores_nothing - after a fault of its operand: whether it does not count.
+ * @i is done then; else nothing has changed.
+ */
+bool x87_stores_nothing(struct cpu *c, const struct insn *i);
+/* x87_state - whether @i loads or stores the environment or all state. */
+bool x87_state(const struct insn *i);
+/* x87_probe - its operand's faults: first the control word, then the end. */
+enum cpu_result x87_probe(struct cpu *c, const struct insn *i, gva_t gva);
+/* x87_wrapped - such an operand that wraps at the end of the address size. */
+enum cpu_result x87_wrapped(struct cpu *c, const struct insn *i, uint64_t off);
 
 /* snippet.c */
 /*
@@ -284,7 +333,35 @@ enum cpu_result snippet_run(struct cpu *c, const struct insn *i, void *mem);
 /* miss.c: called from translated code; returns where to go on or NULL. */
 void *dbt_miss(struct cpu *c, const struct miss_stub *s);
 
+/* lookup.c: likewise, for an indirect jump to @rip that the jump cache does not
+ * know and for a direct one that was not taken before. */
+void *dbt_lookup(struct cpu *c, uint64_t rip);
+void *dbt_link(struct cpu *c, const struct link_stub *s);
+
+/*
+ * light.c: executes an ACT_HELPER or ACT_STRING instruction in the middle of
+ * translated code; see emit_light_call() for the answer.
+ */
+struct light_site {
+	uint64_t rip, next;
+	enum cpu_result (*op)(struct cpu *c, const struct insn *i);
+	uint8_t reason; /* enum exit_reason it is counted under */
+	bool cpl0;	/* #GP(0) at another CPL */
+	bool goes_on;	/* the block has code for @next */
+	struct insn insn;
+};
+
+void *dbt_light(struct cpu *c, const struct light_site *s);
+
 /* run.c */
+/* run_must_leave - what comes next is for the loop in run.c, not for a jump to
+ * translated code. */
+bool run_must_leave(const struct cpu *c);
+/* run_table - the table of the current tag and mode, whose jump cache is for
+ * mode key @mode from now on; NULL: no memory. */
+struct tlb_table *run_table(struct cpu *c, uint32_t mode);
+/* run_set_table - makes translated code use it. */
+void run_set_table(struct cpu *c, const struct tlb_table *tt);
 enum leave_code dbt_enter(struct cpu *c, void *code);
 
 /* pages.c */
@@ -296,6 +373,10 @@ void pages_pending(struct cpu *c);
 /* pages_translate - makes a block; NULL: take the careful way this once. */
 struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 			      uint32_t mode);
+/* pages_translate_light - the same from inside a block: NULL also if the world
+ * must be stopped. */
+struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
+				    uint32_t mode);
 /* pages_crossing - the block of an instruction that crosses into another
  * page; NULL likewise. */
 struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode);

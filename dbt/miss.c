@@ -16,44 +16,59 @@ static bool may_prefill_write(const struct cpu *c, const struct memslot *s,
 	if (s->dirty || (s->flags & MEMSLOT_READONLY) || !w->dirty)
 		return false;
 	/* Protection keys and CR0.WP = 0 take the long way. */
-	return w->pte_w && !c->mmu.role.pke;
+	return w->pte_w && !c->mmu.role.pke && !c->mmu.role.pks;
 }
 
-void *dbt_miss(struct cpu *c, const struct miss_stub *s)
+static bool fill(struct cpu *c, const struct miss_stub *s)
 {
 	gva_t gva = c->dbt[D_T0];
 	unsigned int access = cpu_access(c) | (s->write ? ACCESS_WRITE : 0);
 	const struct memslot *slot;
 	struct tlb_table *tt;
-	struct x86_fault f;
 	struct walk w;
 	uint8_t *flags;
 	bool writable;
 
-	if ((gva & ~PAGE_MASK) + s->size > PAGE_SIZE || !canonical(c, gva))
-		return NULL;
-	if (walk_gva(&c->mmu, gva, access, &w, &f) != CPU_OK)
-		return NULL;
+	/* The first access of a window need not be the one that writes. */
+	if (s->window)
+		access &= ~ACCESS_WRITE;
+	if ((gva & ~PAGE_MASK) + 1 < s->size || !canonical(c, gva))
+		return false;
+	if (walk_gva(&c->mmu, gva, access, &w, &c->fault) != CPU_OK) {
+		c->fault.address = gva - s->size + 1;
+		vcpu_dbt(c)->miss_faulted = s->exact;
+		return false;
+	}
 	slot = memslot_find(c->mmu.slots, w.gpa);
 	if (!slot || (s->write && (slot->flags & MEMSLOT_READONLY)))
-		return NULL;
+		return false;
 	flags = &slot->page_flags[(w.gpa - slot->gpa) >> PAGE_SHIFT];
 	if (s->write && (*flags & PGF_CODE))
-		return NULL;
-	writable = s->write ||
-		   (may_prefill_write(c, slot, &w) && !(*flags & PGF_CODE));
+		return false;
+	writable = may_prefill_write(c, slot, &w) && !(*flags & PGF_CODE);
+	if (s->write && s->window && !writable)
+		return false;
+	writable |= s->write;
 	if (s->write)
 		memslot_mark_dirty(slot, w.gpa);
 	if (writable && !(*flags & PGF_WRITABLE))
 		__atomic_or_fetch(flags, PGF_WRITABLE, __ATOMIC_SEQ_CST);
 	/* A translation may have begun meanwhile; it drops write entries. */
 	if (writable && (__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
-		return NULL;
+		return false;
 	tt = tlb_current(c->mmu.tlb, tlb_mode_of(c));
 	if (!tt ||
 	    !tlb_fill(c->mmu.tlb, tt, gva, memslot_hva(slot, w.gpa & PAGE_MASK),
-		      writable, w.global, w.page_shift > PAGE_SHIFT))
-		return NULL;
+		      writable, w.global, w.page_shift))
+		return false;
 	c->exits[EXIT_TLB_MISS]++;
-	return (uint8_t *)s + s->retry;
+	return true;
+}
+
+void *dbt_miss(struct cpu *c, const struct miss_stub *s)
+{
+	vcpu_dbt(c)->miss_faulted = false;
+	if (fill(c, s))
+		return (uint8_t *)s + s->retry;
+	return s->window ? (void *)(s + 1) : NULL;
 }

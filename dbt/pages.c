@@ -167,6 +167,29 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 	return made(c, b);
 }
 
+struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
+				    uint32_t mode)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	const struct memslot *s;
+	struct block *b;
+	uint8_t *flags;
+
+	s = find_flags(c, gpa, &flags);
+	if (!s || (d->nr_cpus > 1 && !is_code(c, gpa)))
+		return NULL;
+	code_slot(c, gpa);
+	(void)*(volatile uint8_t *)memslot_hva(s, gpa);
+	lock_take(&d->lock);
+	b = block_find(d, rip, gpa, mode);
+	if (!b) {
+		b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa), mode);
+		c->exits[EXIT_BLOCK_MISS]++;
+	}
+	lock_drop(&d->lock);
+	return b;
+}
+
 /*
  * The second page of a crossing block is another one now.  Other vCPUs may be
  * about to execute what block_kill overwrites.

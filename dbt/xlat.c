@@ -1,6 +1,9 @@
-#include "dbt/xlat.h"
+#include "dbt/xlat_flags.h"
 
 #include <stdlib.h>
+
+#include "dbt/xlat_loop.h"
+#include "dbt/xlat_plan.h"
 
 /*
  * A block: guest code from one entry to a branch that always leaves, an
@@ -11,23 +14,6 @@
  *	entry:	the instructions
  *		out-of-line code (misses, links, ways out)
  */
-
-/* Ends the block with an exit that hands over the decoded instruction. */
-static void xlat_helper(struct xlat *x, const struct insn *i)
-{
-	struct helper_stub s = { .rip = x->rip };
-	struct insn *copy = meta_alloc(x->d, sizeof(*copy));
-
-	if (!copy) {
-		x->failed = true;
-		return;
-	}
-	*copy = *i;
-	s.insn = copy;
-	emit_call(&x->e, x->d->thunk[LEAVE_HELPER]);
-	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
-	x->done = true;
-}
 
 static bool insn_offered(const struct xlat *x, const struct insn *i)
 {
@@ -40,20 +26,29 @@ static bool insn_offered(const struct xlat *x, const struct insn *i)
 	return insn_allowed(row, x->mode);
 }
 
+/* The current instruction is one for the careful form. */
+static void not_here(struct xlat *x)
+{
+	x->spill = H_NONE;
+	if (!flags_exact(x))
+		x->e.overflow = true; /* try again without clobbered flags */
+	xlat_leave(x, LEAVE_CAREFUL, x->rip);
+}
+
 static void xlat_insn(struct xlat *x, const struct insn *i)
 {
 	bool ok;
 
 	if (!insn_offered(x, i)) {
-		xlat_leave(x, LEAVE_CAREFUL, x->rip);
+		not_here(x);
 		return;
 	}
 	switch (i->row->action) {
 	case ACT_NOP:
+		x->t1_next = x->t1_win;
 		return;
 	case ACT_COPY:
 		ok = xlat_copy(x, i);
-		align_insn(x, i);
 		break;
 	case ACT_STACK:
 		ok = xlat_stack(x, i);
@@ -62,13 +57,11 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 		ok = xlat_branch(x, i);
 		break;
 	default:
-		xlat_helper(x, i);
+		xlat_event(x, i, i + 1 == &x->insn[x->nr_decoded]);
 		return;
 	}
-	if (!ok) {
-		x->spill = H_NONE;
-		xlat_leave(x, LEAVE_CAREFUL, x->rip);
-	}
+	if (!ok)
+		not_here(x);
 }
 
 /* Indirect entry: t0 holds the rip that the jump wants. */
@@ -98,44 +91,124 @@ static void emit_ientry(struct xlat *x)
 		*stop = out - (stop + 1);
 }
 
-static void one_insn(struct xlat *x, const struct insn *i)
+static const struct share no_share[2] = { { .win = NO_WINDOW },
+					  { .win = NO_WINDOW } };
+
+/* The current instruction, and the end of the shadow that STI before it cast. */
+static void insn_in_shadow(struct xlat *x, const struct insn *i)
 {
-	x->next = x->rip + i->len;
-	x->spill = H_NONE;
-	xlat_islands(x, 45, false);
+	bool shadow = x->shadow;
+	bool branch = i->row->action == ACT_BRANCH;
+
+	x->shadow = false;
+	if (shadow) {
+		/* Nothing may look at D_GO before this one is done. */
+		x->share_insn = no_share;
+		if (branch)
+			xlat_end_shadow(x);
+	}
 	xlat_insn(x, i);
-	x->map[x->nr_insns++].spill = x->spill;
+	if (shadow && !branch && !x->done)
+		xlat_end_shadow(x);
+}
+
+void xlat_one_insn(struct xlat *x, unsigned int n)
+{
+	struct pcmap *m = &x->map[x->nr_insns];
+
+	x->rip = x->next;
+	x->next += x->insn[n].len;
+	*m = (struct pcmap){ .host = x->e.w - x->loop_entry,
+			     .guest = x->rip - x->block_rip };
+	x->share_insn = &x->share[2 * n];
+	x->spill = H_NONE;
+	x->exact = !(x->insn[n].row->attr & (IA_ALIGN | IA_COND | IA_VSIB));
+	x->cur = n;
+	x->flag_form = x->clobber[n];
+	x->t1_next = NO_WINDOW;
+	xlat_islands(x, 45, false);
+	insn_in_shadow(x, &x->insn[n]);
+	x->t1_win = x->t1_next;
+	flags_insn_done(x, &x->insn[n]);
+	m->spill = x->spill;
+	x->nr_insns++;
+}
+
+/* Whether translation may go on behind the instruction. */
+static bool goes_on(const struct xlat *x, const struct insn *i)
+{
+	switch (i->row->action) {
+	case ACT_NOP:
+	case ACT_COPY:
+	case ACT_STACK:
+		return true;
+	case ACT_BRANCH:
+		return i->row->id == ID_JCC || i->row->id == ID_LOOP ||
+		       i->row->id == ID_JRCXZ;
+	default:
+		return event_goes_on(x, i);
+	}
+}
+
+/*
+ * Decodes the instructions of the block at x->next.  False: what comes next
+ * crosses the page or is too long.
+ */
+static bool decode_block(struct xlat *x, const uint8_t *hva)
+{
+	unsigned int room = PAGE_SIZE - (x->block_rip & ~PAGE_MASK);
+	unsigned int off = 0;
+	struct insn *i;
+
+	x->nr_decoded = 0;
+	do {
+		i = &x->insn[x->nr_decoded];
+		if (insn_decode(hva + off, room - off, x->code_size, i) !=
+		    DECODE_OK)
+			return false;
+		off += i->len;
+	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(x, i));
+	return true;
+}
+
+/* A block without a single instruction that can be translated. */
+static void xlat_not_here(struct xlat *x)
+{
+	x->restore[0] = NO_RECIPE;
+	x->map[x->nr_insns++] = (struct pcmap){ .spill = H_NONE };
+	xlat_leave(x, LEAVE_CAREFUL, x->rip);
+}
+
+static void plan(struct xlat *x)
+{
+	loop_find(x);
+	if (x->mode & MODE_PLAIN)
+		plan_none(x);
+	else
+		plan_block(x);
+	loop_windows(x);
+	if (x->eager)
+		flags_none(x);
+	else
+		plan_flags(x, x->nr_decoded, NO_RECIPE);
 }
 
 static void xlat_insns(struct xlat *x, const uint8_t *hva)
 {
-	uint8_t *start = x->e.w;
-	unsigned int room = PAGE_SIZE - (x->block_rip & ~PAGE_MASK);
+	bool whole = decode_block(x, hva);
 
-	while (!x->done && !x->failed) {
-		uint32_t off = x->next - x->block_rip;
-		struct insn *i = &x->insn;
-
-		x->rip = x->next;
-		if (x->nr_insns == MAX_INSNS || off >= room) {
-			xlat_jump(x, x->rip);
-			return;
-		}
-		x->map[x->nr_insns] = (struct pcmap){ .host = x->e.w - start,
-						      .guest = off,
-						      .spill = H_NONE };
-		if (insn_decode(hva + off, room - off, x->code_size, i) !=
-		    DECODE_OK) {
-			/* Crosses the page, or is too long. */
-			x->nr_insns++;
-			if (off)
-				xlat_jump_far(x, x->rip);
-			else
-				xlat_leave(x, LEAVE_CAREFUL, x->rip);
-			return;
-		}
-		one_insn(x, i);
-	}
+	plan(x);
+	for (unsigned int n = 0; n < x->nr_decoded && !x->done; n++)
+		xlat_one_insn(x, n);
+	if (x->done || x->failed)
+		return;
+	x->rip = x->next;
+	if (whole)
+		xlat_jump(x, x->rip);
+	else if (x->nr_insns)
+		xlat_jump_far(x, x->rip);
+	else
+		xlat_not_here(x);
 }
 
 static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
@@ -149,8 +222,11 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 	if (!b || !map || x->e.overflow || x->failed)
 		return NULL;
 	__builtin_memcpy(map, x->map, map_size);
-	for (unsigned int n = 0; n < x->nr_insns; n++)
+	for (unsigned int n = 0; n < x->nr_insns; n++) {
 		map[n].host += entry - ientry;
+		if (map[n].restore)
+			map[n].restore += entry - ientry;
+	}
 	*b = (struct block){ .rip = x->block_rip,
 			     .gpa = gpa,
 			     .gpa2 = gpa2,
@@ -183,10 +259,11 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->mode = mode;
 	x->code_size = mode & MODE_CODE_SIZE;
 	x->spill = H_NONE;
-	x->snippet = x->done = x->failed = x->eager = false;
+	x->snippet = x->done = x->failed = x->eager = x->shadow = false;
 	x->nr_insns = x->nr_cold = x->nr_islands = 0;
-	for (unsigned int r = 0; r < NR_GPRS; r++)
-		align_forget(x, r);
+	x->share_insn = no_share;
+	x->flag_form = x->dirty = false;
+	x->t1_win = x->t1_next = NO_WINDOW;
 	x->e.xdiff = d->code_x - d->code_w;
 	x->e.overflow = false;
 }
@@ -205,7 +282,7 @@ static bool xlat_start(struct xlat *x, struct dbt *d, struct cpu *c,
 	return true;
 }
 
-/* A jump out of reach is tried again with none left waiting (@eager). */
+/* What does not work out is tried again in a form that does (@eager). */
 static struct block *make_block(struct dbt *d, struct cpu *c, uint64_t rip,
 				gpa_t gpa, const uint8_t *hva, uint32_t mode,
 				bool eager)
@@ -216,9 +293,11 @@ static struct block *make_block(struct dbt *d, struct cpu *c, uint64_t rip,
 	if (!xlat_start(x, d, c, rip, mode))
 		return NULL;
 	x->eager = eager;
-	entry = x->e.w;
+	entry = x->loop_entry = x->e.w;
 	xlat_insns(x, hva);
+	xlat_loop(x);
 	xlat_emit_cold(x);
+	flags_emit_restore(x);
 	if (unlikely(x->e.overflow) && !eager)
 		return make_block(d, c, rip, gpa, hva, mode, true);
 	return finish(x, gpa, 0, ientry, entry);
@@ -239,10 +318,13 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 
 	if (!xlat_start(x, d, c, rip, mode))
 		return NULL;
-	entry = x->e.w;
-	x->insn = *i;
-	x->map[0] = (struct pcmap){ .spill = H_NONE };
-	one_insn(x, &x->insn);
+	entry = x->loop_entry = x->e.w;
+	x->insn[0] = *i;
+	x->nr_decoded = 1;
+	x->loop_end = NO_LOOP;
+	plan_none(x);
+	flags_none(x);
+	xlat_one_insn(x, 0);
 	if (!x->done)
 		xlat_jump_far(x, x->next);
 	xlat_emit_cold(x);

@@ -16,6 +16,7 @@
 struct island {
 	uint8_t *rel8;
 	uint16_t cold; /* index in xlat.cold[] */
+	bool check;    /* to its second way in */
 };
 
 #define MAX_ISLANDS 8
@@ -25,23 +26,65 @@ struct island {
 
 /* Out-of-line code, emitted behind the block. */
 enum cold_kind {
-	COLD_ALIGN,  /* misaligned access: check for a page crossing */
-	COLD_STRICT, /* misaligned where alignment was expected: leave */
-	COLD_MISS,   /* TLB miss */
-	COLD_LINK,   /* direct jump not linked yet */
-	COLD_BACK,   /* the same for a backward one */
-	COLD_RIP,    /* leave with a guest rip: thunk `leave` */
+	COLD_TLB,  /* TLB miss, or an access near the start of a page */
+	COLD_LINK, /* direct jump not linked yet */
+	COLD_BACK, /* the same for a backward one */
+	COLD_LOOP, /* in `check`: the next turn of a loop goes to the block's
+		      entry */
+	COLD_LIGHT, /* calls dbt_light with `light` */
+	COLD_RIP,  /* leave with a guest rip: thunk `leave` */
 };
 
 struct cold {
 	uint8_t kind;
 	uint8_t write;
-	uint8_t leave; /* COLD_RIP: which way out */
+	uint8_t recipe; /* COLD_TLB: of the flags here; NO_RECIPE: exact */
+	bool window;	/* COLD_TLB: of a window; on failure to plain code */
+	bool exact;	/* COLD_TLB: a fault of the walk is the instruction's */
+	uint8_t leave;	/* COLD_RIP: which way out */
 	uint16_t size;
-	uint8_t *site; /* rel32 that leads here (write address) */
+	uint8_t *site;	/* rel32 that leads here (write address) */
+	uint8_t *check; /* COLD_TLB: the same of its second way in */
 	uint8_t *back; /* where the main line goes on (write address) */
-	uint64_t rip;
+	union {
+		uint64_t rip;
+		const struct light_site *light;
+	};
 };
+
+/*
+ * Bytes around one address, in one page, that several accesses of the block
+ * touch: looked up once.  Offsets are from an address that the members agree
+ * on, or from the start of @page.
+ */
+struct window {
+	int32_t lo, hi; /* first byte, and the one behind the last */
+	uint64_t page;	/* a known page, or 0 */
+	bool write;
+	bool open; /* its first member has been translated */
+	/* In a loop: it moves by @stride with each turn, and is at registers
+	 * @base + @index << @scale plus [lo, hi) at the loop's head. */
+	bool loop;
+	uint8_t base, index, scale;
+	int32_t stride;
+};
+
+#define NO_WINDOW 0xff
+
+/* One access as a member of a window. */
+struct share {
+	uint8_t win; /* index in xlat.window[] or NO_WINDOW */
+	int32_t off;
+};
+
+/* Host address of an access: registers and a displacement. */
+struct memref {
+	enum hreg base, index; /* index may be H_NONE */
+	int32_t disp;
+};
+
+#define NO_RECIPE 0xff
+#define NO_LOOP	  0xff
 
 struct xlat {
 	struct dbt *d;
@@ -52,23 +95,44 @@ struct xlat {
 	uint64_t block_rip; /* of the block */
 	uint64_t rip,
 		next; /* of the current instruction, and of its successor */
-	struct insn insn;
-	uint8_t spill; /* host register lent in the current instruction */
-	bool snippet;  /* memory operand is at [t0] already */
-	bool done;     /* the block has ended */
-	bool failed;   /* metadata full */
-	uint8_t *checked;   /* entry of backward jumps (write address) */
-	bool eager;    /* no jump to out-of-line code may wait */
+	unsigned int nr_decoded;
+	struct insn insn[MAX_INSNS];
+	/* for each instruction its ModRM operand, then its stack access */
+	struct share share[2 * MAX_INSNS];
+	const struct share *share_insn; /* those of the current one */
+	unsigned int cur;		/* index of the current instruction */
+	/* xlat_flags.c: before each instruction, the last one that wrote all
+	 * flags from registers that still are what they were */
+	uint8_t recipe[MAX_INSNS];
+	bool clobber[MAX_INSNS]; /* its look-ups may clobber flags */
+	/* by index in map[]: the recipe if flags are not exact at a fault */
+	uint8_t restore[2 * MAX_INSNS];
+	bool flag_form; /* look-ups of the current one do */
+	bool dirty;	/* flags are clobbered here */
+	/* xlat_loop.c */
+	unsigned int loop_end; /* index of the jump back, or NO_LOOP */
+	uint8_t *loop_entry;   /* first instruction (write address) */
+	uint8_t *loop_site;    /* rel32 of the jump to the second copy */
+	uint8_t *loop_head;    /* the second copy */
+	uint8_t *loop_exit;    /* behind the jump back */
+	bool in_loop;	       /* the second copy is being made */
+	uint8_t t1_win;	       /* window whose slot t1 holds, or NO_WINDOW */
+	uint8_t t1_next;       /* the same behind the current instruction */
+	unsigned int nr_windows;
+	struct window window[MAX_WINDOWS];
+	uint8_t spill;	  /* host register lent in the current instruction */
+	bool snippet;	  /* memory operand is at [t0] already */
+	bool done;	  /* the block has ended */
+	bool failed;	  /* metadata full */
+	uint8_t *checked; /* entry of backward jumps (write address) */
+	bool shadow;	  /* the previous instruction was STI */
+	bool eager;	  /* no jump may wait, no flag be clobbered */
+	bool exact; /* the instruction accesses what it looks up, aligned or
+		       not */
 	unsigned int nr_insns;
-	struct pcmap map[MAX_INSNS];
+	struct pcmap map[2 * MAX_INSNS];
 	unsigned int nr_islands;
 	struct island island[MAX_ISLANDS];
-	/*
-	 * What is known of guest registers here: value = residue modulo
-	 * modulus (a power of two up to 32; 1: nothing).  It comes from
-	 * accesses that would have left the block otherwise.
-	 */
-	uint8_t residue[NR_GPRS], modulus[NR_GPRS];
 	unsigned int nr_cold;
 	struct cold cold[MAX_COLD];
 };
@@ -77,34 +141,46 @@ struct xlat {
 /* xlat_islands - puts the jumps that wait, if @room more bytes of code would
  * take the oldest out of reach; @gap: nothing falls through here. */
 void xlat_islands(struct xlat *x, unsigned int room, bool gap);
-/* xlat_ea - t0 = linear address of the ModRM operand; uses t1. */
-void xlat_ea(struct xlat *x, const struct insn *i, bool with_segment);
+/* xlat_ea - t0 = linear address of the ModRM operand plus @add; uses t1. */
+void xlat_ea(struct xlat *x, const struct insn *i, int32_t add,
+	     bool with_segment);
 /*
- * xlat_tlb - t1 = addend for an access of @size bytes at t0.  @base, @disp:
- * t0 is this guest register plus @disp (GPR_NONE: not known to be).
+ * xlat_tlb - t1 = addend for an access of @size bytes (up to 512), the last of
+ * them at t0.  @may_cross: they may lie in two pages.  @window: for several
+ * accesses; if there is no one addend for them, the plain code goes on.
  */
-void xlat_tlb(struct xlat *x, unsigned int size, bool write, unsigned int base,
-	      int64_t disp);
-/* xlat_tlb_insn - the same for the ModRM operand of @i, from xlat_ea. */
-void xlat_tlb_insn(struct xlat *x, const struct insn *i, unsigned int size,
-		   bool write);
+void xlat_tlb(struct xlat *x, unsigned int size, bool write, bool may_cross,
+	      bool window);
+/* xlat_tlb_page - t0 = @ea, t1 = its addend; the @size bytes from there are in
+ * one page. */
+void xlat_tlb_page(struct xlat *x, uint64_t ea, unsigned int size, bool write,
+		   bool window);
+/* xlat_constant_ea - whether the operand is at an address known now, and in
+ * one page. */
+bool xlat_constant_ea(const struct xlat *x, const struct insn *i, uint64_t *ea);
+/* xlat_span_test - to @c's second way in unless t0, the last of @size bytes, is
+ * far enough into its page for all of them; uses t1. */
+void xlat_span_test(struct xlat *x, unsigned int size, struct cold *c);
+/* xlat_island - lets a JRCXZ wait for its jump to @c; @check: to the second
+ * way in. */
+void xlat_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
+		 bool check);
 /* xlat_seg_ok - the operand's segment needs no checks. */
 bool xlat_seg_ok(const struct xlat *x, const struct insn *i);
 struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site);
+/* xlat_cold_link - the stub of the jump at @site to guest address c->rip. */
+void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c);
 void xlat_emit_cold(struct xlat *x);
 
-/* xlat_align.c: what is known of registers' low bits */
-bool align_known(const struct xlat *x, unsigned int size, unsigned int base,
-		 int64_t disp);
-/* align_learn - base + disp is a multiple of @size from here on. */
-void align_learn(struct xlat *x, unsigned int size, unsigned int base,
-		 int64_t disp);
-void align_forget(struct xlat *x, unsigned int reg);
-void align_add(struct xlat *x, unsigned int reg, int64_t n);
-void align_copy(struct xlat *x, unsigned int to, unsigned int from,
-		int64_t disp);
-/* align_insn - the effect of a translated ACT_COPY instruction. */
-void align_insn(struct xlat *x, const struct insn *i);
+/* xlat_window.c */
+/* xlat_operand - makes the ModRM operand of the current instruction
+ * accessible; uses t0 and t1, also in the reference. */
+struct memref xlat_operand(struct xlat *x, const struct insn *i,
+			   unsigned int size, bool write);
+/* xlat_stack_operand - the same for its access at guest register @reg plus
+ * @disp. */
+struct memref xlat_stack_operand(struct xlat *x, unsigned int reg, int disp,
+				 unsigned int size, bool write);
 
 /* xlat_copy.c; false: not expressible, leave it to the careful form */
 bool xlat_copy(struct xlat *x, const struct insn *i);
@@ -112,6 +188,8 @@ bool xlat_copy(struct xlat *x, const struct insn *i);
 /* xlat_flow.c; false likewise */
 bool xlat_stack(struct xlat *x, const struct insn *i);
 bool xlat_branch(struct xlat *x, const struct insn *i);
+/* xlat_push_tmp - pushes what D_TMP holds. */
+void xlat_push_tmp(struct xlat *x, unsigned int size);
 /* xlat_jump - ends a path with a jump to guest address @rip. */
 void xlat_jump(struct xlat *x, uint64_t rip);
 /* xlat_jump_far - the same through the jump cache, wherever @rip is. */
@@ -119,6 +197,18 @@ void xlat_jump_far(struct xlat *x, uint64_t rip);
 /* xlat_leave - ends a path with a way out at guest address @rip. */
 void xlat_leave(struct xlat *x, enum leave_code code, uint64_t rip);
 
+/* xlat_event.c */
+/* event_goes_on - whether a block may go on behind the ACT_HELPER or
+ * ACT_STRING instruction. */
+bool event_goes_on(const struct xlat *x, const struct insn *i);
+/* xlat_event - translates it.  @last: nothing follows it in the block. */
+void xlat_event(struct xlat *x, const struct insn *i, bool last);
+/* xlat_end_shadow - the instruction behind STI is done. */
+void xlat_end_shadow(struct xlat *x);
+void xlat_cold_light(struct xlat *x, const struct cold *c);
+
 /* xlat.c */
+/* xlat_one_insn - translates x->insn[n], which is at x->next. */
+void xlat_one_insn(struct xlat *x, unsigned int n);
 struct xlat *xlat_alloc(void);
 void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode);

@@ -19,9 +19,9 @@ struct copy {
 	bool mem; /* has a memory operand that is accessed */
 	bool rcx; /* implicit RCX or CL */
 	bool rcx_written;
-	bool norex;	/* AH, CH, DH or BH: no REX prefix possible */
-	bool collapsed; /* memory form is [t0] */
+	bool norex; /* AH, CH, DH or BH: no REX prefix possible */
 	bool t0_free, t1_free;
+	struct memref ref;
 	uint16_t used; /* host registers in use */
 	unsigned int n;
 	struct reg_use use[MAX_OPERANDS];
@@ -193,13 +193,7 @@ static void put_modrm(struct emit *e, struct copy *k, unsigned int reg,
 		emit8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
 		return;
 	}
-	if (k->collapsed) { /* [rbp + 0] */
-		emit8(e, 0x45 | (reg & 7) << 3);
-	} else { /* [rbp + rcx + 0] */
-		emit8(e, 0x44 | (reg & 7) << 3);
-		emit8(e, 0x0d);
-	}
-	emit8(e, 0);
+	emit_mem(e, reg, k->ref.base, k->ref.index, k->ref.disp);
 }
 
 static void put_vex(struct emit *e, struct copy *k, unsigned int reg,
@@ -256,8 +250,12 @@ static void put_legacy(struct emit *e, struct copy *k, uint8_t opcode,
 
 static void put_imm(struct emit *e, const struct insn *i)
 {
-	if (i->imm_len)
-		emit_bytes(e, i->bytes + i->off_imm, i->imm_len);
+	if (!i->imm_len)
+		return;
+	emit_bytes(e, i->bytes + i->off_imm, i->imm_len);
+	/* Only eight registers outside 64-bit mode. */
+	if (i->code_size != CODE64 && operand_enc(i, ENC_IS4))
+		e->w[-1] &= 0x7f;
 }
 
 /* The instruction itself. */
@@ -271,7 +269,7 @@ static void encode(struct emit *e, struct copy *k)
 		/* MOV accumulator, moffs: as the ModRM form */
 		put_legacy(e, k,
 			   (i->opcode & 2 ? 0x88 : 0x8a) | (i->opcode & 1), RAX,
-			   0);
+			   k->ref.base);
 		put_modrm(e, k, RAX, 0);
 		return;
 	}
@@ -289,7 +287,7 @@ static void encode(struct emit *e, struct copy *k)
 	}
 	if (i->has_modrm) {
 		reg = field(k, ENC_REG, i->reg);
-		rm = k->mem ? 0 : field(k, ENC_RM, i->rm);
+		rm = k->mem ? k->ref.base : field(k, ENC_RM, i->rm);
 	}
 	if (i->vex)
 		put_vex(e, k, reg, rm);
@@ -302,7 +300,10 @@ static void encode(struct emit *e, struct copy *k)
 	put_imm(e, i);
 }
 
-/* BT family with a register offset: t0 = address of the accessed word. */
+/* The memory operand alone in t0. */
+static const struct memref collapsed = { T0, H_NONE, 0 };
+
+/* BT family with a register offset: t0 = last byte of the accessed word. */
 static bool bit_offset_ea(struct xlat *x, const struct insn *i)
 {
 	struct emit *e = &x->e;
@@ -322,8 +323,19 @@ static bool bit_offset_ea(struct xlat *x, const struct insn *i)
 		emit_movsxd(e, T1, T1);
 	if (src == T0)
 		emit_gs_load(e, T0, SLOT_OFF(D_TMP), 8);
-	emit_lea(e, T0, T0, T1, i->opsize == 8 ? 3 : 2, 0,
+	emit_lea(e, T0, T0, T1, i->opsize == 8 ? 3 : 2, i->mem_size - 1,
 		 i->addrsize == 8 ? 8 : 4);
+	return true;
+}
+
+/* The silicon adds the bit offset again: the reference is to the plain base. */
+static bool bit_offset_operand(struct xlat *x, const struct insn *i)
+{
+	xlat_ea(x, i, 0, false);
+	if (i->seg == SEG_FS || i->seg == SEG_GS || !bit_offset_ea(x, i))
+		return false;
+	xlat_tlb(x, i->mem_size, i->mem_access & ACC_W, true, false);
+	emit_gs_load(&x->e, T0, SLOT_OFF(D_TMP), 8);
 	return true;
 }
 
@@ -335,25 +347,30 @@ static bool memory_operand(struct xlat *x, struct copy *k)
 
 	for (unsigned int n = 0; n < k->n; n++)
 		temps |= wants_temp(k, &k->use[n]);
-	k->collapsed = temps;
+	k->ref = collapsed;
 	k->t0_free = false;
 	k->t1_free = !k->rcx;
 	if (x->snippet)
 		return true;
-	if (!xlat_seg_ok(x, i))
+	if (!xlat_seg_ok(x, i) || !i->mem_size || i->mem_size > 512)
 		return false;
-	xlat_ea(x, i, !bitoff);
 	if (bitoff) {
-		/* The silicon adds the offset again: keep the plain base. */
-		if (i->seg == SEG_FS || i->seg == SEG_GS ||
-		    !bit_offset_ea(x, i))
+		if (!bit_offset_operand(x, i))
 			return false;
+		k->ref = (struct memref){ T0, T1, 0 };
+	} else {
+		k->ref = xlat_operand(x, i, i->mem_size, i->mem_access & ACC_W);
 	}
-	xlat_tlb_insn(x, i, i->mem_size, i->mem_access & ACC_W);
-	if (bitoff)
-		emit_gs_load(&x->e, T0, SLOT_OFF(D_TMP), 8);
-	if (temps)
-		emit_lea(&x->e, T0, T0, T1, 0, 0, 8);
+	/* AH, BH, CH and DH rule REX out. */
+	if (k->norex && k->ref.base >= 8)
+		temps = true;
+	if (temps) {
+		emit_lea(&x->e, T0, k->ref.base, k->ref.index, 0, k->ref.disp,
+			 8);
+		k->ref = collapsed;
+	} else {
+		k->t1_free = false;
+	}
 	return true;
 }
 
@@ -362,7 +379,7 @@ static bool xlat_lea(struct xlat *x, const struct insn *i)
 	struct emit *e = &x->e;
 	enum hreg dst = host_of[i->op[0].reg];
 
-	xlat_ea(x, i, false);
+	xlat_ea(x, i, 0, false);
 	if (dst == IN_MEMORY) {
 		if (i->opsize == 4)
 			emit_mov_rr(e, T0, T0, 4);
@@ -395,6 +412,39 @@ static bool lea_direct(struct xlat *x, const struct insn *i)
 	return true;
 }
 
+/*
+ * VZEROALL and VZEROUPPER outside 64-bit mode, where only eight registers
+ * exist: register by register, by VPXOR and VMOVAPS.
+ */
+static bool xlat_vzero(struct xlat *x, const struct insn *i)
+{
+	struct emit *e = &x->e;
+
+	xlat_islands(x, 45, false);
+	for (unsigned int n = 0; n < 8; n++) {
+		bool all = i->row->id == ID_VZEROALL;
+
+		emit8(e, 0xc5);
+		emit8(e, all ? 0x81 | (~n & 15) << 3 : 0xf8);
+		emit8(e, all ? 0xef : 0x28);
+		emit8(e, 0xc0 | n << 3 | n);
+	}
+	return true;
+}
+
+static bool is_vzero(const struct insn *i)
+{
+	return i->row->id == ID_VZEROALL || i->row->id == ID_VZEROUPPER;
+}
+
+static bool uses_t1(const struct copy *k)
+{
+	for (unsigned int n = 0; n < k->n; n++)
+		if (k->use[n].host == H_RCX)
+			return true;
+	return k->rcx;
+}
+
 bool xlat_copy(struct xlat *x, const struct insn *i)
 {
 	struct emit *e = &x->e;
@@ -402,15 +452,26 @@ bool xlat_copy(struct xlat *x, const struct insn *i)
 			  .mem = i->has_mem && !(i->row->attr & IA_NOMEM),
 			  .t0_free = true };
 
-	if (i->row->id == ID_LEA)
-		return lea_direct(x, i) || xlat_lea(x, i);
+	if (i->row->id == ID_LEA) {
+		x->t1_next = x->t1_win;
+		if (lea_direct(x, i))
+			return true;
+		x->t1_next = NO_WINDOW;
+		return xlat_lea(x, i);
+	}
+	if (i->code_size != CODE64 && is_vzero(i))
+		return xlat_vzero(x, i);
 	collect(&k);
+	if (!k.mem)
+		x->t1_next = x->t1_win;
 	k.t1_free = !k.rcx;
 	k.used |= BIT(H_RSP) | BIT(H_RBP) | BIT(H_RCX);
 	if (k.mem && !memory_operand(x, &k))
 		return false;
 	if (!assign(x, &k))
 		return false;
+	if (uses_t1(&k))
+		x->t1_next = NO_WINDOW;
 	xlat_islands(x, 45, false);
 	if (x->spill != H_NONE)
 		emit_gs_store(e, x->spill, SLOT_OFF(D_SPILL), 8);

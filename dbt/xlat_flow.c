@@ -1,4 +1,4 @@
-#include "dbt/xlat.h"
+#include "dbt/xlat_loop.h"
 
 /*
  * Stack instructions and near branches.  Guest RSP changes only after the
@@ -37,15 +37,17 @@ void xlat_jump_far(struct xlat *x, uint64_t rip)
 {
 	xlat_islands(x, 20, false);
 	emit_mov_ri(&x->e, T0, rip);
-	emit_gs_jmp(&x->e, TLB_JC_OFF + 8 * (rip & MASK(TLB_JC_BITS)));
+	emit_gs_jmp(&x->e, JC_OFF + 8 * jcache_index(rip));
 }
 
 /* To the guest address in t0. */
 static void jump_indirect(struct xlat *x)
 {
 	xlat_islands(x, 20, false);
-	emit_gs_pext(&x->e, T1, T0, SLOT_OFF(D_JC_MASK));
-	emit_gs_jmp_idx(&x->e, T1, TLB_JC_OFF);
+	emit_mov_ri(&x->e, T1, 0);
+	emit_crc32(&x->e, T1, T0);
+	emit_gs_pext(&x->e, T1, T1, SLOT_OFF(D_JC_MASK));
+	emit_gs_jmp_idx(&x->e, T1, JC_OFF);
 	x->done = true;
 }
 
@@ -57,76 +59,86 @@ static unsigned int sp_size(const struct xlat *x)
 static void sp_add(struct xlat *x, int32_t n)
 {
 	emit_lea(&x->e, H_SP, H_SP, H_NONE, 0, n, sp_size(x));
-	align_add(x, RSP, n);
 }
 
-/* t0, t1 = where a push of @size bytes goes. */
-static void push_address(struct xlat *x, unsigned int size)
+/* Where a push of @size bytes goes, and where a pop finds them. */
+static struct memref push_ref(struct xlat *x, unsigned int size)
 {
-	emit_lea(&x->e, T0, H_SP, H_NONE, 0, -(int)size, sp_size(x));
-	xlat_tlb(x, size, true, RSP, -(int)size);
+	return xlat_stack_operand(x, RSP, -(int)size, size, true);
 }
 
-static void pop_address(struct xlat *x, unsigned int size)
+static struct memref pop_ref(struct xlat *x, unsigned int size)
 {
-	emit_mov_rr(&x->e, T0, H_SP, sp_size(x));
-	xlat_tlb(x, size, false, RSP, 0);
+	return xlat_stack_operand(x, RSP, 0, size, false);
 }
 
-static void collapse(struct xlat *x)
+static void store_ref(struct xlat *x, enum hreg src, struct memref m,
+		      unsigned int size)
 {
-	emit_lea(&x->e, T0, T0, T1, 0, 0, 8);
+	emit_store(&x->e, src, m.base, m.index, m.disp, size);
+}
+
+static void load_ref(struct xlat *x, enum hreg dst, struct memref m,
+		     unsigned int size)
+{
+	emit_load(&x->e, dst, m.base, m.index, m.disp, size);
+}
+
+/* t0 = the address, so that t1 is free. */
+static struct memref collapse(struct xlat *x, struct memref m)
+{
+	emit_lea(&x->e, T0, m.base, m.index, 0, m.disp, 8);
 	xlat_islands(x, 40, false);
+	return (struct memref){ T0, H_NONE, 0 };
 }
 
 static void push_imm(struct xlat *x, uint64_t imm, unsigned int size)
 {
-	struct emit *e = &x->e;
+	struct memref m = push_ref(x, size);
 
-	push_address(x, size);
 	if (size < 8 || (int64_t)imm == (int32_t)imm) {
-		emit_store_imm(e, T0, T1, imm, size);
+		emit_store_imm(&x->e, m.base, m.index, m.disp, imm, size);
 	} else {
-		collapse(x);
-		emit_mov_ri(e, T1, imm);
-		emit_store(e, T1, T0, H_NONE, 0, size);
+		m = collapse(x, m);
+		x->t1_next = NO_WINDOW;
+		emit_mov_ri(&x->e, T1, imm);
+		store_ref(x, T1, m, size);
 	}
 	sp_add(x, -(int)size);
 }
 
 static void push_reg(struct xlat *x, unsigned int reg, unsigned int size)
 {
-	struct emit *e = &x->e;
+	struct memref m = push_ref(x, size);
 
-	push_address(x, size);
 	if (host_of[reg] == IN_MEMORY) {
-		collapse(x);
-		emit_gs_load(e, T1, GPR_OFF(reg), 8);
-		emit_store(e, T1, T0, H_NONE, 0, size);
+		m = collapse(x, m);
+		x->t1_next = NO_WINDOW;
+		emit_gs_load(&x->e, T1, GPR_OFF(reg), 8);
+		store_ref(x, T1, m, size);
 	} else {
-		emit_store(e, host_of[reg], T0, T1, 0, size);
+		store_ref(x, host_of[reg], m, size);
 	}
 	sp_add(x, -(int)size);
 }
 
-/* Pushes what D_TMP holds. */
-static void push_tmp(struct xlat *x, unsigned int size)
+void xlat_push_tmp(struct xlat *x, unsigned int size)
 {
-	push_address(x, size);
-	collapse(x);
+	struct memref m = collapse(x, push_ref(x, size));
+
+	x->t1_next = NO_WINDOW;
 	emit_gs_load(&x->e, T1, SLOT_OFF(D_TMP), 8);
-	emit_store(&x->e, T1, T0, H_NONE, 0, size);
+	store_ref(x, T1, m, size);
 	sp_add(x, -(int)size);
 }
 
-/* D_TMP = memory operand. */
+/* D_TMP = t1 = memory operand. */
 static bool load_tmp(struct xlat *x, const struct insn *i, unsigned int size)
 {
 	if (!xlat_seg_ok(x, i))
 		return false;
-	xlat_ea(x, i, true);
-	xlat_tlb_insn(x, i, size, false);
-	emit_load(&x->e, T1, T0, T1, 0, size);
+	load_ref(x, T1, xlat_operand(x, i, size, false), size);
+	x->t1_next = NO_WINDOW;
 	emit_gs_store(&x->e, T1, SLOT_OFF(D_TMP), 8);
 	return true;
 }
@@ -145,7 +157,7 @@ static bool xlat_push(struct xlat *x, const struct insn *i)
 	case OPK_MEM:
 		if (!load_tmp(x, i, i->opsize))
 			return false;
-		push_tmp(x, i->opsize);
+		xlat_push_tmp(x, i->opsize);
 		return true;
 	default:
 		return false;
@@ -156,16 +168,18 @@ static bool xlat_pop(struct xlat *x, const struct insn *i)
 {
 	struct emit *e = &x->e;
 	const struct operand *o = &i->op[0];
+	struct memref m;
 	enum hreg h;
 
 	if (o->kind != OPK_GPR)
 		return false;
 	h = host_of[o->reg];
-	pop_address(x, i->opsize);
+	m = pop_ref(x, i->opsize);
 	if (i->opsize == 2) {
 		if (o->reg == RSP)
 			return false;
-		emit_load(e, T1, T0, T1, 0, 2);
+		x->t1_next = NO_WINDOW;
+		load_ref(x, T1, m, 2);
 		if (h == IN_MEMORY) {
 			emit_gs_store(e, T1, GPR_OFF(o->reg), 2);
 		} else {
@@ -173,16 +187,14 @@ static bool xlat_pop(struct xlat *x, const struct insn *i)
 			emit_mov_rr(e, h, T1, 4);
 		}
 	} else if (h == IN_MEMORY) {
-		emit_load(e, T1, T0, T1, 0, i->opsize);
+		x->t1_next = NO_WINDOW;
+		load_ref(x, T1, m, i->opsize);
 		emit_gs_store(e, T1, GPR_OFF(o->reg), 8);
 	} else {
-		emit_load(e, h, T0, T1, 0, i->opsize);
-		if (o->reg == RSP) {
-			align_forget(x, RSP);
+		load_ref(x, h, m, i->opsize);
+		if (o->reg == RSP)
 			return true;
-		}
 	}
-	align_forget(x, o->reg);
 	sp_add(x, i->opsize);
 	return true;
 }
@@ -190,15 +202,15 @@ static bool xlat_pop(struct xlat *x, const struct insn *i)
 static bool xlat_leave_insn(struct xlat *x, const struct insn *i)
 {
 	enum hreg bp = host_of[RBP];
+	struct memref m;
 
 	if (i->opsize == 2)
 		return false;
-	emit_mov_rr(&x->e, T0, bp, sp_size(x));
-	xlat_tlb(x, i->opsize, false, RBP, 0);
-	emit_load(&x->e, bp, T0, T1, 0, i->opsize);
-	emit_lea(&x->e, H_SP, T0, H_NONE, 0, i->opsize, sp_size(x));
-	align_copy(x, RSP, RBP, i->opsize);
-	align_forget(x, RBP);
+	m = xlat_stack_operand(x, RBP, 0, i->opsize, false);
+	x->t1_next = NO_WINDOW;
+	load_ref(x, T1, m, i->opsize);
+	emit_lea(&x->e, H_SP, bp, H_NONE, 0, i->opsize, sp_size(x));
+	emit_mov_rr(&x->e, bp, T1, i->opsize);
 	return true;
 }
 
@@ -231,6 +243,9 @@ static bool xlat_jcc(struct xlat *x, const struct insn *i)
 	unsigned int cc = i->opcode & 15;
 	uint8_t *skip;
 
+	if (loop_jump(x, cc))
+		return true;
+	x->t1_next = x->t1_win;
 	if (same_page(x, target)) {
 		enum cold_kind kind = target <= x->rip ? COLD_BACK : COLD_LINK;
 
@@ -255,7 +270,6 @@ static bool xlat_count_branch(struct xlat *x, const struct insn *i)
 		return false;
 	if (i->row->id == ID_LOOP)
 		emit_lea(e, cx, cx, H_NONE, 0, -1, size);
-	align_forget(x, RCX);
 	emit_mov_rr(e, T1, cx, size);
 	zero = emit_jrcxz(e);
 	if (i->row->id == ID_LOOP) {
@@ -317,8 +331,7 @@ static bool xlat_ret(struct xlat *x, const struct insn *i)
 {
 	unsigned int size = x->code_size == CODE64 ? 8 : 4;
 
-	pop_address(x, size);
-	emit_load(&x->e, T0, T0, T1, 0, size);
+	load_ref(x, T0, pop_ref(x, size), size);
 	sp_add(x, size + (uint16_t)i->imm);
 	jump_indirect(x);
 	return true;

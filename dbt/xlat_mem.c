@@ -1,9 +1,9 @@
-#include "dbt/xlat.h"
+#include "dbt/xlat_flags.h"
 
 /*
  * Memory operands: guest address in t0, addend in t1, host address t0 + t1.
- * No instruction here changes a flag, so faults see exact flags and no
- * liveness analysis is needed.
+ * There are two forms of each test: one that changes no flag, and a cheaper
+ * one for places where flags may be clobbered (xlat_flags.c).
  */
 
 bool xlat_seg_ok(const struct xlat *x, const struct insn *i)
@@ -47,20 +47,24 @@ static uint64_t constant_ea(const struct xlat *x, const struct insn *i)
 	return ea;
 }
 
-void xlat_ea(struct xlat *x, const struct insn *i, bool with_segment)
+void xlat_ea(struct xlat *x, const struct insn *i, int32_t add,
+	     bool with_segment)
 {
 	struct emit *e = &x->e;
 	enum hreg base, index;
 
 	if (i->rip_rel || (i->base == GPR_NONE && i->index == GPR_NONE)) {
-		emit_mov_ri(e, T0, constant_ea(x, i));
+		emit_mov_ri(e, T0, constant_ea(x, i) + add);
 	} else {
 		base = reg_or_load(x, i->base, T0);
 		index = reg_or_load(x, i->index, T1);
-		emit_lea(e, T0, base, index, i->scale, i->disp,
+		emit_lea(e, T0, base, index, i->scale,
+			 i->disp + (i->addrsize == 2 ? 0 : add),
 			 i->addrsize == 8 ? 8 : 4);
-		if (i->addrsize == 2)
+		if (i->addrsize == 2) {
 			emit_movzx16(e, T0, T0);
+			emit_lea(e, T0, T0, H_NONE, 0, add, 8);
+		}
 	}
 	if (with_segment)
 		add_segment_base(x, i);
@@ -79,22 +83,20 @@ struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site)
 	return c;
 }
 
-/* Slot with the PEXT mask of the alignment bits that matter for @size. */
-static uint32_t align_slot(unsigned int size)
+/* Slot with the smallest span mask that covers @bytes. */
+static unsigned int span_slot(unsigned int bytes)
 {
-	if (size <= 2)
-		return SLOT_OFF(D_ALIGN1);
-	if (size <= 4)
-		return SLOT_OFF(D_ALIGN3);
-	if (size <= 8)
-		return SLOT_OFF(D_ALIGN7);
-	return size <= 16 ? SLOT_OFF(D_ALIGN15) : SLOT_OFF(D_ALIGN31);
+	unsigned int n = D_SPAN8;
+
+	while (bytes > 8u << (n - D_SPAN8))
+		n++;
+	return n;
 }
 
 void xlat_islands(struct xlat *x, unsigned int room, bool gap)
 {
 	struct emit *e = &x->e;
-	uint8_t *over = NULL;
+	uint8_t *over = NULL, *site;
 
 	if (!x->nr_islands)
 		return;
@@ -105,168 +107,175 @@ void xlat_islands(struct xlat *x, unsigned int room, bool gap)
 		over = emit_jmp8(e);
 	for (unsigned int n = 0; n < x->nr_islands; n++) {
 		emit_here8(e, x->island[n].rel8);
-		x->cold[x->island[n].cold].site = emit_jmp_patch(e);
+		site = emit_jmp_patch(e);
+		if (x->island[n].check)
+			x->cold[x->island[n].cold].check = site;
+		else
+			x->cold[x->island[n].cold].site = site;
 	}
 	x->nr_islands = 0;
 	if (over)
 		emit_here8(e, over);
 }
 
-/* Whether the instruction at rip was seen to access misaligned addresses. */
-static bool often_misaligned(const struct xlat *x)
+void xlat_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
+		 bool check)
 {
-	unsigned int bit = dbt_rip_bit(x->rip);
-
-	return x->d->misaligned[bit / 64] & BIT(bit % 64);
-}
-
-/* Falls through if the access may be made through one page's entry. */
-static void check_alignment(struct xlat *x, unsigned int size, bool write,
-			    unsigned int base, int64_t disp)
-{
-	struct emit *e = &x->e;
-	bool strict =
-		size <= 32 && !(size & (size - 1)) && !often_misaligned(x);
-	struct cold *c;
-	uint8_t *over = NULL;
-
-	if (size <= 32) {
-		emit_gs_pext(e, T1, T0, align_slot(size));
-		over = emit_jrcxz(e);
-	}
-	c = xlat_cold(x, strict ? COLD_STRICT : COLD_ALIGN, emit_jmp_patch(e));
-	c->rip = x->rip;
-	c->size = size;
-	c->write = write;
-	xlat_islands(x, 0, true);
-	if (over)
-		emit_here8(e, over);
-	c->back = e->w;
-	if (strict && base != GPR_NONE)
-		align_learn(x, size, base, disp);
+	x->island[x->nr_islands++] = (struct island){ .rel8 = rel8,
+						      .cold = c - x->cold,
+						      .check = check };
 }
 
 /* t1 is the page number: t1 = addend, or out of line. */
-static void look_up(struct xlat *x, unsigned int size, bool write,
-		    uint8_t *retry)
+static void table_load(struct xlat *x, struct cold *c)
 {
 	struct emit *e = &x->e;
-	struct cold *miss = xlat_cold(x, COLD_MISS, NULL);
-	struct island *i = &x->island[x->nr_islands++];
 
-	if (write)
+	if (c->write)
 		emit_not(e, T1);
-	emit_gs_load_idx(e, T1, T1, write ? 0 : TLB_R_OFF);
-	i->rel8 = emit_jrcxz(e);
-	i->cold = miss - x->cold;
-	miss->back = retry;
-	miss->size = size;
-	miss->write = write;
-}
-
-/*
- *	(pext t1, t0, align; jrcxz ok; jmp cold)
- * ok:	pext t1, t0, page_mask; (not t1;) mov t1, gs:[t1 * 8 + table]
- *	jrcxz miss
- */
-static void tlb_access(struct xlat *x, unsigned int size, bool write,
-		       unsigned int base, int64_t disp, bool checked)
-{
-	uint8_t *retry;
-
-	xlat_islands(x, 30, false);
-	if (size > 1 && !checked && !align_known(x, size, base, disp))
-		check_alignment(x, size, write, base, disp);
-	retry = x->e.w;
-	emit_gs_pext(&x->e, T1, T0, CPU_OFF(page_mask));
-	look_up(x, size, write, retry);
+	emit_gs_load_idx(e, T1, T1, c->write ? 0 : TLB_R_OFF);
+	if (x->flag_form) {
+		emit_test_rr(e, T1, T1);
+		c->site = emit_jcc(e, CC_Z);
+		x->dirty = true;
+	} else {
+		xlat_island(x, emit_jrcxz(e), c, false);
+	}
 	xlat_islands(x, 30, false);
 }
 
-void xlat_tlb(struct xlat *x, unsigned int size, bool write, unsigned int base,
-	      int64_t disp)
-{
-	tlb_access(x, size, write, base, disp, false);
-}
-
-/* A constant address: its page number and offset are known now. */
-static bool tlb_constant(struct xlat *x, const struct insn *i,
-			 unsigned int size, bool write)
-{
-	uint64_t ea = constant_ea(x, i);
-	uint8_t *retry;
-
-	if (i->seg == SEG_FS || i->seg == SEG_GS ||
-	    (ea & ~PAGE_MASK) + size > PAGE_SIZE)
-		return false;
-	xlat_islands(x, 30, false);
-	retry = x->e.w;
-	emit_mov_ri(&x->e, T1, (ea & x->c->page_mask) >> PAGE_SHIFT);
-	look_up(x, size, write, retry);
-	return true;
-}
-
-void xlat_tlb_insn(struct xlat *x, const struct insn *i, unsigned int size,
-		   bool write)
-{
-	bool plain = i->index == GPR_NONE && i->seg != SEG_FS &&
-		     i->seg != SEG_GS && i->addrsize >= 4 &&
-		     !(i->row->attr & IA_BITOFF);
-
-	if ((i->rip_rel || (i->base == GPR_NONE && i->index == GPR_NONE)) &&
-	    tlb_constant(x, i, size, write))
-		return;
-	/* The silicon checks these itself, and then they cannot cross. */
-	tlb_access(x, size, write, plain ? i->base : GPR_NONE, i->disp,
-		   i->row->attr & IA_ALIGN);
-}
-
-static void cold_miss(struct xlat *x, const struct cold *c)
+void xlat_span_test(struct xlat *x, unsigned int size, struct cold *c)
 {
 	struct emit *e = &x->e;
-	struct miss_stub s = { .size = c->size, .write = c->write };
+	unsigned int n = span_slot(size);
 
-	emit_call(e, x->d->thunk_miss);
-	s.retry = c->back - e->w;
-	emit_bytes(e, (uint8_t *)&s, sizeof(s));
+	if (x->flag_form) {
+		emit_test_ri(e, T0, ~PAGE_MASK & ~MASK(3 + n - D_SPAN8));
+		c->check = emit_jcc(e, CC_Z);
+		x->dirty = true;
+	} else {
+		emit_gs_pext(e, T1, T0, SLOT_OFF(n));
+		xlat_island(x, emit_jrcxz(e), c, true);
+	}
+}
+
+static struct cold *cold_access(struct xlat *x, unsigned int size, bool write,
+				bool window)
+{
+	struct cold *c = xlat_cold(x, COLD_TLB, NULL);
+
+	c->size = size;
+	c->write = write;
+	c->window = window;
+	c->exact = x->exact && !window;
+	c->rip = x->rip;
+	c->recipe = x->flag_form ? x->recipe[x->cur] : NO_RECIPE;
+	return c;
 }
 
 /*
- * Page offset in the top 12 of 32 bits; adding size - 1 there carries into
- * bit 32 exactly if the access leaves the page.
+ *	(pext t1, t0, span; jrcxz cold)
+ *	pext t1, t0, page_mask; (not t1;) mov t1, gs:[t1 * 8 + table]
+ *	jrcxz cold
+ * or
+ *	(test t0, span; jz cold)
+ *	pext t1, t0, page_mask; (not t1;) mov t1, gs:[t1 * 8 + table]
+ *	test t1, t1; jz cold
  */
-static void cold_align(struct xlat *x, const struct cold *c)
+void xlat_tlb(struct xlat *x, unsigned int size, bool write, bool may_cross,
+	      bool window)
+{
+	struct emit *e = &x->e;
+	struct cold *c;
+
+	xlat_islands(x, 60, false);
+	c = cold_access(x, size, write, window);
+	if (size > 1 && may_cross)
+		xlat_span_test(x, size, c);
+	c->back = e->w;
+	emit_gs_pext(e, T1, T0, CPU_OFF(page_mask));
+	table_load(x, c);
+}
+
+void xlat_tlb_page(struct xlat *x, uint64_t ea, unsigned int size, bool write,
+		   bool window)
+{
+	struct cold *c;
+
+	xlat_islands(x, 60, false);
+	emit_mov_ri(&x->e, T0, ea);
+	c = cold_access(x, size, write, window);
+	c->back = x->e.w;
+	emit_mov_ri(&x->e, T1, (ea & x->c->page_mask) >> PAGE_SHIFT);
+	table_load(x, c);
+}
+
+bool xlat_constant_ea(const struct xlat *x, const struct insn *i, uint64_t *ea)
+{
+	if ((!i->rip_rel && (i->base != GPR_NONE || i->index != GPR_NONE)) ||
+	    i->seg == SEG_FS || i->seg == SEG_GS)
+		return false;
+	*ea = constant_ea(x, i);
+	return (*ea & ~PAGE_MASK) + i->mem_size <= PAGE_SIZE;
+}
+
+/*
+ * An end in the first bytes of a page is good if all the bytes are there.  With
+ * the page offset in the top 12 of 32 bits, a subtraction borrows from the
+ * upper half if they are not; then to @bad.
+ */
+static void cold_span(struct xlat *x, const struct cold *c, uint8_t *bad)
 {
 	struct emit *e = &x->e;
 	uint8_t *within;
 
+	emit_here32(e, c->check);
 	emit_rorx(e, T1, T0, 12, 4);
-	emit_lea(e, T1, T1, H_NONE, 0, (c->size - 1) << 20, 8);
+	emit_lea(e, T1, T1, H_NONE, 0, -((c->size - 1) << 20), 8);
 	emit_rorx(e, T1, T1, 32, 8);
 	emit_mov_rr(e, T1, T1, 4);
 	within = emit_jrcxz(e);
-	cold_miss(x, c);
+	emit_patch32(e, emit_jmp_patch(e), bad + e->xdiff);
 	emit_here8(e, within);
 	emit_patch32(e, emit_jmp_patch(e), c->back + e->xdiff);
 }
 
-/* Misaligned where it was not expected: the careful form, and a note. */
-static void cold_strict(struct xlat *x, const struct cold *c)
-{
-	struct rip_stub s = { .rip = c->rip };
-
-	emit_call(&x->e, x->d->thunk[LEAVE_MISALIGNED]);
-	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
-}
-
-static void cold_link(struct xlat *x, const struct cold *c)
+/*
+ * Two ways in.  A miss calls dbt_miss, which comes back behind its stub if the
+ * entry of a window cannot be made, and leaves for others.  The other way is
+ * for an end in the first bytes of a page.
+ */
+static void cold_tlb(struct xlat *x, const struct cold *c)
 {
 	struct emit *e = &x->e;
-	struct link_stub s = { .rip = c->rip, .back = c->kind == COLD_BACK };
+	struct miss_stub s = { .size = c->size,
+			       .write = c->write,
+			       .window = c->window,
+			       .exact = c->exact };
+	uint8_t *miss = e->w;
 
 	emit_here32(e, c->site);
+	if (c->recipe != NO_RECIPE)
+		flags_restore(x, c->recipe);
+	emit_call(e, x->d->thunk_miss);
+	s.retry = c->back - e->w;
+	emit_bytes(e, (uint8_t *)&s, sizeof(s));
+	if (c->window)
+		xlat_cold_link(x, emit_jmp_link(e), c);
+	if (c->check)
+		cold_span(x, c, miss);
+}
+
+void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
+{
+	struct emit *e = &x->e;
+	struct link_stub s = { .rip = c->rip,
+			       .back = c->kind == COLD_BACK,
+			       .plain = c->kind == COLD_TLB };
+
+	emit_here32(e, site);
 	emit_call(e, x->d->thunk[LEAVE_LINK]);
-	s.site = c->site - e->w;
+	s.site = site - e->w;
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
 }
 
@@ -278,6 +287,16 @@ static void cold_rip(struct xlat *x, const struct cold *c, unsigned int code)
 	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
 }
 
+static void cold_loop(struct xlat *x, const struct cold *c)
+{
+	uint8_t *bad = x->e.w;
+
+	if (c->recipe != NO_RECIPE)
+		flags_restore(x, c->recipe);
+	emit_patch32(&x->e, emit_jmp_patch(&x->e), x->loop_entry + x->e.xdiff);
+	cold_span(x, c, bad);
+}
+
 void xlat_emit_cold(struct xlat *x)
 {
 	xlat_islands(x, 0, true);
@@ -285,23 +304,21 @@ void xlat_emit_cold(struct xlat *x)
 		const struct cold *c = &x->cold[n];
 
 		if (c->kind == COLD_LINK || c->kind == COLD_BACK) {
-			cold_link(x, c);
+			xlat_cold_link(x, c->site, c);
+			continue;
+		}
+		if (c->kind == COLD_TLB) {
+			cold_tlb(x, c);
+			continue;
+		}
+		if (c->kind == COLD_LOOP) {
+			cold_loop(x, c);
 			continue;
 		}
 		emit_here32(&x->e, c->site);
-		switch (c->kind) {
-		case COLD_ALIGN:
-			cold_align(x, c);
-			break;
-		case COLD_STRICT:
-			cold_strict(x, c);
-			break;
-		case COLD_MISS:
-			cold_miss(x, c);
-			break;
-		default:
+		if (c->kind == COLD_LIGHT)
+			xlat_cold_light(x, c);
+		else
 			cold_rip(x, c, c->leave);
-			break;
-		}
 	}
 }

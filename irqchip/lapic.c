@@ -368,11 +368,12 @@ void lapic_destroy(struct lapic *l)
  */
 void lapic_get_state(struct lapic *l, struct lapic_state *out)
 {
+	uint32_t count = lapic_timer_count(l); /* may set a bit of IRR */
 	uint32_t image[256] = { 0 };
 
 	for (unsigned int i = 0; i < 256; i += 4)
 		image[i] = reg_get(l, i * 4);
-	image[APIC_TMCCT / 4] = lapic_timer_count(l);
+	image[APIC_TMCCT / 4] = count;
 	image[APIC_PPR / 4] = lapic_ppr(l);
 	if (is_x2apic(l) && !l->chip->ids_32bit)
 		image[APIC_ID / 4] = l->id << 24;

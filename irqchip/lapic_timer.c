@@ -74,9 +74,12 @@ static bool expire_counter(struct lapic *l, uint64_t now)
 	return true;
 }
 
-static void timer_fired(struct timer *t)
+/*
+ * The service may be late.  What the vCPU sees of the timer, and what it
+ * changes, must not depend on that: a tick that is due comes first.
+ */
+static void settle(struct lapic *l)
 {
-	struct lapic *l = container_of(t, struct lapic, timer);
 	bool tick = false;
 
 	pthread_mutex_lock(&l->timer_lock);
@@ -87,6 +90,11 @@ static void timer_fired(struct timer *t)
 	pthread_mutex_unlock(&l->timer_lock);
 	if (tick)
 		lapic_raise_lvt(l, LVT_TIMER);
+}
+
+static void timer_fired(struct timer *t)
+{
+	settle(container_of(t, struct lapic, timer));
 }
 
 int lapic_timer_init(struct lapic *l)
@@ -127,6 +135,7 @@ void lapic_timer_reset(struct lapic *l)
  */
 void lapic_timer_set_lvt(struct lapic *l, uint32_t lvt)
 {
+	settle(l);
 	pthread_mutex_lock(&l->timer_lock);
 	if ((timer_mode(l) == LVT_TIMER_DEADLINE) !=
 	    ((lvt & LVT_TIMER_MODE) == LVT_TIMER_DEADLINE)) {
@@ -141,6 +150,7 @@ void lapic_timer_set_count(struct lapic *l, uint32_t count)
 {
 	if (timer_mode(l) == LVT_TIMER_DEADLINE)
 		return;
+	settle(l);
 	pthread_mutex_lock(&l->timer_lock);
 	reg_set(l, APIC_TMICT, count);
 	if (count)
@@ -168,6 +178,7 @@ uint32_t lapic_timer_count(struct lapic *l)
 {
 	uint64_t count;
 
+	settle(l);
 	pthread_mutex_lock(&l->timer_lock);
 	count = remaining_ns(l, time_now_ns()) >> l->timer_shift;
 	pthread_mutex_unlock(&l->timer_lock);
@@ -180,6 +191,7 @@ void lapic_timer_set_divider(struct lapic *l, uint32_t tdcr)
 	uint8_t old, shift = divider_shift(tdcr);
 	uint64_t now;
 
+	settle(l);
 	pthread_mutex_lock(&l->timer_lock);
 	old = l->timer_shift;
 	now = time_now_ns();
@@ -216,6 +228,7 @@ uint64_t lapic_tsc_deadline(struct lapic *l)
 {
 	uint64_t v;
 
+	settle(l);
 	pthread_mutex_lock(&l->timer_lock);
 	v = timer_mode(l) == LVT_TIMER_DEADLINE ? l->deadline_tsc : 0;
 	pthread_mutex_unlock(&l->timer_lock);
@@ -226,6 +239,7 @@ void lapic_set_tsc_deadline(struct lapic *l, uint64_t guest_tsc)
 {
 	bool tick = false;
 
+	settle(l);
 	pthread_mutex_lock(&l->timer_lock);
 	if (is_hw_enabled(l) && timer_mode(l) == LVT_TIMER_DEADLINE) {
 		l->deadline_tsc = guest_tsc;

@@ -1,5 +1,5 @@
 # Unit tests named vmm_* link user mode's code too.
-VMM_LIB_OBJ := $(call obj,vmm vmm/boot vmm/dev) $O/cli/opt.c.o
+VMM_LIB_OBJ := $(call obj,$(filter vmm%,$(USER))) $O/cli/opt.c.o
 
 $O/libvmm.a: $(VMM_LIB_OBJ)
 	$(if $(V),,@echo "  AR      $@")

@@ -3,6 +3,15 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+/* Switches that find kernel code not global before tables are not shared. */
+#define SHARE_MISFITS 64
+/* Pieces of the address space that hold all of a 2M or 4M page, of a 1G page.
+ */
+#define LARGE_SHIFT JC_PIECE_SHIFT
+#define HUGE_SHIFT  30
+#define LARGE_PAGES (1u << (LARGE_SHIFT - PAGE_SHIFT))
+#define LOG_BYTES   (NR_TLB_LOGS * TLB_LOG_SIZE * sizeof(uint64_t))
+
 static uint64_t page_index(const struct tlb *t, gva_t gva)
 {
 	return gva >> PAGE_SHIFT & MASK(t->index_bits);
@@ -42,36 +51,11 @@ static bool bloom_has(const uint64_t *bloom, uint64_t key)
 	return bloom[bit / 64] & BIT(bit % 64);
 }
 
-static void **jump_cache(const struct tlb_table *tt)
-{
-	return (void **)(tt->gs + TLB_JC_OFF);
-}
-
-static uint64_t *jump_rips(const struct tlb_table *tt)
-{
-	return (uint64_t *)jump_cache(tt) + (1ul << TLB_JC_BITS);
-}
-
-static void jump_clear(const struct tlb *t, struct tlb_table *tt, bool force)
-{
-	size_t n = 1ul << TLB_JC_BITS;
-	void **p;
-
-	if (!tt->gs || (!tt->jc_used && !force))
-		return;
-	p = jump_cache(tt);
-	__asm__ volatile("rep stosq"
-			 : "+D"(p), "+c"(n)
-			 : "a"(t->jc_empty)
-			 : "memory");
-	tt->jc_used = false;
-	__builtin_memset(tt->jc_pages, 0, sizeof(tt->jc_pages));
-}
-
 static bool table_alloc(const struct tlb *t, struct tlb_table *tt)
 {
 	uint8_t *p = mmap(NULL, region_size(t), PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t *log;
 
 	if (p == MAP_FAILED)
 		return false;
@@ -81,12 +65,14 @@ static bool table_alloc(const struct tlb *t, struct tlb_table *tt)
 	if (mmap(p + w_span(t), t->state_size, PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_FIXED, t->state_fd, 0) == MAP_FAILED)
 		goto fail;
-	tt->log = mmap(NULL, TLB_LOG_SIZE * 8, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (tt->log == MAP_FAILED)
+	log = mmap(NULL, LOG_BYTES, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (log == MAP_FAILED)
 		goto fail;
+	for (unsigned int k = 0; k < NR_TLB_LOGS; k++)
+		tt->log[k].page = log + k * TLB_LOG_SIZE;
 	tt->gs = p + w_span(t);
-	jump_clear(t, tt, true);
+	jcache_init(&tt->jc, tt->gs, t->jc_empty);
 	return true;
 fail:
 	munmap(p, region_size(t));
@@ -105,7 +91,8 @@ struct tlb *tlb_create(int state_fd, size_t state_size, unsigned int index_bits,
 	t->index_bits = index_bits;
 	t->nr_tags = nr_tags;
 	t->jc_empty = jc_empty;
-	for (unsigned int i = 0; i < TLB_MAX_TAGS; i++)
+	t->share = true;
+	for (unsigned int i = 0; i <= TLB_MAX_TAGS; i++)
 		t->tag[i].pcid = -1;
 	t->tag[0].pcid = 0;
 	return t;
@@ -113,37 +100,41 @@ struct tlb *tlb_create(int state_fd, size_t state_size, unsigned int index_bits,
 
 void tlb_destroy(struct tlb *t)
 {
-	for (unsigned int i = 0; i < TLB_MAX_TAGS * NR_TLB_MODES; i++) {
+	for (unsigned int i = 0; i < (TLB_MAX_TAGS + 1) * NR_TLB_MODES; i++) {
 		struct tlb_table *tt =
 			&t->tag[i / NR_TLB_MODES].table[i % NR_TLB_MODES];
 
 		if (!tt->gs)
 			continue;
 		munmap(tt->gs - w_span(t), region_size(t));
-		munmap(tt->log, TLB_LOG_SIZE * 8);
+		munmap(tt->log[0].page, LOG_BYTES);
 	}
 	free(t);
 }
 
 struct tlb_table *tlb_current(struct tlb *t, enum tlb_mode mode)
 {
-	struct tlb_table *tt = &t->tag[t->cur].table[mode];
+	bool shared = t->share && mode != TLB_USER;
+	struct tlb_table *tt =
+		&t->tag[shared ? t->nr_tags : t->cur].table[mode];
 
 	if (unlikely(!tt->gs) && !table_alloc(t, tt))
 		return NULL;
 	return tt;
 }
 
-static void log_entry(struct tlb_table *tt, uint64_t page, unsigned int flags)
+static void log_entry(struct tlb_table *tt, uint64_t page, bool global)
 {
-	if (unlikely(tt->nr_log == TLB_LOG_SIZE))
+	struct tlb_log *l = &tt->log[global ? TLB_GLOBAL : TLB_LOCAL];
+
+	if (unlikely(l->nr == TLB_LOG_SIZE))
 		tt->log_overflow = true;
 	else
-		tt->log[tt->nr_log++] = page << 2 | flags;
+		l->page[l->nr++] = page;
 }
 
 bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
-	      bool writable, bool global, bool large)
+	      bool writable, bool global, unsigned int page_shift)
 {
 	uint64_t page = page_index(t, gva);
 	uint64_t addend = (uint64_t)hva - (gva & PAGE_MASK);
@@ -155,39 +146,30 @@ bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
 		*w_entry(tt, page) = addend;
 	else
 		*w_entry(tt, page) = 0;
-	if (large)
-		bloom_set(tt->large, gva >> 30);
-	log_entry(tt, page,
-		  (writable ? TLB_LOG_W : 0) | (global ? TLB_LOG_G : 0));
+	if (page_shift >= HUGE_SHIFT)
+		bloom_set(tt->huge, gva >> HUGE_SHIFT);
+	else if (page_shift > PAGE_SHIFT)
+		bloom_set(tt->large, gva >> LARGE_SHIFT);
+	log_entry(tt, page, global);
 	return true;
 }
 
-static unsigned int jc_index(uint64_t rip)
+void tlb_fill_read(struct mmu *mmu, gva_t gva, uint8_t *hva,
+		   const struct walk *w)
 {
-	return rip & MASK(TLB_JC_BITS);
+	struct tlb *t = mmu->tlb;
+	struct tlb_table *tt =
+		&t->tag[t->share ? t->nr_tags : t->cur].table[TLB_SUPER];
+
+	if (tt->gs && !*r_entry(tt, page_index(t, gva)))
+		tlb_fill(t, tt, gva, hva - (gva & ~PAGE_MASK), false, w->global,
+			 w->page_shift);
 }
 
-void tlb_jump_set(struct tlb_table *tt, uint64_t rip, void *code)
+static void table_forget_sizes(struct tlb_table *tt)
 {
-	jump_cache(tt)[jc_index(rip)] = code;
-	jump_rips(tt)[jc_index(rip)] = rip;
-	tt->jc_used = true;
-	bloom_set(tt->jc_pages, rip >> PAGE_SHIFT);
-}
-
-void *tlb_jump_get(const struct tlb *t, const struct tlb_table *tt,
-		   uint64_t rip)
-{
-	void *code = jump_cache(tt)[jc_index(rip)];
-
-	if (code == t->jc_empty || jump_rips(tt)[jc_index(rip)] != rip)
-		return NULL;
-	return code;
-}
-
-void tlb_jump_page(struct tlb_table *tt, gva_t gva)
-{
-	bloom_set(tt->jc_pages, gva >> PAGE_SHIFT);
+	__builtin_memset(tt->large, 0, sizeof(tt->large));
+	__builtin_memset(tt->huge, 0, sizeof(tt->huge));
 }
 
 /* Gives the memory of both tables back; the state and jump cache stay. */
@@ -195,35 +177,35 @@ static void table_discard(const struct tlb *t, struct tlb_table *tt)
 {
 	madvise(tt->gs - w_span(t), w_span(t), MADV_DONTNEED);
 	madvise(tt->gs + TLB_R_OFF, w_span(t), MADV_DONTNEED);
-	tt->nr_log = 0;
+	for (unsigned int k = 0; k < NR_TLB_LOGS; k++)
+		tt->log[k].nr = 0;
 	tt->log_overflow = false;
-	__builtin_memset(tt->large, 0, sizeof(tt->large));
+	table_forget_sizes(tt);
+}
+
+static void log_flush(struct tlb_table *tt, struct tlb_log *l)
+{
+	for (uint32_t i = 0; i < l->nr; i++) {
+		*r_entry(tt, l->page[i]) = 0;
+		*w_entry(tt, l->page[i]) = 0;
+	}
+	l->nr = 0;
 }
 
 static void table_flush(struct tlb *t, struct tlb_table *tt, bool keep_global)
 {
-	uint32_t kept = 0;
-
 	if (!tt->gs)
 		return;
-	jump_clear(t, tt, false);
+	jcache_flush(&tt->jc, keep_global);
 	if (tt->log_overflow) {
 		table_discard(t, tt);
 		return;
 	}
-	for (uint32_t i = 0; i < tt->nr_log; i++) {
-		uint64_t entry = tt->log[i];
-
-		if (keep_global && (entry & TLB_LOG_G)) {
-			tt->log[kept++] = entry;
-			continue;
-		}
-		*r_entry(tt, entry >> 2) = 0;
-		*w_entry(tt, entry >> 2) = 0;
-	}
-	tt->nr_log = kept;
-	if (!kept)
-		__builtin_memset(tt->large, 0, sizeof(tt->large));
+	log_flush(tt, &tt->log[TLB_LOCAL]);
+	if (!keep_global)
+		log_flush(tt, &tt->log[TLB_GLOBAL]);
+	if (!tt->log[TLB_GLOBAL].nr)
+		table_forget_sizes(tt);
 	t->flushes++;
 }
 
@@ -233,38 +215,87 @@ static void tag_flush(struct tlb *t, struct tlb_tag *tag, bool keep_global)
 		table_flush(t, &tag->table[m], keep_global);
 }
 
-static void tag_flush_gva(struct tlb *t, struct tlb_tag *tag, gva_t gva)
+static void entry_drop(struct tlb_table *tt, uint64_t page)
 {
-	uint64_t page = page_index(t, gva);
+	if (*r_entry(tt, page))
+		*r_entry(tt, page) = 0;
+	if (*w_entry(tt, page))
+		*w_entry(tt, page) = 0;
+}
 
-	for (unsigned int m = 0; m < NR_TLB_MODES; m++) {
-		struct tlb_table *tt = &tag->table[m];
+/* Drops what a log has of a piece; empty entries go from the log. */
+static void log_drop_large(struct tlb_table *tt, struct tlb_log *l,
+			   uint64_t first)
+{
+	uint32_t kept = 0;
 
-		if (!tt->gs)
-			continue;
-		if (bloom_has(tt->large, gva >> 30)) {
-			table_flush(t, tt, false);
-			continue;
-		}
-		if (*r_entry(tt, page))
-			*r_entry(tt, page) = 0;
-		if (*w_entry(tt, page))
-			*w_entry(tt, page) = 0;
-		if (bloom_has(tt->jc_pages, gva >> PAGE_SHIFT))
-			jump_clear(t, tt, false);
+	for (uint32_t i = 0; i < l->nr; i++) {
+		uint64_t page = l->page[i];
+
+		if (page - first < LARGE_PAGES)
+			entry_drop(tt, page);
+		else if (*r_entry(tt, page))
+			l->page[kept++] = page;
+	}
+	l->nr = kept;
+}
+
+/* Drops the piece around @page, by the logs if they are shorter than that. */
+static void table_drop_large(struct tlb_table *tt, uint64_t page)
+{
+	uint64_t first = page & ~(uint64_t)(LARGE_PAGES - 1);
+
+	if (tt->log[TLB_LOCAL].nr + tt->log[TLB_GLOBAL].nr < LARGE_PAGES) {
+		for (unsigned int k = 0; k < NR_TLB_LOGS; k++)
+			log_drop_large(tt, &tt->log[k], first);
+		return;
+	}
+	for (unsigned int n = 0; n < LARGE_PAGES; n++)
+		entry_drop(tt, first + n);
+}
+
+static void table_flush_gva(struct tlb *t, struct tlb_table *tt, gva_t gva)
+{
+	const uint64_t page = page_index(t, gva);
+
+	if (unlikely(bloom_has(tt->huge, gva >> HUGE_SHIFT))) {
+		table_flush(t, tt, false);
+	} else if (bloom_has(tt->large, gva >> LARGE_SHIFT)) {
+		table_drop_large(tt, page);
+		jcache_flush_piece(&tt->jc, gva);
+	} else {
+		entry_drop(tt, page);
+		jcache_flush_page(&tt->jc, gva);
 	}
 }
 
-void tlb_table_forget(struct tlb *t, struct tlb_table *tt)
+static void tag_flush_gva(struct tlb *t, struct tlb_tag *tag, gva_t gva)
 {
-	jump_clear(t, tt, false);
+	for (unsigned int m = 0; m < NR_TLB_MODES; m++)
+		if (tag->table[m].gs)
+			table_flush_gva(t, &tag->table[m], gva);
 }
 
 void tlb_forget_code(struct tlb *t)
 {
-	for (unsigned int i = 0; i < t->nr_tags; i++)
+	for (unsigned int i = 0; i <= t->nr_tags; i++)
 		for (unsigned int m = 0; m < NR_TLB_MODES; m++)
-			jump_clear(t, &t->tag[i].table[m], false);
+			jcache_clear(&t->tag[i].table[m].jc);
+}
+
+static void log_drop_writable(const struct tlb *t, struct tlb_table *tt,
+			      const struct tlb_log *l, uint8_t *hva)
+{
+	for (uint32_t i = 0; i < l->nr; i++) {
+		uint64_t *w = w_entry(tt, l->page[i]);
+		gva_t gva = l->page[i] << PAGE_SHIFT;
+
+		/* Bits above the index do not survive in the log. */
+		if (!*w || (hva && (((*w + gva) ^ (uint64_t)hva) &
+				    MASK(t->index_bits + PAGE_SHIFT))))
+			continue;
+		*w = 0;
+	}
 }
 
 static void table_drop_writable(struct tlb *t, struct tlb_table *tt,
@@ -273,35 +304,23 @@ static void table_drop_writable(struct tlb *t, struct tlb_table *tt,
 	if (!tt->gs)
 		return;
 	if (tt->log_overflow) {
-		jump_clear(t, tt, false);
 		table_discard(t, tt);
 		return;
 	}
-	for (uint32_t i = 0; i < tt->nr_log; i++) {
-		uint64_t page = tt->log[i] >> 2;
-		uint64_t *w = w_entry(tt, page);
-		gva_t gva = page << PAGE_SHIFT;
-
-		if (!(tt->log[i] & TLB_LOG_W) || !*w)
-			continue;
-		/* Bits above the index do not survive in the log. */
-		if (hva && ((*w + gva) ^ (uint64_t)hva) &
-				   MASK(t->index_bits + PAGE_SHIFT))
-			continue;
-		*w = 0;
-	}
+	for (unsigned int k = 0; k < NR_TLB_LOGS; k++)
+		log_drop_writable(t, tt, &tt->log[k], hva);
 }
 
 void tlb_drop_writable(struct tlb *t, uint8_t *hva)
 {
-	for (unsigned int i = 0; i < t->nr_tags; i++)
+	for (unsigned int i = 0; i <= t->nr_tags; i++)
 		for (unsigned int m = 0; m < NR_TLB_MODES; m++)
 			table_drop_writable(t, &t->tag[i].table[m], hva);
 }
 
 void tlb_flush_tables(struct tlb *t)
 {
-	for (unsigned int i = 0; i < t->nr_tags; i++)
+	for (unsigned int i = 0; i <= t->nr_tags; i++)
 		tag_flush(t, &t->tag[i], false);
 }
 
@@ -325,16 +344,31 @@ void tlb_flush_nonglobal(struct mmu *mmu)
 
 	if (!t)
 		return;
-	for (unsigned int i = 0; i < t->nr_tags; i++)
+	for (unsigned int i = 0; i <= t->nr_tags; i++)
 		tag_flush(t, &t->tag[i], mmu->role.pge);
+}
+
+/* The tables that all tags share: what is not global is the current tag's. */
+static struct tlb_tag *shared_tag(struct tlb *t)
+{
+	return &t->tag[t->nr_tags];
+}
+
+static bool is_current(const struct tlb *t, const struct tlb_tag *tag)
+{
+	return tag == &t->tag[t->cur];
 }
 
 void tlb_flush_pcid(struct mmu *mmu, unsigned int pcid)
 {
-	struct tlb_tag *tag = mmu->tlb ? tag_find(mmu->tlb, pcid) : NULL;
+	struct tlb *t = mmu->tlb;
+	struct tlb_tag *tag = t ? tag_find(t, pcid) : NULL;
 
-	if (tag)
-		tag_flush(mmu->tlb, tag, mmu->role.pge);
+	if (!tag)
+		return;
+	tag_flush(t, tag, mmu->role.pge);
+	if (is_current(t, tag))
+		tag_flush(t, shared_tag(t), mmu->role.pge);
 }
 
 void tlb_flush_gva(struct mmu *mmu, gva_t gva)
@@ -342,16 +376,20 @@ void tlb_flush_gva(struct mmu *mmu, gva_t gva)
 	struct tlb *t = mmu->tlb;
 
 	/* Other tags may hold a global entry for it; entries do not say. */
-	for (unsigned int i = 0; t && i < t->nr_tags; i++)
+	for (unsigned int i = 0; t && i <= t->nr_tags; i++)
 		tag_flush_gva(t, &t->tag[i], gva);
 }
 
 void tlb_flush_pcid_gva(struct mmu *mmu, unsigned int pcid, gva_t gva)
 {
-	struct tlb_tag *tag = mmu->tlb ? tag_find(mmu->tlb, pcid) : NULL;
+	struct tlb *t = mmu->tlb;
+	struct tlb_tag *tag = t ? tag_find(t, pcid) : NULL;
 
-	if (tag)
-		tag_flush_gva(mmu->tlb, tag, gva);
+	if (!tag)
+		return;
+	tag_flush_gva(t, tag, gva);
+	if (is_current(t, tag))
+		tag_flush_gva(t, shared_tag(t), gva);
 }
 
 static struct tlb_tag *tag_replace(struct tlb *t, unsigned int pcid)
@@ -366,6 +404,23 @@ static struct tlb_tag *tag_replace(struct tlb *t, unsigned int pcid)
 	return tag;
 }
 
+/*
+ * Entries of the previous tag leave the shared tables.  Kernel code among them
+ * time and again: sharing does not suit this guest.
+ */
+static void shared_switch(struct tlb *t, bool pge)
+{
+	struct tlb_tag *s = shared_tag(t);
+
+	if (!t->share)
+		return;
+	if (s->table[TLB_SUPER].jc.nonglobal && ++t->misfit > SHARE_MISFITS) {
+		t->share = false;
+		pge = false;
+	}
+	tag_flush(t, s, pge);
+}
+
 void tlb_load_cr3(struct mmu *mmu, uint64_t cr3, bool keep)
 {
 	unsigned int pcid = mmu->role.pcide ? cr3 & 0xfff : 0;
@@ -376,12 +431,17 @@ void tlb_load_cr3(struct mmu *mmu, uint64_t cr3, bool keep)
 	if (!t)
 		return;
 	tag = tag_find(t, pcid);
-	if (!tag)
-		tag = tag_replace(t, pcid);
+	if (!tag || !is_current(t, tag))
+		shared_switch(t, mmu->role.pge);
 	else if (!keep)
+		tag_flush(t, shared_tag(t), mmu->role.pge);
+	if (!tag) {
+		tag = tag_replace(t, pcid);
+	} else if (!keep) {
 		tag_flush(t, tag, mmu->role.pge);
-	else
+	} else {
 		t->flushes_avoided++;
+	}
 	tag->used = ++t->clock;
 	t->cur = tag - t->tag;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "mmu/jcache.h"
 #include "mmu/mmu.h"
 
 /*
@@ -11,12 +12,14 @@
  *
  *	gs - 8 - page * 8	write entry (tables grow downward)
  *	gs + 0			struct cpu, the same memory in every table
- *	gs + TLB_JC_OFF		jump cache: host code by low bits of guest rip,
- *				then the full rips, for C code
+ *	gs + JC_OFF		jump cache (mmu/jcache.h)
  *	gs + TLB_R_OFF + page * 8	read entry
  *
- * There is a set of tables per tag (PCID) and privilege mode, so a switch of
- * either flushes nothing: it changes the GS base.
+ * There is a table per tag (PCID) for user mode, so a switch flushes nothing:
+ * it changes the GS base.  Supervisor mode has tables that all tags share: a
+ * kernel's own pages are global, and the few entries that are not go at a
+ * switch.  A kernel whose code is not global (page-table isolation) gets
+ * supervisor tables per tag instead.
  * "page" is the page number cut to index_bits.  With 36 bits canonical 48-bit
  * addresses are all distinct; an address that shares an entry wrongly (57-bit
  * or non-canonical ones) differs in bits 48 and up, so that the sum is
@@ -24,8 +27,6 @@
  * the right one by a multiple of 2^44, where nothing is mapped as long as no
  * two host mappings agree modulo 2^44.
  */
-#define TLB_JC_OFF   0x10000
-#define TLB_JC_BITS  11
 #define TLB_R_OFF    0x100000
 #define TLB_MAX_TAGS 8
 
@@ -36,20 +37,23 @@ enum tlb_mode {
 	NR_TLB_MODES,
 };
 
-/* The log of filled entries, for flushes: page << 2 | flags. */
-#define TLB_LOG_W    BIT(0)
-#define TLB_LOG_G    BIT(1)
 #define TLB_LOG_SIZE 32768u
+
+/* Page numbers of filled entries, for flushes. */
+struct tlb_log {
+	uint64_t *page;
+	uint32_t nr;
+};
+
+enum tlb_log_kind { TLB_LOCAL, TLB_GLOBAL, NR_TLB_LOGS };
 
 struct tlb_table {
 	uint8_t *gs; /* NULL until first used */
-	uint64_t *log;
-	uint32_t nr_log;
+	struct tlb_log log[NR_TLB_LOGS];
 	bool log_overflow;
-	bool jc_used;
-	uint32_t jc_mode;      /* mode bits that the jump cache's code is for */
-	uint64_t jc_pages[16]; /* Bloom filter of pages in the jump cache */
-	uint64_t large[16];    /* ... of GiBs with parts of large pages */
+	/* Bloom filters: pieces with parts of 2M and 4M pages, of 1G pages. */
+	uint64_t large[16], huge[16];
+	struct jcache jc;
 };
 
 struct tlb_tag {
@@ -63,11 +67,13 @@ struct tlb {
 	unsigned int nr_tags;
 	unsigned int cur;
 	uint64_t clock;
-	int state_fd; /* memfd of struct cpu */
+	bool share;	     /* supervisor tables are those of tag[nr_tags] */
+	unsigned int misfit; /* switches that found kernel code not global */
+	int state_fd;	     /* memfd of struct cpu */
 	size_t state_size;
 	void *jc_empty; /* what an empty jump-cache entry points to */
 	uint64_t flushes, flushes_avoided; /* counters */
-	struct tlb_tag tag[TLB_MAX_TAGS];
+	struct tlb_tag tag[TLB_MAX_TAGS + 1];
 };
 
 /*
@@ -83,23 +89,49 @@ struct tlb_table *tlb_current(struct tlb *t, enum tlb_mode mode);
 
 /*
  * tlb_fill - enters a translation of the page of @gva to @hva (page aligned).
- * @large: the 4 KiB are part of a larger page, all of which INVLPG drops.
+ * @page_shift: of the page the 4 KiB are part of; INVLPG drops all of it.
  * Returns false if the entry cannot be expressed (addend 0): such a page is
  * accessed in careful form.
  */
 bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
-	      bool writable, bool global, bool large);
+	      bool writable, bool global, unsigned int page_shift);
 
-/* tlb_jump_set - the jump-cache entry for guest rip @rip. */
-void tlb_jump_set(struct tlb_table *tt, uint64_t rip, void *code);
-/* tlb_jump_get - the code that tlb_jump_set entered for @rip, or NULL. */
-void *tlb_jump_get(const struct tlb *t, const struct tlb_table *tt,
-		   uint64_t rip);
-/* tlb_jump_page - the entries depend on the translation of @gva's page too. */
-void tlb_jump_page(struct tlb_table *tt, gva_t gva);
+/* tlb_fill_read - enters what a supervisor read of C code has found, if the
+ * table is in use at all. */
+void tlb_fill_read(struct mmu *mmu, gva_t gva, uint8_t *hva,
+		   const struct walk *w);
 
-/* tlb_table_forget - empties one jump cache. */
-void tlb_table_forget(struct tlb *t, struct tlb_table *tt);
+/*
+ * tlb_peek - host address of @gva by the entry that serves an access of kind
+ * @access (not ACCESS_FETCH), or NULL.  @gva is canonical.  A write entry needs
+ * no bookkeeping: neither dirty log nor code_write.
+ */
+static inline uint8_t *tlb_peek(const struct mmu *mmu, gva_t gva,
+				unsigned int access)
+{
+	const struct tlb *t = mmu->tlb;
+	enum tlb_mode mode = TLB_SUPER;
+	const struct tlb_table *tt;
+	uint64_t page, entry;
+
+	/* With fewer bits, or 57-bit addresses, entries are ambiguous. */
+	if (!mmu->live || t->index_bits < 36 ||
+	    (uint64_t)((int64_t)(gva << 16) >> 16) != gva)
+		return NULL;
+	if (access & ACCESS_USER)
+		mode = TLB_USER;
+	else if (mmu->role.smap && (access & ACCESS_AC))
+		mode = TLB_SUPER_AC;
+	tt = &t->tag[t->share && mode != TLB_USER ? t->nr_tags : t->cur]
+		      .table[mode];
+	if (unlikely(!tt->gs))
+		return NULL;
+	page = gva >> PAGE_SHIFT & MASK(36);
+	entry = access & ACCESS_WRITE
+			? *((const uint64_t *)tt->gs - 1 - page)
+			: *((const uint64_t *)(tt->gs + TLB_R_OFF) + page);
+	return entry ? (uint8_t *)(entry + gva) : NULL;
+}
 
 /* tlb_forget_code - empties every jump-cache entry (code went away). */
 void tlb_forget_code(struct tlb *t);

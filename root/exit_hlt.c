@@ -3,7 +3,9 @@
 
 int exit_hlt(struct vcpu *v)
 {
-	dbt_commit(v->cpu);
+	/* A single step or a #DB that is due comes first, and ends the HLT. */
+	int r = exit_commit(v);
+
 	if (!v->apic) {
 		v->uexit.kind = UEXIT_HLT;
 		return TO_USER;
@@ -11,5 +13,5 @@ int exit_hlt(struct vcpu *v)
 	if (!vcpu_has_event(v))
 		v->mp_state = MP_HALTED;
 	v->pv_kicked = false;
-	return RESUME;
+	return r;
 }

@@ -134,7 +134,7 @@ int inject_events(struct vcpu *v)
 	if (r != RESUME || c->injecting.type)
 		return r;
 	if (c->nmi_pending && nmi_allowed(c)) {
-		c->nmi_pending = false;
+		c->nmi_pending--;
 		r = deliver(v, (struct event){ .type = EVENT_NMI,
 					       .vector = VEC_NMI });
 		if (r != RESUME)

@@ -105,6 +105,33 @@ void vcpu_request(struct vcpu *v, uint64_t req)
 	vcpu_kick(v);
 }
 
+void vcpu_queue_nmi(struct vcpu *v)
+{
+	__atomic_fetch_add(&v->nmis, 1, __ATOMIC_SEQ_CST);
+	vcpu_request(v, REQ_NMI);
+}
+
+void vcpu_accept_nmis(struct vcpu *v)
+{
+	struct cpu *c = v->cpu;
+	bool busy = c->nmi_blocked || c->injecting.type == EVENT_NMI;
+	uint32_t nmis, most = busy ? 1 : 2;
+
+	if (!vcpu_take(v, REQ_NMI))
+		return;
+	nmis = __atomic_exchange_n(&v->nmis, 0, __ATOMIC_SEQ_CST);
+	c->nmi_pending = nmis < most ? c->nmi_pending + nmis : most;
+	if (c->nmi_pending > most)
+		c->nmi_pending = most;
+}
+
+void vcpu_drop_nmis(struct vcpu *v)
+{
+	vcpu_take(v, REQ_NMI);
+	__atomic_store_n(&v->nmis, 0, __ATOMIC_SEQ_CST);
+	v->cpu->nmi_pending = 0;
+}
+
 void vcpu_cancel_io(struct vcpu *v)
 {
 	struct cpu *c = v->cpu;
@@ -115,4 +142,5 @@ void vcpu_cancel_io(struct vcpu *v)
 	c->mmio.nr_rd = 0;
 	c->mmio.nr_wr = 0;
 	c->mmio.wants = false;
+	c->pending_dbg = 0;
 }

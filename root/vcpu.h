@@ -74,7 +74,7 @@ typedef int (*complete_fn)(struct vcpu *v);
 
 /* Request bits: work other threads leave to the vCPU's own. */
 #define REQ_EVENT	 BIT(0) /* look at interrupts again */
-#define REQ_NMI		 BIT(1) /* an NMI arrived */
+#define REQ_NMI		 BIT(1) /* NMIs arrived, see vcpu_queue_nmi() */
 #define REQ_TRIPLE_FAULT BIT(2) /* shut down at the next entry */
 #define REQ_INIT	 BIT(3) /* INIT arrived */
 #define REQ_SIPI	 BIT(4) /* startup IPI, see sipi_vector */
@@ -92,6 +92,7 @@ struct vcpu {
 	struct lock mem_lock; /* held while C code uses memory slots */
 
 	uint64_t requests;	       /* REQ_*, set by any thread */
+	uint32_t nmis;		       /* arrived since REQ_NMI was taken */
 	uint32_t sleeping;	       /* waits on wake_fd */
 	int wake_fd;		       /* eventfd */
 	volatile uint32_t signal_seen; /* ring3_signal() on its thread */
@@ -140,6 +141,19 @@ int vcpu_publish(struct vcpu *v) __must_check;
 /* vcpu_request - sets a request bit and sees to it that it is looked at soon.
  * Any thread. */
 void vcpu_request(struct vcpu *v, uint64_t req);
+
+/* vcpu_queue_nmi - an NMI for the vCPU.  Any thread. */
+void vcpu_queue_nmi(struct vcpu *v);
+
+/*
+ * vcpu_accept_nmis - adds the NMIs that have arrived to cpu->nmi_pending.  Two
+ * can wait, as in KVM: on a processor the first would already be in its handler
+ * when the second arrives.  If one is, one can wait.
+ */
+void vcpu_accept_nmis(struct vcpu *v);
+
+/* vcpu_drop_nmis - forgets all NMIs that wait. */
+void vcpu_drop_nmis(struct vcpu *v);
 
 /* vcpu_kick - makes the vCPU leave translated code or wake up.  Any thread. */
 void vcpu_kick(struct vcpu *v);

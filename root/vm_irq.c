@@ -13,7 +13,7 @@ static void op_kick(void *vcpu)
 
 static void op_nmi(void *vcpu)
 {
-	vcpu_request(vcpu, REQ_NMI);
+	vcpu_queue_nmi(vcpu);
 }
 
 /* System-management mode is not offered. */
@@ -21,7 +21,7 @@ static void op_smi(void *vcpu)
 {
 }
 
-/* A SIPI that came before is void: the processor waits for one after INIT. */
+/* A SIPI from before does not start what waits for the next one. */
 static void op_init(void *vcpu)
 {
 	vcpu_take(vcpu, REQ_SIPI);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # deps.sh - installs the Debian packages that a purpose needs.
-#   scripts/deps.sh [-n] build|test|boot|oracle|qemu|clients|lint...
+#   scripts/deps.sh [-n] build|test|boot|firmware|oracle|qemu|clients|lint...
 # Does nothing if they are there; installs through apt-get as root or with
 # sudo; otherwise says what to install and fails.  -n only checks.
 set -u
@@ -16,6 +16,8 @@ for purpose; do
 	build) want="$want gcc make binutils libc6-dev" ;;
 	test) want="$want gcc make binutils libc6-dev gcc-multilib libzydis-dev" ;;
 	boot) want="$want busybox-static cpio gzip" ;;
+	firmware) want="$want seabios grub-common grub-pc-bin e2fsprogs
+		ovmf grub-efi-amd64-bin dosfstools mtools" ;;
 	oracle) want="$want qemu-system-x86" ;;
 	qemu) want="$want qemu-system-x86" ;;
 	clients) want="$want qemu-system-x86 qemu-utils ovmf grub-pc-bin

@@ -27,11 +27,18 @@ struct bus_range {
 struct bus {
 	struct bus_range ranges[BUS_RANGES_MAX]; /* sorted by start */
 	unsigned nr;
+	struct bus_range fallback; /* what no range holds, if it has ops */
 };
 
 /* bus_add - -EEXIST if the range overlaps another, -ENOSPC if full. */
 int bus_add(struct bus *bus, uint64_t start, uint64_t len,
 	    const struct bus_ops *ops, void *dev);
+
+/*
+ * bus_set_default - a device that decodes for itself what no range holds; its
+ * offsets are addresses.
+ */
+void bus_set_default(struct bus *bus, const struct bus_ops *ops, void *dev);
 
 /* bus_find - the range that holds @addr, or NULL. */
 const struct bus_range *bus_find(const struct bus *bus, uint64_t addr);

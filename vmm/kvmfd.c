@@ -98,11 +98,26 @@ void kvmfd_close(struct kvmfd *f)
 	f->ops = NULL;
 }
 
-int kvmfd_set_careful(const struct kvmfd *vcpu)
+static int kvmfd_enable(const struct kvmfd *vcpu, unsigned capability)
 {
-	struct kvm_enable_cap cap = { .cap = RING3_CAP_CAREFUL, .args = { 1 } };
+	struct kvm_enable_cap cap = { .cap = capability, .args = { 1 } };
 
 	return kvmfd_ioctl(vcpu, KVM_ENABLE_CAP, &cap);
+}
+
+int kvmfd_set_careful(const struct kvmfd *vcpu)
+{
+	return kvmfd_enable(vcpu, RING3_CAP_CAREFUL);
+}
+
+int kvmfd_set_forced_emulation(const struct kvmfd *vcpu)
+{
+	return kvmfd_enable(vcpu, RING3_CAP_FORCED_EMULATION);
+}
+
+int kvmfd_set_vmware_backdoor(const struct kvmfd *vcpu)
+{
+	return kvmfd_enable(vcpu, RING3_CAP_VMWARE_BACKDOOR);
 }
 
 void kvmfd_signal(void)

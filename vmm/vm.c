@@ -11,14 +11,16 @@
 #include "vmm/boot/bios.h"
 #include "vmm/boot/layout.h"
 #include "vmm/boot/mptable.h"
+#include "vmm/cpuid.h"
 #include "vmm/dev/debugcon.h"
 #include "vmm/dev/fwcfg.h"
 #include "vmm/dev/i8042.h"
-#include "vmm/dev/pci.h"
 #include "vmm/dev/rtc.h"
 #include "vmm/dev/serial.h"
 #include "vmm/dev/testdev.h"
+#include "vmm/fw/fwlog.h"
 #include "vmm/log.h"
+#include "vmm/pci/chipset.h"
 #include "vmm/probe.h"
 #include "vmm/run.h"
 #include "vmm/status.h"
@@ -120,16 +122,17 @@ static int vm_set_slots(struct vm *vm)
 			  strerror(-err));
 		return STATUS_HOST;
 	}
+	slots_init(&vm->slots, &vm->fd);
 	nr = ram_regions(&vm->ram, r);
 	for (int i = 0; i < nr; i++) {
-		struct kvm_userspace_memory_region slot = {
-			.slot = i,
-			.guest_phys_addr = r[i].gpa,
-			.memory_size = r[i].size,
-			.userspace_addr = (uintptr_t)r[i].hva,
-		};
+		uint64_t skip = 0;
 
-		err = kvmfd_ioctl(&vm->fd, KVM_SET_USER_MEMORY_REGION, &slot);
+		/* The rest of the first MiB is the shadow's. */
+		if (vm->config->firmware && r[i].gpa == SHADOW_START)
+			skip = SHADOW_END - SHADOW_START;
+		err = slots_set(&vm->slots, SLOT_RAM + i, r[i].gpa + skip,
+				r[i].size - skip, r[i].hva + skip,
+				SLOT_WRITABLE);
 		if (err < 0)
 			return vm_need("KVM_SET_USER_MEMORY_REGION", err);
 	}
@@ -209,18 +212,28 @@ static int vm_create_devices(struct vm *vm)
 	struct bus *pio = &vm->pio;
 
 	vm->irq = (struct irq_sink){ vm_set_irq, vm };
-	vm->power_sink = (struct power_sink){ vm_end_by_device, vm };
+	vm->power_sink = (struct power_sink){
+		.end = vm_end_by_device,
+		.sleep = suspend_sleep,
+		.wake = suspend_wake,
+		.arg = vm,
+	};
 	vm->serial = serial_new(pio, &vm->irq, vm_send_byte, vm);
 	vm->rtc = rtc_new(pio, &vm->irq, &vm->loop);
 	vm->power = power_new(pio, &vm->irq, &vm->power_sink);
 	vm->i8042 = i8042_new(pio, &vm->irq, vm->power);
-	vm->pci = pci_new(pio, vm->power);
+	vm->pci = pci_new(pio, &vm->mmio, &vm->irq, vm->power);
 	vm->debugcon = debugcon_new(pio, &vm->power_sink, vm_send_byte, vm);
 	vm->testdev =
 		testdev_new(pio, &vm->mmio, &vm->irq, &vm->ram, vm->debugcon);
-	vm->fwcfg = fwcfg_new(pio, vm->config->nr_cpus, vm->ram.size);
-	if (vm->serial && vm->rtc && vm->power && vm->i8042 && vm->pci &&
+	vm->fwcfg = fwcfg_new(pio, vm->config->nr_cpus, &vm->ram);
+	if (vm->pci)
+		vm->chipset = chipset_new(
+			vm->pci,
+			vm->config->firmware ? &vm->firmware.shadow : NULL);
+	if (vm->serial && vm->rtc && vm->power && vm->i8042 && vm->chipset &&
 	    vm->debugcon && vm->testdev && vm->fwcfg) {
+		rtc_on_alarm(vm->rtc, power_rtc_alarm, vm->power);
 		rtc_set_memory(vm->rtc, vm->ram.low_size, vm->ram.high_size);
 		return 0;
 	}
@@ -228,16 +241,37 @@ static int vm_create_devices(struct vm *vm)
 	return STATUS_HOST;
 }
 
-/* Firmware's tables first: a kernel may lie on top of what it ignores. */
-static int vm_load(struct vm *vm)
+/* Firmware finds its way about by itself. */
+static int vm_load_firmware(struct vm *vm)
+{
+	const struct vm_config *config = vm->config;
+
+	vm->boot.entry = (struct entry){ .mode = ENTRY_RESET };
+	if (config->firmware_log) {
+		vm->fwlog = fwlog_new(&vm->pio, config->firmware_log);
+		if (!vm->fwlog)
+			return STATUS_HOST;
+	}
+	if (firmware_load(&vm->firmware, config->firmware, &vm->slots, &vm->ram,
+			  &vm->mmio))
+		return STATUS_INPUT;
+	if (firmware_tell(vm->fwcfg, &vm->ram, &vm->machine) ||
+	    disks_tell(&vm->disks, vm->fwcfg))
+		return vm_need("fw_cfg", -ENOMEM);
+	return 0;
+}
+
+/* Without: its tables first, a kernel may lie on top of what it ignores. */
+static int vm_load_kernel(struct vm *vm)
 {
 	struct boot *boot = &vm->boot;
 
-	vm->machine.nr_cpus = vm->config->nr_cpus;
 	boot->config = &vm->config->boot;
 	boot->ram = &vm->ram;
+	/* Firmware would have a part in waking up. */
+	vm->machine.sleep = true;
 	if (bios_write(&vm->ram) ||
-	    acpi_write(&vm->ram, &vm->machine, &boot->rsdp) ||
+	    acpi_write(&vm->ram, &vm->machine, &boot->rsdp, &vm->facs) ||
 	    mptable_write(&vm->ram, &vm->machine)) {
 		log_error(0, "the firmware tables do not fit");
 		return STATUS_INTERNAL;
@@ -246,7 +280,19 @@ static int vm_load(struct vm *vm)
 		return STATUS_INPUT;
 	if (bios_init_chips(&vm->fd))
 		log_info("the PIC and the PIT keep their reset state");
+	chipset_route(vm->chipset);
+	pci_assign(vm->pci);
 	return 0;
+}
+
+static int vm_load(struct vm *vm)
+{
+	int r;
+
+	vm->machine.nr_cpus = vm->config->nr_cpus;
+	r = vm->config->firmware ? vm_load_firmware(vm) : vm_load_kernel(vm);
+	suspend_init(vm);
+	return r;
 }
 
 static int vm_create_vcpus(struct vm *vm)
@@ -320,6 +366,9 @@ static int vm_build(struct vm *vm)
 	if (!r)
 		r = vm_create_devices(vm);
 	if (!r)
+		r = disks_create(&vm->disks, &vm->fd, vm->pci, &vm->ram,
+				 vm->config->disks, vm->config->nr_disks);
+	if (!r)
 		r = vm_load(vm);
 	if (!r)
 		r = vm_create_vcpus(vm);
@@ -336,6 +385,7 @@ static bool vm_run_threads(struct vm *vm)
 		if (run_start(&vm->vcpus[i]))
 			vm_end(vm, STATUS_HOST);
 	loop_run(&vm->loop);
+	suspend_end(vm);
 	term_close_output(&vm->term);
 	for (unsigned i = 0; i < vm->nr_vcpus; i++) {
 		if (run_stop(&vm->vcpus[i]))
@@ -352,16 +402,20 @@ static void vm_destroy(struct vm *vm)
 	for (unsigned i = 0; vm->vcpus && i < vm->config->nr_cpus; i++)
 		vcpu_destroy(&vm->vcpus[i]);
 	free(vm->vcpus);
+	disks_free(&vm->disks);
 	kvmfd_close(&vm->fd);
 	kvmfd_close(&vm->sys);
 	serial_free(vm->serial);
 	rtc_free(vm->rtc);
 	power_free(vm->power);
 	i8042_free(vm->i8042);
+	chipset_free(vm->chipset);
 	pci_free(vm->pci);
 	debugcon_free(vm->debugcon);
 	testdev_free(vm->testdev);
 	fwcfg_free(vm->fwcfg);
+	fwlog_free(vm->fwlog);
+	firmware_free(&vm->firmware);
 	ram_exit(&vm->ram);
 	if (vm->signal_fd > 0)
 		close(vm->signal_fd);
@@ -385,15 +439,39 @@ static int vm_serve(struct vm *vm)
 	return vm_status(vm);
 }
 
+int vm_cpu_help(enum accel accel)
+{
+	struct vm_config config = { .accel = accel };
+	struct vm vm = { .config = &config };
+	struct kvm_cpuid2 *list;
+	int r = vm_open_accel(&vm);
+
+	if (r)
+		return r;
+	r = vm_need("KVM_GET_SUPPORTED_CPUID",
+		    cpuid_get_supported(&vm.sys, &list));
+	if (!r) {
+		int deadline = kvmfd_ioctl_val(&vm.sys, KVM_CHECK_EXTENSION,
+					       KVM_CAP_TSC_DEADLINE_TIMER);
+
+		cpuid_set_vcpu(list, 0, 1, deadline > 0);
+		cpumodel_help(list);
+		free(list);
+	}
+	kvmfd_close(&vm.sys);
+	return r;
+}
+
 int vm_run(const struct vm_config *config)
 {
 	struct vm vm = { .config = config, .status = VM_RUNNING };
 	struct boot *boot = &vm.boot;
-	uint8_t *data;
+	uint8_t *data = NULL;
 	int r;
 
 	/* The cheapest check first: is there a kernel at all? */
-	if (image_read("kernel", config->boot.kernel, &data, &boot->size))
+	if (config->boot.kernel &&
+	    image_read("kernel", config->boot.kernel, &data, &boot->size))
 		return STATUS_INPUT;
 	boot->data = data;
 	r = loop_init(&vm.loop);

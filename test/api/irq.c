@@ -240,6 +240,36 @@ static void nmi(void)
 	kt_vm_close(&t);
 }
 
+/*
+ * Two can wait, but only one while another is being handled.  Hosts that
+ * emulate guest kernel code notice the second too late.
+ */
+static void nmis(void)
+{
+	struct kvm_vcpu_events e;
+	struct kvm_regs regs;
+	struct kt_vm t;
+
+	kt_vm_open(&t, 0);
+	KT_CODE(&t, 0xf4, 0xf4);
+	memcpy(t.mem + 0x2000, "\x43\xcf", 2); /* inc bx; iret */
+	*(uint32_t *)(t.mem + 2 * 4) = 0x2000;
+	for (int i = 0; i < 3; i++)
+		OK(kt_ioctl(t.vcpu, KVM_NMI, NULL));
+	OK(kt_run(&t));
+	GIVES(t.run->exit_reason, KVM_EXIT_HLT);
+	OK(kt_ioctl(t.vcpu, KVM_GET_REGS, &regs));
+	GIVES(regs.rbx, 2);
+	OK(kt_ioctl(t.vcpu, KVM_GET_VCPU_EVENTS, &e));
+	e.nmi.masked = 1;
+	OK(kt_ioctl(t.vcpu, KVM_SET_VCPU_EVENTS, &e));
+	OK(kt_ioctl(t.vcpu, KVM_NMI, NULL));
+	OK(kt_ioctl(t.vcpu, KVM_NMI, NULL));
+	OK(kt_ioctl(t.vcpu, KVM_GET_VCPU_EVENTS, &e));
+	GIVES(e.nmi.pending, 1);
+	kt_vm_close(&t);
+}
+
 void test_irq(void)
 {
 	creation();
@@ -250,4 +280,5 @@ void test_irq(void)
 	delivery();
 	window();
 	nmi();
+	nmis();
 }

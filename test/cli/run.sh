@@ -75,6 +75,8 @@ expect 2 '--mem "4k"' run --mem 4k "$tmp/ok.bin"
 expect 2 '--cpus "0"' run --cpus 0 "$tmp/ok.bin"
 expect 2 '--cpus "255"' run --cpus 255 "$tmp/ok.bin"
 expect 2 '--cpus "many"' run --cpus many "$tmp/ok.bin"
+expect 2 '--cpu: unknown model "486"' run --cpu 486 "$tmp/ok.bin"
+expect 0 "+x2apic" run --accel ring3 --cpu help
 expect 2 '--accel "tcg"' run --accel tcg "$tmp/ok.bin"
 expect 2 '--boot "grub"' run --boot grub "$tmp/ok.bin"
 expect 2 '--stats "xml"' run --stats=xml "$tmp/ok.bin"

@@ -544,6 +544,58 @@ static void test_tsc_deadline(void)
 	mock_destroy();
 }
 
+static uint64_t stalled_until;
+
+static void stall(struct timer *t)
+{
+	while (time_now_ns() <
+	       __atomic_load_n(&stalled_until, __ATOMIC_SEQ_CST))
+		;
+}
+
+/* A timer service that is late does not show. */
+static void test_late_service(void)
+{
+	struct lapic_state s;
+	struct timer busy;
+	uint32_t irr;
+
+	mock_create(IRQCHIP_FULL);
+	mock_enable(0);
+	mock_write(0, TDCR, 0xb);
+	CHECK_EQ(timer_init(&busy, mock_timers, stall), 0);
+	stalled_until = time_now_ns() + NSEC_PER_SEC;
+	timer_start(&busy, 0);
+	mock_write(0, LVTT, 0x44);
+	/* Who reads 0 finds the interrupt pending. */
+	mock_write(0, TMICT, 1000000);
+	while (mock_read(0, TMCCT))
+		;
+	CHECK_EQ(take_timer(0), 0x44);
+	/* A change to periodic mode does not revive an expired counter. */
+	mock_write(0, TMICT, 1000000);
+	mock_sleep_ns(2000000);
+	mock_write(0, LVTT, PERIODIC | 0x45);
+	CHECK_EQ(mock_read(0, TMCCT), 0);
+	CHECK_EQ(take_timer(0), 0x44);
+	/* A tick that is due is part of the state. */
+	mock_write(0, LVTT, 0x46);
+	mock_write(0, TMICT, 1000000);
+	mock_sleep_ns(2000000);
+	lapic_get_state(apic(0), &s);
+	memcpy(&irr, s.regs + IRR + 0x20, sizeof(irr));
+	CHECK_EQ(irr, 1 << 6);
+	CHECK_EQ(take_timer(0), 0x46);
+	mock_write(0, LVTT, DEADLINE | 0x47);
+	lapic_set_tsc_deadline(apic(0), tsc_read() + ns_to_tsc(1000000));
+	mock_sleep_ns(2000000);
+	CHECK_EQ(lapic_tsc_deadline(apic(0)), 0);
+	CHECK_EQ(take_timer(0), 0x47);
+	__atomic_store_n(&stalled_until, 0, __ATOMIC_SEQ_CST);
+	timer_finish(&busy);
+	mock_destroy();
+}
+
 #define STORM 200000
 
 static int storm_senders;
@@ -600,6 +652,7 @@ int main(void)
 	test_one_shot();
 	test_periodic();
 	test_tsc_deadline();
+	test_late_service();
 	test_races();
 	return test_done();
 }

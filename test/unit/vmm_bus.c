@@ -110,10 +110,37 @@ static void test_access(void)
 	bus_write(&bus, 0x5000, &val, 8);
 }
 
+static void test_default(void)
+{
+	struct bus bus = { 0 };
+	struct fake wide = { 0 }, rest = { 0 };
+	uint64_t val = 0x8877665544332211ull;
+	uint8_t data[8];
+
+	bus_add(&bus, 0x100, 8, &wide_ops, &wide);
+	bus_set_default(&bus, &wide_ops, &rest);
+	CHECK(bus_find(&bus, 0xff) == NULL);
+	bus_write(&bus, 0x5000, &val, 8);
+	CHECK_EQ(rest.writes, 1);
+	CHECK_EQ(rest.last_len, 8);
+	CHECK_EQ(rest.last_offset, 0x5000);
+	/* It ends where a range starts, and goes on behind it. */
+	bus_read(&bus, 0xfe, data, 4);
+	CHECK_EQ(rest.reads, 1);
+	CHECK_EQ(rest.last_len, 2);
+	CHECK_EQ(wide.reads, 1);
+	CHECK_EQ(wide.last_offset, 0);
+	bus_read(&bus, 0x106, data, 4);
+	CHECK_EQ(wide.reads, 2);
+	CHECK_EQ(rest.reads, 2);
+	CHECK_EQ(rest.last_offset, 0x108);
+}
+
 int main(void)
 {
 	test_add();
 	test_full();
 	test_access();
+	test_default();
 	return test_done();
 }

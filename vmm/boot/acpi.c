@@ -1,6 +1,7 @@
 #include "vmm/boot/acpi.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "vmm/boot/dsdt.h"
@@ -15,17 +16,6 @@ struct acpi_header {
 	uint32_t oem_revision;
 	char creator_id[4];
 	uint32_t creator_revision;
-} __attribute__((packed));
-
-struct acpi_rsdp {
-	char signature[8];
-	uint8_t checksum;
-	char oem_id[6];
-	uint8_t revision;
-	uint32_t rsdt;
-	uint32_t length;
-	uint64_t xsdt;
-	uint8_t extended_checksum, reserved[3];
 } __attribute__((packed));
 
 /* Generic address structure. */
@@ -66,7 +56,6 @@ struct acpi_fadt {
 #define FADT_WBINVD	  (1 << 0)
 #define FADT_C1_SUPPORTED (1 << 2)
 #define FADT_SLP_BUTTON	  (1 << 5) /* no fixed sleep button */
-#define FADT_FIX_RTC	  (1 << 6) /* no RTC wake status */
 #define FADT_TMR_32BIT	  (1 << 8)
 #define FADT_RESET_REG	  (1 << 10)
 #define FADT_ARCH_LEGACY  0x01
@@ -111,12 +100,6 @@ struct madt_lapic_nmi {
 	uint8_t lint;
 } __attribute__((packed));
 
-/* Tables are written one behind the other. */
-struct acpi_area {
-	const struct ram *ram;
-	gpa_t next;
-};
-
 static uint8_t acpi_checksum(const void *data, size_t len)
 {
 	const uint8_t *p = data;
@@ -144,58 +127,71 @@ static struct acpi_header acpi_head(const char *signature, uint8_t revision,
 	return h;
 }
 
-/* Where @len bytes go; NULL if the area is full. */
-static void *acpi_place(struct acpi_area *area, size_t len, gpa_t *gpa)
+/* Puts @len bytes behind the others; returns their address. */
+static gpa_t acpi_place(struct acpi_tables *t, const void *data, size_t len)
 {
-	if (area->next + len > LAYOUT_ACPI_END)
-		return NULL;
-	*gpa = area->next;
-	area->next = (area->next + len + 63) & ~63ull; /* as the FACS needs */
-	return ram_ptr(area->ram, *gpa, len);
+	size_t at = t->len;
+
+	if (len > sizeof(t->data) - at) {
+		t->overflow = true;
+		return 0;
+	}
+	memcpy(t->data + at, data, len);
+	t->len = (at + len + 63) & ~63ull; /* as the FACS needs */
+	return t->base + at;
 }
 
-static int acpi_put(struct acpi_area *area, void *table, size_t len, gpa_t *gpa)
+/* The same for a table with a checksum. */
+static gpa_t acpi_put(struct acpi_tables *t, void *table, size_t len)
 {
 	struct acpi_header *head = table;
-	void *p = acpi_place(area, len, gpa);
+	uint32_t at = t->len;
 
-	if (!p)
-		return -ENOSPC;
+	if (t->nr_sums == ACPI_SUMS_MAX) {
+		t->overflow = true;
+		return 0;
+	}
+	t->sums[t->nr_sums++] = (struct acpi_sum){
+		at, len, at + offsetof(struct acpi_header, checksum)
+	};
 	head->checksum = 0;
 	head->checksum = acpi_checksum(table, len);
-	memcpy(p, table, len);
-	return 0;
+	return acpi_place(t, table, len);
 }
 
-static int acpi_write_dsdt(struct acpi_area *area, gpa_t *gpa)
+/* The next table's bytes at @offset are a pointer. */
+static void acpi_refer(struct acpi_tables *t, uint32_t offset, uint8_t width)
 {
-	uint8_t buf[1024];
+	if (t->nr_refs < ACPI_REFS_MAX)
+		t->refs[t->nr_refs++] =
+			(struct acpi_ref){ t->len + offset, width };
+	else
+		t->overflow = true;
+}
+
+static gpa_t acpi_put_dsdt(struct acpi_tables *t, bool sleep)
+{
+	uint8_t buf[4096];
 	struct aml aml = { buf, sizeof(struct acpi_header), sizeof(buf),
 			   false };
 	struct acpi_header head;
 
-	dsdt_write(&aml);
-	if (aml.overflow)
-		return -ENOSPC;
+	dsdt_write(&aml, sleep);
+	t->overflow |= aml.overflow;
 	head = acpi_head("DSDT", 2, aml.len);
 	memcpy(buf, &head, sizeof(head));
-	return acpi_put(area, buf, aml.len, gpa);
+	return acpi_put(t, buf, aml.len);
 }
 
-static int acpi_write_facs(struct acpi_area *area, gpa_t *gpa)
+static gpa_t acpi_put_facs(struct acpi_tables *t)
 {
 	struct acpi_facs facs = { .length = sizeof(facs), .version = 1 };
-	void *p = acpi_place(area, sizeof(facs), gpa);
 
-	if (!p)
-		return -ENOSPC;
 	memcpy(facs.signature, "FACS", 4);
-	memcpy(p, &facs, sizeof(facs));
-	return 0;
+	return acpi_place(t, &facs, sizeof(facs));
 }
 
-static int acpi_write_fadt(struct acpi_area *area, gpa_t dsdt, gpa_t facs,
-			   gpa_t *gpa)
+static gpa_t acpi_put_fadt(struct acpi_tables *t, gpa_t dsdt, gpa_t facs)
 {
 	struct acpi_fadt fadt = {
 		.head = acpi_head("FACP", 3, sizeof(fadt)),
@@ -222,18 +218,21 @@ static int acpi_write_fadt(struct acpi_area *area, gpa_t dsdt, gpa_t facs,
 		.boot_arch =
 			FADT_ARCH_LEGACY | FADT_ARCH_8042 | FADT_ARCH_NO_VGA,
 		.flags = FADT_WBINVD | FADT_C1_SUPPORTED | FADT_SLP_BUTTON |
-			 FADT_FIX_RTC | FADT_TMR_32BIT | FADT_RESET_REG,
+			 FADT_TMR_32BIT | FADT_RESET_REG,
 		.reset_reg = GAS_PORT(8, POWER_RESET_PORT),
 		.reset_value = POWER_RESET_VALUE,
 	};
 
-	return acpi_put(area, &fadt, sizeof(fadt), gpa);
+	acpi_refer(t, offsetof(struct acpi_fadt, facs), 4);
+	acpi_refer(t, offsetof(struct acpi_fadt, dsdt), 4);
+	acpi_refer(t, offsetof(struct acpi_fadt, x_facs), 8);
+	acpi_refer(t, offsetof(struct acpi_fadt, x_dsdt), 8);
+	return acpi_put(t, &fadt, sizeof(fadt));
 }
 
 #define MADT_MAX_CPUS 255
 
-static int acpi_write_madt(struct acpi_area *area, const struct machine *m,
-			   gpa_t *gpa)
+static gpa_t acpi_put_madt(struct acpi_tables *tables, const struct machine *m)
 {
 	struct {
 		struct acpi_madt madt;
@@ -253,63 +252,85 @@ static int acpi_write_madt(struct acpi_area *area, const struct machine *m,
 	size_t len =
 		sizeof(t) - sizeof(t.lapic) + m->nr_cpus * sizeof(t.lapic[0]);
 
-	if (m->nr_cpus > MADT_MAX_CPUS)
-		return -ENOSPC;
+	if (m->nr_cpus > MADT_MAX_CPUS) {
+		tables->overflow = true;
+		return 0;
+	}
 	t.madt.head = acpi_head("APIC", 3, len);
 	for (unsigned i = 0; i < m->nr_cpus; i++)
 		t.lapic[i] =
 			(struct madt_lapic){ 0, sizeof(t.lapic[0]), i, i, 1 };
-	return acpi_put(area, &t, len, gpa);
+	return acpi_put(tables, &t, len);
+}
+
+uint32_t acpi_waking_vector(const struct ram *ram, gpa_t facs)
+{
+	const struct acpi_facs *p = ram_ptr(ram, facs, sizeof(*p));
+	uint32_t vector = 0;
+
+	if (facs && p)
+		memcpy(&vector, &p->waking_vector, sizeof(vector));
+	return vector;
 }
 
 /* RSDT or XSDT: the addresses of the other tables, @width bytes each. */
-static int acpi_write_list(struct acpi_area *area, const char *signature,
-			   size_t width, const gpa_t *tables, unsigned nr,
-			   gpa_t *gpa)
+static gpa_t acpi_put_list(struct acpi_tables *t, const char *signature,
+			   size_t width, const gpa_t *tables, unsigned nr)
 {
 	uint8_t buf[sizeof(struct acpi_header) + 4 * sizeof(gpa_t)];
 	size_t len = sizeof(struct acpi_header) + nr * width;
 	struct acpi_header head = acpi_head(signature, 1, len);
 
 	memcpy(buf, &head, sizeof(head));
-	for (unsigned i = 0; i < nr; i++)
+	for (unsigned i = 0; i < nr; i++) {
 		memcpy(buf + sizeof(head) + i * width, &tables[i], width);
-	return acpi_put(area, buf, len, gpa);
+		acpi_refer(t, sizeof(head) + i * width, width);
+	}
+	return acpi_put(t, buf, len);
 }
 
-static void acpi_fill_rsdp(struct acpi_rsdp *rsdp, gpa_t rsdt, gpa_t xsdt)
+int acpi_build(struct acpi_tables *t, const struct machine *m, gpa_t base)
+{
+	gpa_t dsdt, tables[2];
+
+	*t = (struct acpi_tables){ .base = base };
+	dsdt = acpi_put_dsdt(t, m->sleep);
+	t->facs = acpi_put_facs(t);
+	tables[0] = acpi_put_fadt(t, dsdt, t->facs);
+	tables[1] = acpi_put_madt(t, m);
+	t->rsdt = acpi_put_list(t, "RSDT", 4, tables, 2);
+	t->xsdt = acpi_put_list(t, "XSDT", 8, tables, 2);
+	return t->overflow ? -ENOSPC : 0;
+}
+
+void acpi_fill_rsdp(struct acpi_rsdp *rsdp, const struct acpi_tables *t)
 {
 	*rsdp = (struct acpi_rsdp){ .revision = 2,
-				    .rsdt = rsdt,
-				    .xsdt = xsdt,
+				    .rsdt = t->rsdt,
+				    .xsdt = t->xsdt,
 				    .length = sizeof(*rsdp) };
 	memcpy(rsdp->signature, "RSD PTR ", 8);
 	memcpy(rsdp->oem_id, "RING3 ", 6);
-	rsdp->checksum = acpi_checksum(rsdp, 20); /* the first version's part */
+	rsdp->checksum = acpi_checksum(rsdp, ACPI_RSDP_V1);
 	rsdp->extended_checksum = acpi_checksum(rsdp, sizeof(*rsdp));
 }
 
-int acpi_write(const struct ram *ram, const struct machine *m, gpa_t *rsdp)
-{
-	struct acpi_area area = { ram, LAYOUT_ACPI };
-	gpa_t dsdt, facs, tables[2], rsdt, xsdt;
-	struct acpi_rsdp *p = acpi_place(&area, sizeof(*p), rsdp);
-	int r;
+#define RSDP_ROOM 64
 
-	if (!p)
+int acpi_write(const struct ram *ram, const struct machine *m, gpa_t *rsdp,
+	       gpa_t *facs)
+{
+	struct acpi_tables t;
+	struct acpi_rsdp root;
+	int r = acpi_build(&t, m, LAYOUT_ACPI + RSDP_ROOM);
+
+	*rsdp = LAYOUT_ACPI;
+	*facs = t.facs;
+	if (r)
+		return r;
+	if (t.base + t.len > LAYOUT_ACPI_END)
 		return -ENOSPC;
-	r = acpi_write_dsdt(&area, &dsdt);
-	if (!r)
-		r = acpi_write_facs(&area, &facs);
-	if (!r)
-		r = acpi_write_fadt(&area, dsdt, facs, &tables[0]);
-	if (!r)
-		r = acpi_write_madt(&area, m, &tables[1]);
-	if (!r)
-		r = acpi_write_list(&area, "RSDT", 4, tables, 2, &rsdt);
-	if (!r)
-		r = acpi_write_list(&area, "XSDT", 8, tables, 2, &xsdt);
-	if (!r)
-		acpi_fill_rsdp(p, rsdt, xsdt);
-	return r;
+	acpi_fill_rsdp(&root, &t);
+	r = ram_write(ram, *rsdp, &root, sizeof(root));
+	return r ? r : ram_write(ram, t.base, t.data, t.len);
 }

@@ -11,8 +11,13 @@
 #define OP_SCOPE   0x10
 #define OP_BUFFER  0x11
 #define OP_PACKAGE 0x12
+#define OP_METHOD  0x14
 #define OP_EXT	   0x5b
+#define OP_ARG0	   0x68
+#define OP_STORE   0x70
 #define OP_DEVICE  0x82
+#define OP_IF	   0xa0
+#define OP_RETURN  0xa4
 
 void aml_bytes(struct aml *a, const void *data, size_t len)
 {
@@ -45,10 +50,28 @@ void aml_int(struct aml *a, uint32_t val)
 	}
 }
 
+void aml_path(struct aml *a, const char *name)
+{
+	aml_bytes(a, name, strlen(name));
+}
+
 void aml_name(struct aml *a, const char *name)
 {
 	aml_byte(a, OP_NAME);
-	aml_bytes(a, name, strlen(name));
+	aml_path(a, name);
+}
+
+void aml_return(struct aml *a, const char *name)
+{
+	aml_byte(a, OP_RETURN);
+	aml_path(a, name);
+}
+
+void aml_store_arg0(struct aml *a, const char *name)
+{
+	aml_byte(a, OP_STORE);
+	aml_byte(a, OP_ARG0);
+	aml_path(a, name);
 }
 
 static unsigned aml_hex(char c)
@@ -99,6 +122,24 @@ size_t aml_begin_package(struct aml *a, uint8_t elements)
 	start = a->len;
 	aml_byte(a, elements);
 	return start;
+}
+
+size_t aml_begin_method(struct aml *a, const char *name, uint8_t args)
+{
+	size_t start;
+
+	aml_byte(a, OP_METHOD);
+	start = a->len;
+	aml_path(a, name);
+	aml_byte(a, args); /* not serialized */
+	return start;
+}
+
+/* The condition is to follow. */
+size_t aml_begin_if(struct aml *a)
+{
+	aml_byte(a, OP_IF);
+	return a->len;
 }
 
 /* Puts the package length, which counts itself, before what was written. */

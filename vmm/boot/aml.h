@@ -31,7 +31,18 @@ void aml_eisa_id(struct aml *a, const char *id);
 size_t aml_begin_scope(struct aml *a, const char *name);
 size_t aml_begin_device(struct aml *a, const char *name);
 size_t aml_begin_package(struct aml *a, uint8_t elements);
+size_t aml_begin_method(struct aml *a, const char *name, uint8_t args);
+size_t aml_begin_if(struct aml *a);
 void aml_end(struct aml *a, size_t start);
+
+/* aml_return - Return (@name). */
+void aml_return(struct aml *a, const char *name);
+
+/* aml_store_arg0 - Store (Arg0, @name). */
+void aml_store_arg0(struct aml *a, const char *name);
+
+/* aml_path - a reference to @name. */
+void aml_path(struct aml *a, const char *name);
 
 /* aml_resources - Name (_CRS, Buffer of @data and an end tag). */
 void aml_resources(struct aml *a, const void *data, size_t len);

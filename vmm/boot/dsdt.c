@@ -58,9 +58,77 @@ static void dsdt_write_device(struct aml *a, const struct dsdt_device *d)
 	aml_end(a, device);
 }
 
-void dsdt_write(struct aml *a)
+/* Name (@name, Package () { PM1a type, PM1b type, 0, 0 }) */
+static void dsdt_write_sleep(struct aml *a, const char *name, unsigned type)
 {
-	size_t scope, device, package;
+	size_t package;
+
+	aml_name(a, name);
+	package = aml_begin_package(a, 4);
+	aml_int(a, type);
+	aml_int(a, type);
+	aml_int(a, 0);
+	aml_int(a, 0);
+	aml_end(a, package);
+}
+
+/*
+ * Name (@name, ...): where INTA# of each PCI device goes.  @gsis is for device
+ * numbers that are 1, 2, 3 and 0 modulo 4.
+ */
+static void dsdt_write_routes(struct aml *a, const char *name,
+			      const uint8_t gsis[4])
+{
+	size_t table, route;
+
+	aml_name(a, name);
+	table = aml_begin_package(a, 31);
+	for (unsigned dev = 1; dev < 32; dev++) {
+		route = aml_begin_package(a, 4);
+		aml_int(a, dev << 16 | 0xffff);
+		aml_int(a, 0); /* INTA# */
+		aml_int(a, 0); /* a GSI, no link device */
+		aml_int(a, gsis[(dev - 1) % 4]);
+		aml_end(a, route);
+	}
+	aml_end(a, table);
+}
+
+/* The root bridge's _PRT: one table for the I/O APIC, one for the PICs. */
+static void dsdt_write_prt(struct aml *a)
+{
+	static const uint8_t apic[] = { 16, 17, 18, 19 };
+	static const uint8_t pic[] = { 10, 10, 11, 11 };
+	size_t method, branch;
+
+	dsdt_write_routes(a, "PRTA", apic);
+	dsdt_write_routes(a, "PRTP", pic);
+	method = aml_begin_method(a, "_PRT", 0);
+	branch = aml_begin_if(a);
+	aml_path(a, "\\PICF");
+	aml_return(a, "PRTA");
+	aml_end(a, branch);
+	aml_return(a, "PRTP");
+	aml_end(a, method);
+}
+
+/* \_PIC (mode): the guest tells which interrupt controllers it uses. */
+static void dsdt_write_pic(struct aml *a)
+{
+	size_t method;
+
+	aml_name(a, "\\PICF");
+	aml_int(a, 0);
+	method = aml_begin_method(a, "\\_PIC", 1);
+	aml_store_arg0(a, "\\PICF");
+	aml_end(a, method);
+}
+
+void dsdt_write(struct aml *a, bool sleep)
+{
+	size_t scope, device;
+
+	dsdt_write_pic(a);
 
 	scope = aml_begin_scope(a, "\\_SB_");
 	device = aml_begin_device(a, "PCI0");
@@ -69,17 +137,13 @@ void dsdt_write(struct aml *a)
 	aml_name(a, "_UID");
 	aml_int(a, 0);
 	aml_resources(a, pci_crs, sizeof(pci_crs));
+	dsdt_write_prt(a);
 	aml_end(a, device);
 	for (size_t i = 0; i < ARRAY_SIZE(dsdt_devices); i++)
 		dsdt_write_device(a, &dsdt_devices[i]);
 	aml_end(a, scope);
 
-	/* Name (\_S5, Package () { PM1a type, PM1b type, 0, 0 }) */
-	aml_name(a, "\\_S5_");
-	package = aml_begin_package(a, 4);
-	aml_int(a, POWER_SLP_TYP_S5);
-	aml_int(a, POWER_SLP_TYP_S5);
-	aml_int(a, 0);
-	aml_int(a, 0);
-	aml_end(a, package);
+	if (sleep)
+		dsdt_write_sleep(a, "\\_S3_", POWER_SLP_TYP_S3);
+	dsdt_write_sleep(a, "\\_S5_", POWER_SLP_TYP_S5);
 }

@@ -48,6 +48,7 @@ int entry_write_tables(const struct entry *entry, const struct ram *ram)
 {
 	switch (entry->mode) {
 	case ENTRY_REAL:
+	case ENTRY_RESET:
 		return 0;
 	case ENTRY_PROT32:
 		return ram_write(ram, LAYOUT_GDT, gdt_prot32,
@@ -118,6 +119,8 @@ void entry_set_regs(const struct entry *entry, struct kvm_regs *regs,
 		.rsp = entry->rsp,
 	};
 	switch (entry->mode) {
+	case ENTRY_RESET:
+		break;
 	case ENTRY_REAL:
 		entry_set_real(sregs);
 		if (entry->rip > 0xffff) {

@@ -5,7 +5,12 @@
 #include "vmm/ram.h"
 
 /* The state in which the boot CPU starts; what is not named here is zero. */
-enum entry_mode { ENTRY_REAL, ENTRY_PROT32, ENTRY_LONG64 };
+enum entry_mode {
+	ENTRY_REAL,
+	ENTRY_PROT32,
+	ENTRY_LONG64,
+	ENTRY_RESET, /* the processor's own: nothing is set */
+};
 
 struct entry {
 	enum entry_mode mode;

@@ -296,6 +296,52 @@ static void data_mov_ss(void)
 	CHECK_EQ("ip", log[0].ip, at);
 }
 
+/* Behind MOV SS, Intel's processors take no instruction breakpoint. */
+static void exec_mov_ss(void)
+{
+	u32 eax = 0, ebx, ecx, edx;
+	word target;
+
+	asm volatile("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx));
+	reset();
+	set_rf = true;
+	asm volatile("lea 1f(%%rip), %0; mov %0, %%dr0; mov %1, %%dr7\n"
+		     "mov %%ss, %%eax; mov %%eax, %%ss; 1: nop"
+		     : "=&r"(target)
+		     : "r"(0x400 | DR7_L(0) | DR7_RW(0, EXEC, LEN1))
+		     : "rax");
+	write_dr7(0x400);
+	CHECK_EQ("hits", hits, ebx == 0x756e6547 ? 0 : 1);
+	reset();
+}
+
+/* The breakpoint that MOV SS held back joins ICEBP's #DB. */
+static void data_icebp(void)
+{
+	static u32 sel;
+	word at;
+
+	sel = SEL_DATA;
+	reset();
+	write_dr0((word)&sel);
+	write_dr7(0x400 | DR7_L(0) | DR7_RW(0, RW, LEN2));
+	asm volatile("mov %1, %%ss; .byte 0xf1; 1: nop; lea 1b(%%rip), %0"
+		     : "=r"(at)
+		     : "m"(sel));
+	write_dr7(0x400);
+	CHECK_EQ("hits", hits, 1);
+	CHECK_EQ("ip", log[0].ip, at);
+}
+
+/* The step over HLT is an event that ends it, even with IF clear. */
+static void step_hlt(void)
+{
+	word at = STEP("hlt; nop", );
+
+	CHECK_EQ("count", hits, 2 + TAIL);
+	CHECK_EQ("ip", log[0].ip, at + 1);
+}
+
 static void icebp(void)
 {
 	word at;
@@ -322,6 +368,25 @@ static void user_steps(void)
 	CHECK_EQ("last", log[2].ip, p + 4);
 }
 
+void step_entry(void);
+asm("step_entry: or $0x100, %r11; sysretq");
+
+/* SYSRET looks at the TF that it has just loaded. */
+static void sysret_steps(void)
+{
+	u8 *p = USER_CODE("syscall; nop; inc %%eax");
+
+	reset();
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
+	wrmsr(MSR_STAR, (u64)SEL_UCODE32 << 48 | (u64)SEL_CODE << 32);
+	wrmsr(MSR_LSTAR, (u64)step_entry);
+	wrmsr(MSR_FMASK, FLAG_TF);
+	CHECK_EQ("vector", run_user(p, 0), V_USER);
+	CHECK_EQ("count", hits, 3);
+	CHECK_EQ("first", log[0].ip, p + 2);
+	CHECK_EQ("second", log[1].ip, p + 3);
+}
+
 void guest_main(void)
 {
 	trap_handler(X_DB, on_db);
@@ -334,6 +399,10 @@ void guest_main(void)
 	RUN(io_breakpoint);
 	RUN(registers);
 	RUN(data_mov_ss);
+	RUN(exec_mov_ss);
+	RUN(data_icebp);
+	RUN(step_hlt);
 	RUN(icebp);
 	RUN(user_steps);
+	RUN(sysret_steps);
 }

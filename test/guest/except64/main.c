@@ -657,7 +657,7 @@ static void bad_bases(void)
 
 	CHECK_TRAP("lgdt", TRY("lgdt %0", : : "m"(bad)), X_GP, 0);
 	lgdt(gdt, sizeof(gdt) - 1);
-	gdt_system(SEL_FREE, BIT(50), 0x67, TYPE_TSS, 0);
+	gdt_system(SEL_FREE, BIT(58), 0x67, TYPE_TSS, 0);
 	CHECK_TRAP("ltr", TRY("ltr %w0", : : "r"(SEL_FREE)), X_GP, SEL_FREE);
 	CHECK_TRAP("ltr null", TRY("ltr %w0", : : "r"(0)), X_GP, 0);
 	CHECK_TRAP("lidt", TRY("lidt %0", : : "m"(bad)), X_GP, 0);

@@ -1,0 +1,75 @@
+#include "dbt/dbt_int.h"
+
+#include "cpu/op.h"
+#include "mmu/walk.h"
+
+/*
+ * Jumps that translated code cannot follow by itself, on the light path: no C
+ * library, general registers only.  What is not simple here is left to run.c:
+ * the answer NULL makes translated code leave.
+ */
+
+/*
+ * The block at @rip of the mode that runs, made if need be.  @global: whether
+ * its page is.
+ */
+static struct block *block_for(struct cpu *c, uint64_t rip, uint32_t mode,
+			       bool *global)
+{
+	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
+	struct x86_fault f;
+	struct block *b;
+	struct walk w;
+
+	if (c->code_size == CODE64 && !canonical(c, rip))
+		return NULL;
+	if (walk_gva(&c->mmu, rip, access, &w, &f) != CPU_OK)
+		return NULL;
+	*global = w.global;
+	b = block_find(vcpu_dbt(c)->d, rip, w.gpa, mode);
+	if (likely(b))
+		return b->gpa2 ? NULL : b;
+	/* It may cross into the next page. */
+	if ((rip & ~PAGE_MASK) > PAGE_SIZE - 15)
+		return NULL;
+	return pages_translate_light(c, rip, w.gpa, mode);
+}
+
+static struct tlb_table *running_table(struct cpu *c)
+{
+	return tlb_current(c->mmu.tlb, tlb_mode_of(c));
+}
+
+void *dbt_lookup(struct cpu *c, uint64_t rip)
+{
+	struct tlb_table *tt = running_table(c);
+	struct block *b;
+	bool global;
+
+	if (unlikely(!c->dbt[D_GO]))
+		return NULL;
+	b = block_for(c, rip, tt->jc.mode, &global);
+	if (unlikely(!b))
+		return NULL;
+	c->exits[EXIT_BLOCK_LOOKUP]++;
+	jcache_set(&tt->jc, rip, b->ientry, global, false);
+	return b->entry;
+}
+
+void *dbt_link(struct cpu *c, const struct link_stub *s)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	uint32_t mode = running_table(c)->jc.mode;
+	struct block *b;
+	bool global;
+
+	if (unlikely(!c->dbt[D_GO]))
+		return NULL;
+	b = block_for(c, s->rip, mode | (s->plain ? MODE_PLAIN : 0), &global);
+	if (unlikely(!b))
+		return NULL;
+	lock_take(&d->lock);
+	block_link(d, s, b);
+	lock_drop(&d->lock);
+	return b->entry;
+}

@@ -1,0 +1,22 @@
+#pragma once
+
+#include "fuzz/insn/case.h"
+
+/* The engine: cases run as user-mode code of a guest in long mode. */
+
+enum executor { EXEC_FAST, EXEC_CAREFUL };
+
+/* guest_start - after native_start.  0 or -1. */
+int guest_start(void);
+
+/* guest_run - runs @c from the start; all of @r is filled. */
+void guest_run(const struct fuzz_case *c, enum executor exec, struct result *r);
+
+/* guest_forget - drops translations and what was learned; TLBs too. */
+void guest_forget(void);
+
+/* guest_has - whether the guest's CPUID offers @feat (enum x86_feat). */
+bool guest_has(unsigned int feat);
+
+/* guest_kick - makes guest_run come back with RESULT_TIMEOUT.  Any thread. */
+void guest_kick(void);

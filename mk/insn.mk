@@ -1,0 +1,21 @@
+# make fuzz-insn [TIME=seconds] [SEED=n] [COUNT=n]
+# Instructions made from the instruction table, on the processor and in both
+# forms of the engine (fuzz/insn).  A failure leaves a reproducer there, which
+# goes to test/insn when its bug is fixed.
+FUZZ_INSN := $O/fuzz/insn/fuzz_insn
+FUZZ_INSN_OBJ := $(patsubst %,$O/%.o,$(wildcard fuzz/insn/*.c fuzz/insn/*.S))
+
+$O/fuzz/insn/%.S.o: fuzz/insn/%.S
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  AS      $<")
+	$(Q)$(CC) -I. -MMD -MP -c $< -o $@
+# The child's C code runs with a case's FS.
+$O/fuzz/insn/native.c.o $O/fuzz/insn/arena.c.o: FLAGS += -fno-stack-protector
+$(FUZZ_INSN): $(FUZZ_INSN_OBJ) $O/engine.a
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(CC) $(FLAGS) $^ -lZydis -o $@
+
+fuzz-insn: $(FUZZ_INSN)
+	$(Q)$< $(if $(COUNT),--count $(COUNT),--time $(TIME)) \
+		$(if $(SEED),--seed $(SEED)) --save $O/fuzz/insn
+.PHONY: fuzz-insn
