@@ -63,17 +63,14 @@ struct block *block_at(struct dbt *d, const uint8_t *host)
 	return d->by_addr[lo];
 }
 
-uint64_t block_guest_pc(const struct block *b, const uint8_t *host,
-			uint8_t *spill)
+const struct pcmap *block_insn(const struct block *b, const uint8_t *host)
 {
 	uint32_t off = host - b->ientry;
 	unsigned int i = b->nr_insns;
 
 	while (i > 1 && b->map[i - 1].host > off)
 		i--;
-	if (spill)
-		*spill = b->map[i - 1].spill;
-	return b->rip + b->map[i - 1].guest;
+	return &b->map[i - 1];
 }
 
 static void patch_rel32(uint8_t *site_w, const uint8_t *site_x,

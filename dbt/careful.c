@@ -40,7 +40,7 @@ static void attempt_undo(struct cpu *c, const struct attempt *a)
 		c->rflags |= RFLAGS_RF;
 }
 
-enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason)
+static enum careful_result deliver(struct cpu *c, enum exit_reason *reason)
 {
 	c->mmio.nr_rd = 0;
 	if (c->fault.vector == VEC_HOST_MEMORY) {
@@ -53,6 +53,12 @@ enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason)
 		return CAREFUL_ON;
 	*reason = c->exit.reason;
 	return CAREFUL_LEAVE;
+}
+
+enum careful_result careful_fault(struct cpu *c, enum exit_reason *reason)
+{
+	c->sti_shadow = c->movss_shadow = false;
+	return deliver(c, reason);
 }
 
 static uint64_t cut_rip(const struct cpu *c, uint64_t rip)
@@ -346,7 +352,7 @@ static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
 		*reason = EXIT_EXCEPTION;
 		return CAREFUL_LEAVE;
 	}
-	return careful_deliver(c, reason);
+	return deliver(c, reason);
 }
 
 /* After an instruction that is done. */
@@ -381,7 +387,7 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 	case CPU_FAULT:
 		c->io.state = 0;
 		c->mmio.nr_wr = 0;
-		return careful_deliver(c, reason);
+		return deliver(c, reason);
 	default:
 		attempt_undo(c, a);
 		*reason = c->mmio.wants ? EXIT_EPT_VIOLATION : c->exit.reason;
@@ -457,18 +463,12 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 	return conclude(c, i, r, &a, reason);
 }
 
-enum careful_result careful_helper(struct cpu *c, const struct insn *i,
-				   enum exit_reason *reason)
+enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
+				     enum cpu_result r, bool sti_shadow,
+				     enum exit_reason *reason)
 {
-	struct attempt a;
-	enum cpu_result r;
+	const struct attempt a = { .sti_shadow = sti_shadow };
 
-	attempt_begin(c, &a);
-	c->exits[exit_of_insn(i->row->id)]++;
-	c->next_rip = cut_rip(c, c->rip + i->len);
-	r = check_insn(c, i);
-	if (r == CPU_OK)
-		r = execute(c, i);
 	return conclude(c, i, r, &a, reason);
 }
 

@@ -49,6 +49,15 @@ enum dbt_slot {
 	D_GO,	  /* 0: leave at the next block boundary */
 	D_STATE,  /* struct vcpu_dbt * */
 	D_ADDEND, /* for t1, from dbt_miss */
+	D_GS,	  /* the GS base that is set */
+	/* GS base for supervisor mode without and with RFLAGS.AC; 0: a helper
+	 * knows */
+	D_GS_PLAIN,
+	D_GS_AC,
+	D_STATUS, /* PEXT and PDEP masks of RFLAGS: status flags, the others */
+	D_NOT_STATUS,
+	D_NOT_IF,
+	D_NOT_AC,
 	D_WINDOW, /* addends of the windows of the current block */
 	D_WINDOW_LAST = D_WINDOW + MAX_WINDOWS - 1,
 	NR_DBT_SLOTS,
@@ -65,13 +74,13 @@ enum leave_code {
 	LEAVE_LOOKUP,  /* indirect jump: guest rip in t0 */
 	LEAVE_LINK,    /* direct jump not linked yet: struct link_stub */
 	LEAVE_RIP,     /* stop: guest rip in struct rip_stub */
-	LEAVE_HELPER,  /* ACT_HELPER instruction: struct helper_stub */
 	LEAVE_CAREFUL, /* execute the one at rip carefully: struct rip_stub */
 	LEAVE_MISS,    /* a memory access that the TLB cannot serve */
 	LEAVE_STALE,   /* entry of a block that was dropped */
 	LEAVE_CHANGED, /* code is not what it was: struct changed_stub */
 	LEAVE_FAULT,   /* a host signal; vcpu_dbt.fault */
 	LEAVE_SNIPPET, /* a careful snippet ended */
+	LEAVE_LIGHT,   /* dbt_light did; see vcpu_dbt.light_* */
 	NR_LEAVES,
 };
 
@@ -87,11 +96,6 @@ struct __attribute__((packed)) rip_stub {
 	uint64_t rip;
 };
 
-struct __attribute__((packed)) helper_stub {
-	uint64_t rip;
-	const struct insn *insn;
-};
-
 struct __attribute__((packed)) changed_stub {
 	uint64_t rip;
 	uint32_t block; /* index in dbt.by_addr[] */
@@ -104,13 +108,15 @@ struct __attribute__((packed)) miss_stub {
 	uint16_t ahead; /* bytes of the access behind the one at t0 */
 	uint8_t write;
 	uint8_t window; /* what cannot be entered goes on behind this struct */
+	uint8_t exact;	/* a fault of the walk is the instruction's */
 };
 
 /* Host code offset -> guest instruction, ascending. */
 struct pcmap {
-	uint16_t host;	/* offset of the instruction's first byte of code */
-	uint16_t guest; /* offset from the block's rip */
-	uint8_t spill;	/* host register whose value is in D_SPILL, or H_NONE */
+	uint16_t host;	  /* offset of the instruction's first byte of code */
+	uint16_t guest;	  /* offset from the block's rip */
+	uint16_t restore; /* code that makes flags exact and leaves, or 0 */
+	uint8_t spill; /* host register whose value is in D_SPILL, or H_NONE */
 };
 
 struct link {
@@ -192,6 +198,8 @@ struct dbt {
 	void *thunk_enter;
 	void *thunk[NR_LEAVES];
 	void *thunk_miss;
+	void *thunk_light; /* calls dbt_light in the middle of a block */
+	void *thunk_go;	   /* where dbt_light's caller goes to D_ENTRY */
 	struct cpu *cpu[MAX_VCPUS];
 	unsigned int nr_cpus;
 	/* stop the world */
@@ -211,11 +219,11 @@ struct vcpu_dbt {
 	int state_fd;
 	volatile uint32_t in_run;
 	bool holds_quiet; /* between quiet_self_enter and _leave */
-	uint8_t *gs;	  /* the GS base that is set */
 	bool plain;	  /* the next block is one with MODE_PLAIN */
 	/* writes to code pages that wait for the end of the current block */
 	unsigned int nr_writes;
-	bool drop_all; /* there were more */
+	bool drop_all;	   /* there were more */
+	bool miss_faulted; /* LEAVE_MISS: c->fault is the instruction's */
 	struct {
 		gpa_t gpa;
 		unsigned int len;
@@ -224,6 +232,9 @@ struct vcpu_dbt {
 	void *recover[5]; /* where engine code goes on after one */
 	int trapno;
 	uint64_t fault_addr;
+	/* how the instruction ended with which dbt_light left */
+	uint8_t light_result; /* enum careful_result */
+	uint8_t light_reason; /* enum exit_reason */
 	/* careful form */
 	uint8_t *snip_w, *snip_x; /* ring of snippets */
 	uint32_t snip_pos;
@@ -263,9 +274,8 @@ void block_kill(struct dbt *d, struct block *b);
 void block_outdated(struct dbt *d, struct block *b);
 /* block_link - patches the jump of a link stub to @b's entry. */
 void block_link(struct dbt *d, const struct link_stub *s, struct block *b);
-/* block_guest_pc - guest rip of host address @host; @spill as in pcmap. */
-uint64_t block_guest_pc(const struct block *b, const uint8_t *host,
-			uint8_t *spill);
+/* block_insn - the instruction that host address @host belongs to. */
+const struct pcmap *block_insn(const struct block *b, const uint8_t *host);
 
 /* codepage.c; the lock is held */
 /* page_find - also without the lock. */
@@ -302,6 +312,10 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 #define MODE_FWAIT	 BIT(9)
 #define MODE_SEG_SHIFT	 10 /* bit per enum seg_reg ES..GS: no checks needed */
 #define MODE_SEG_FLAT(s) BIT(MODE_SEG_SHIFT + (s))
+#define MODE_CPL0	 BIT(16) /* other CPLs may be 1 or 2, too */
+#define MODE_TSC	 BIT(17) /* RDTSC does not fault */
+#define MODE_BASES	 BIT(18) /* nor do RDFSBASE and its like */
+#define MODE_LA57	 BIT(19)
 #define MODE_PLAIN	 BIT(30) /* each access looks up for itself */
 #define MODE_SLOW	 BIT(31) /* not for the fast form */
 
@@ -319,12 +333,15 @@ enum exit_reason exit_of_insn(unsigned int id);
  * its fault, if any.  CAREFUL_LEAVE: dbt_run returns *@reason.
  */
 enum careful_result careful_step(struct cpu *c, enum exit_reason *reason);
-/* careful_helper - the same for a decoded instruction that was translated as
- * an exit (LEAVE_HELPER). */
-enum careful_result careful_helper(struct cpu *c, const struct insn *i,
-				   enum exit_reason *reason);
-/* careful_deliver - delivers c->fault. */
-enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason);
+/*
+ * careful_conclude - what is left to do after an instruction of translated
+ * code has ended with @r.  @sti_shadow: STI stood before it.
+ */
+enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
+				     enum cpu_result r, bool sti_shadow,
+				     enum exit_reason *reason);
+/* careful_fault - delivers c->fault, of the instruction at rip. */
+enum careful_result careful_fault(struct cpu *c, enum exit_reason *reason);
 
 /* careful_flow.c */
 enum cpu_result careful_stack(struct cpu *c, const struct insn *i);
@@ -349,7 +366,30 @@ void *dbt_link(struct cpu *c, const struct link_stub *s);
 /* ... and where code is not what it was when it was translated. */
 void *dbt_changed(struct cpu *c, const struct changed_stub *s);
 
+/*
+ * light.c: executes an ACT_HELPER or ACT_STRING instruction in the middle of
+ * translated code; see emit_light_call() for the answer.
+ */
+struct light_site {
+	uint64_t rip, next;
+	enum cpu_result (*op)(struct cpu *c, const struct insn *i);
+	uint8_t reason; /* enum exit_reason it is counted under */
+	bool cpl0;	/* #GP(0) at another CPL */
+	bool goes_on;	/* the block has code for @next */
+	struct insn insn;
+};
+
+void *dbt_light(struct cpu *c, const struct light_site *s);
+
 /* run.c */
+/* run_must_leave - what comes next is for the loop in run.c, not for a jump to
+ * translated code. */
+bool run_must_leave(const struct cpu *c);
+/* run_table - the table of the current tag and mode, whose jump cache is for
+ * mode key @mode from now on; NULL: no memory. */
+struct tlb_table *run_table(struct cpu *c, uint32_t mode);
+/* run_set_table - makes translated code use it. */
+void run_set_table(struct cpu *c, const struct tlb_table *tt);
 enum leave_code dbt_enter(struct cpu *c, void *code);
 
 /* pages.c */

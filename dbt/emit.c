@@ -66,8 +66,8 @@ static void mem_idx8(struct emit *e, unsigned int reg, enum hreg index,
 	emit32(e, disp);
 }
 
-void emit_mem(struct emit *e, unsigned int reg, enum hreg base,
-	      enum hreg index, int32_t disp)
+void emit_mem(struct emit *e, unsigned int reg, enum hreg base, enum hreg index,
+	      int32_t disp)
 {
 	bool d8 = disp == (int8_t)disp;
 
@@ -163,6 +163,15 @@ void emit_gs_load(struct emit *e, enum hreg dst, uint32_t disp,
 	mem_abs(e, dst, disp);
 }
 
+void emit_gs_load_byte(struct emit *e, enum hreg dst, uint32_t disp)
+{
+	emit8(e, 0x65);
+	rex(e, false, dst, 0, 0);
+	emit8(e, 0x0f);
+	emit8(e, 0xb6);
+	mem_abs(e, dst, disp);
+}
+
 static void store_op(struct emit *e, enum hreg src, unsigned int x,
 		     unsigned int b, unsigned int size)
 {
@@ -199,6 +208,14 @@ void emit_gs_store_imm(struct emit *e, uint32_t disp, int32_t imm)
 	emit8(e, 0xc7);
 	mem_abs(e, 0, disp);
 	emit32(e, imm);
+}
+
+void emit_gs_store_byte(struct emit *e, uint32_t disp, uint8_t imm)
+{
+	emit8(e, 0x65);
+	emit8(e, 0xc6);
+	mem_abs(e, 0, disp);
+	emit8(e, imm);
 }
 
 void emit_gs_jmp(struct emit *e, uint32_t disp)
@@ -238,6 +255,14 @@ static void vex(struct emit *e, unsigned int map, unsigned int pp, bool w,
 	emit8(e, 0xc4);
 	emit8(e, (~reg & 8) << 4 | (~x & 8) << 3 | (~rm & 8) << 2 | map);
 	emit8(e, w << 7 | (~vvvv & 15) << 3 | pp);
+}
+
+void emit_gs_pdep(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp)
+{
+	emit8(e, 0x65);
+	vex(e, 2, 3, true, dst, 0, 0, src);
+	emit8(e, 0xf5);
+	mem_abs(e, dst, disp);
 }
 
 void emit_gs_pext(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp)
@@ -299,11 +324,53 @@ void emit_sarx(struct emit *e, enum hreg dst, enum hreg src, enum hreg count,
 	modrm(e, 3, dst, src);
 }
 
+void emit_shlx(struct emit *e, enum hreg dst, enum hreg src, enum hreg count,
+	       unsigned int size)
+{
+	vex(e, 2, 1, size == 8, dst, 0, src, count);
+	emit8(e, 0xf7);
+	modrm(e, 3, dst, src);
+}
+
+void emit_crc32(struct emit *e, enum hreg dst, enum hreg src)
+{
+	emit8(e, 0xf2);
+	rex(e, true, dst, 0, src);
+	emit8(e, 0x0f);
+	emit8(e, 0x38);
+	emit8(e, 0xf1);
+	modrm(e, 3, dst, src);
+}
+
+void emit_wrgsbase(struct emit *e, enum hreg src)
+{
+	emit8(e, 0xf3);
+	rex(e, true, 0, 0, src);
+	emit8(e, 0x0f);
+	emit8(e, 0xae);
+	modrm(e, 3, 3, src);
+}
+
 void emit_not(struct emit *e, enum hreg r)
 {
 	rex(e, true, 0, 0, r);
 	emit8(e, 0xf7);
 	modrm(e, 3, 2, r);
+}
+
+void emit_test_rr(struct emit *e, enum hreg r1, enum hreg r2)
+{
+	rex(e, true, r2, 0, r1);
+	emit8(e, 0x85);
+	modrm(e, 3, r2, r1);
+}
+
+void emit_test_ri(struct emit *e, enum hreg r, uint32_t imm)
+{
+	rex(e, false, 0, 0, r);
+	emit8(e, 0xf7);
+	modrm(e, 3, 0, r);
+	emit32(e, imm);
 }
 
 void emit_jmp(struct emit *e, const void *target)
@@ -336,6 +403,13 @@ uint8_t *emit_jcc(struct emit *e, unsigned int cc)
 {
 	emit8(e, 0x0f);
 	emit8(e, 0x80 | cc);
+	emit32(e, 0);
+	return e->w - 4;
+}
+
+uint8_t *emit_call_patch(struct emit *e)
+{
+	emit8(e, 0xe8);
 	emit32(e, 0);
 	return e->w - 4;
 }

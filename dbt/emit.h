@@ -81,10 +81,14 @@ void emit_gs_load_idx(struct emit *e, enum hreg dst, enum hreg index,
 		      uint32_t disp);
 /* mov qword gs:[disp], imm32 (sign-extended) */
 void emit_gs_store_imm(struct emit *e, uint32_t disp, int32_t imm);
+/* movzx dst, byte gs:[disp]; mov byte gs:[disp], imm */
+void emit_gs_load_byte(struct emit *e, enum hreg dst, uint32_t disp);
+void emit_gs_store_byte(struct emit *e, uint32_t disp, uint8_t imm);
 /* jmp gs:[disp]; jmp gs:[index * 8 + disp] */
 void emit_gs_jmp(struct emit *e, uint32_t disp);
 void emit_gs_jmp_idx(struct emit *e, enum hreg index, uint32_t disp);
-/* pext dst, src, gs:[disp] */
+/* pext or pdep dst, src, gs:[disp] */
+void emit_gs_pdep(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp);
 void emit_gs_pext(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp);
 /* push, pop of gs:[disp] */
 void emit_gs_push(struct emit *e, uint32_t disp);
@@ -92,8 +96,8 @@ void emit_gs_pop(struct emit *e, uint32_t disp);
 
 /* ModRM, SIB and displacement of [base + index + disp] (any REX prefix stands
  * before the opcode); index may be H_NONE. */
-void emit_mem(struct emit *e, unsigned int reg, enum hreg base,
-	      enum hreg index, int32_t disp);
+void emit_mem(struct emit *e, unsigned int reg, enum hreg base, enum hreg index,
+	      int32_t disp);
 
 /* mov dst, [base + index + disp]; index may be H_NONE. size 1,2,4,8; loads
  * of 1 and 2 bytes zero-extend. */
@@ -105,12 +109,24 @@ void emit_store(struct emit *e, enum hreg src, enum hreg base, enum hreg index,
 void emit_store_imm(struct emit *e, enum hreg base, enum hreg index,
 		    int32_t disp, int32_t imm, unsigned int size);
 
-/* rorx dst, src, imm (size 4 or 8); sarx dst, src, count; not dst. */
+/* rorx dst, src, imm (size 4 or 8); sarx, shlx dst, src, count; not dst. */
+void emit_shlx(struct emit *e, enum hreg dst, enum hreg src, enum hreg count,
+	       unsigned int size);
 void emit_rorx(struct emit *e, enum hreg dst, enum hreg src, uint8_t imm,
 	       unsigned int size);
 void emit_sarx(struct emit *e, enum hreg dst, enum hreg src, enum hreg count,
 	       unsigned int size);
 void emit_not(struct emit *e, enum hreg r);
+
+/* test r1, r2 (64 bits); test r, imm (32 bits): these write flags. */
+void emit_test_rr(struct emit *e, enum hreg r1, enum hreg r2);
+void emit_test_ri(struct emit *e, enum hreg r, uint32_t imm);
+#define CC_Z 4
+
+/* crc32 dst, src (64 bits) */
+void emit_crc32(struct emit *e, enum hreg dst, enum hreg src);
+/* wrgsbase src (64 bits) */
+void emit_wrgsbase(struct emit *e, enum hreg src);
 
 /* Branches.  Targets are execution addresses. */
 void emit_jmp(struct emit *e, const void *target);
@@ -119,8 +135,9 @@ void emit_jmp_reg(struct emit *e, enum hreg r);
 void emit_call_reg(struct emit *e, enum hreg r);
 /* jcc rel32; returns where the rel32 is written (write address). */
 uint8_t *emit_jcc(struct emit *e, unsigned int cc);
-/* jmp rel32 to be patched; returns where the rel32 is. */
+/* jmp or call rel32 to be patched; returns where the rel32 is. */
 uint8_t *emit_jmp_patch(struct emit *e);
+uint8_t *emit_call_patch(struct emit *e);
 /* The same, where the rel32 may be patched again while vCPUs execute it. */
 uint8_t *emit_jcc_link(struct emit *e, unsigned int cc);
 uint8_t *emit_jmp_link(struct emit *e);

@@ -6,7 +6,8 @@
 
 /*
  * Host signals inside translated code: exact guest state is taken from the
- * signal's context, and the thread goes on at the way out with LEAVE_FAULT.
+ * signal's context, and the thread goes on at the way out with LEAVE_FAULT, or
+ * at code that makes the flags exact and leaves for the careful form.
  * Also host faults of engine code that reads guest memory whose host pages
  * are gone: the thread goes on behind the call that entered guest work.
  */
@@ -66,6 +67,7 @@ static bool claim(int sig, siginfo_t *info, void *uc)
 	struct cpu *c = current;
 	struct vcpu_dbt *v;
 	uint8_t spill = H_NONE;
+	const struct pcmap *m;
 	struct block *b;
 
 	if (!c)
@@ -80,7 +82,13 @@ static bool claim(int sig, siginfo_t *info, void *uc)
 		b = block_at(v->d, pc);
 		if (!b)
 			return false;
-		c->rip = block_guest_pc(b, pc, &spill);
+		m = block_insn(b, pc);
+		if (m->restore) {
+			g[REG_RIP] = (greg_t)(b->ientry + m->restore);
+			return true;
+		}
+		c->rip = b->rip + m->guest;
+		spill = m->spill;
 	}
 	take_registers(c, g, spill);
 	v->trapno = g[REG_TRAPNO];

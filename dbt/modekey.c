@@ -56,12 +56,28 @@ static uint32_t unit_bits(const struct cpu *c)
 	return m;
 }
 
-uint32_t mode_key(const struct cpu *c)
+/* What may be done without a helper. */
+static uint32_t event_bits(const struct cpu *c)
 {
-	uint32_t m = c->code_size | seg_bits(c) | unit_bits(c);
+	uint32_t m = 0;
 
 	if (c->cpl == 3)
 		m |= MODE_USER;
+	else if (c->cpl == 0)
+		m |= MODE_CPL0;
+	if (c->cpl == 0 || !(c->cr4 & CR4_TSD))
+		m |= MODE_TSC;
+	if (c->code_size == CODE64 && (c->cr4 & CR4_FSGSBASE))
+		m |= MODE_BASES;
+	if (c->cr4 & CR4_LA57)
+		m |= MODE_LA57;
+	return m;
+}
+
+uint32_t mode_key(const struct cpu *c)
+{
+	uint32_t m = c->code_size | seg_bits(c) | unit_bits(c) | event_bits(c);
+
 	if (c->code_size == CODE16 || !cpu_protected(c) || cpu_vm86(c) ||
 	    !(m & MODE_SEG_FLAT(SEG_CS)) || !(m & MODE_SEG_FLAT(SEG_SS)) ||
 	    (c->code_size == CODE32 && !(c->seg[SEG_SS].ar & AR_DB)) ||

@@ -80,7 +80,7 @@ static struct block *find_block(struct cpu *c, uint32_t mode, bool *global)
 	return pages_translate(c, c->rip, w.gpa, mode);
 }
 
-static struct tlb_table *current_table(struct cpu *c, uint32_t mode)
+struct tlb_table *run_table(struct cpu *c, uint32_t mode)
 {
 	struct tlb_table *tt = tlb_current(c->mmu.tlb, tlb_mode_of(c));
 
@@ -89,6 +89,31 @@ static struct tlb_table *current_table(struct cpu *c, uint32_t mode)
 		tt->jc.mode = mode;
 	}
 	return tt;
+}
+
+/* The table that STAC or CLAC makes current; 0: they need a helper. */
+static uint64_t table_beside(const struct cpu *c, const struct tlb_table *tt,
+			     enum tlb_mode mode)
+{
+	const struct tlb_table *other = tlb_current(c->mmu.tlb, mode);
+
+	return other && other->jc.mode == tt->jc.mode ? (uintptr_t)other->gs
+						      : 0;
+}
+
+void run_set_table(struct cpu *c, const struct tlb_table *tt)
+{
+	if (c->cpl != 3 && gsbase_is_fast()) {
+		bool smap = c->cr4 & CR4_SMAP;
+
+		c->dbt[D_GS_PLAIN] = table_beside(c, tt, TLB_SUPER);
+		c->dbt[D_GS_AC] =
+			table_beside(c, tt, smap ? TLB_SUPER_AC : TLB_SUPER);
+	}
+	if (c->dbt[D_GS] == (uintptr_t)tt->gs)
+		return;
+	c->dbt[D_GS] = (uintptr_t)tt->gs;
+	set_gs(tt->gs);
 }
 
 /* Guest memory behind a slot cannot be reached by the host. */
@@ -107,13 +132,9 @@ static bool must_finish(const struct cpu *c)
 /* Whether only the careful form may execute what comes next. */
 static bool must_be_careful(const struct cpu *c)
 {
-	bool shadow = c->sti_shadow || c->movss_shadow;
-
-	/* Behind a shadow the event that waits comes one instruction later. */
-	if (shadow && (c->irq_window || c->nmi_window || c->exit_req))
-		return true;
-	return c->careful || c->singlestep || must_finish(c) ||
-	       (c->rflags & (RFLAGS_TF | RFLAGS_RF)) || debug_armed(c);
+	return c->sti_shadow || c->movss_shadow || c->careful ||
+	       c->singlestep || must_finish(c) ||
+	       (c->rflags & RFLAGS_TF) || debug_armed(c);
 }
 
 /* A direct jump came here for the first time: patch it to its target. */
@@ -139,6 +160,7 @@ static void where(struct cpu *c, enum leave_code code)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
 	const uint8_t *ra = (const uint8_t *)c->dbt[D_RA];
+	const struct block *b;
 
 	switch (code) {
 	case LEAVE_LOOKUP:
@@ -146,7 +168,6 @@ static void where(struct cpu *c, enum leave_code code)
 		return;
 	case LEAVE_LINK:
 	case LEAVE_RIP:
-	case LEAVE_HELPER:
 	case LEAVE_CAREFUL:
 	case LEAVE_CHANGED:
 		/* All their stubs begin with it. */
@@ -157,9 +178,9 @@ static void where(struct cpu *c, enum leave_code code)
 		return;
 	case LEAVE_MISS:
 		/* The stub is out of line; its way back is in line. */
-		c->rip = block_guest_pc(
-			block_at(d, ra),
-			ra + ((const struct miss_stub *)ra)->retry, NULL);
+		ra += ((const struct miss_stub *)ra)->retry;
+		b = block_at(d, ra);
+		c->rip = b->rip + block_insn(b, ra)->guest;
 		return;
 	default: /* the signal handler has set it */
 		return;
@@ -181,11 +202,14 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 		vcpu_dbt(c)->plain = ((const struct link_stub *)ra)->plain;
 		return CAREFUL_ON;
 	case LEAVE_STALE:
-		jcache_drop(&current_table(c, mode)->jc, c->rip);
+		jcache_drop(&run_table(c, mode)->jc, c->rip);
 		return CAREFUL_ON;
-	case LEAVE_HELPER:
-		return careful_helper(c, ((const struct helper_stub *)ra)->insn,
-				      reason);
+	case LEAVE_LIGHT:
+		*reason = vcpu_dbt(c)->light_reason;
+		return vcpu_dbt(c)->light_result;
+	case LEAVE_MISS:
+		return vcpu_dbt(c)->miss_faulted ? careful_fault(c, reason)
+						 : careful_step(c, reason);
 	case LEAVE_FAULT:
 		c->exits[EXIT_HOST_FAULT]++;
 		if (host_memory_gone(vcpu_dbt(c))) {
@@ -207,13 +231,14 @@ static bool window_open(const struct cpu *c)
 	       (c->nmi_window && !c->nmi_blocked);
 }
 
-/*
- * Where to enter the code at rip.  Behind an interrupt shadow the entry must
- * be one that does not look at D_GO.
- */
+bool run_must_leave(const struct cpu *c)
+{
+	return !c->dbt[D_GO] || must_be_careful(c) || window_open(c);
+}
+
+/* Where to enter the code at rip. */
 static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 {
-	bool shadow = c->sti_shadow || c->movss_shadow;
 	struct block *b;
 	bool global;
 	void *code;
@@ -223,7 +248,7 @@ static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 		b = find_block(c, mode | MODE_PLAIN, &global);
 		return b ? b->entry : NULL;
 	}
-	code = shadow ? NULL : jcache_get(&tt->jc, c->rip);
+	code = jcache_get(&tt->jc, c->rip);
 	if (likely(code)) {
 		c->dbt[D_T0] = c->rip;
 		return code;
@@ -241,7 +266,6 @@ static enum careful_result turn(struct cpu *c, enum exit_reason *reason)
 {
 	enum leave_code leave;
 	struct tlb_table *tt;
-	uint64_t entry;
 	uint32_t mode;
 	void *code;
 
@@ -249,19 +273,14 @@ static enum careful_result turn(struct cpu *c, enum exit_reason *reason)
 	mode = mode_key(c);
 	if (must_be_careful(c) || (mode & MODE_SLOW))
 		return careful_step(c, reason);
-	tt = current_table(c, mode);
+	tt = run_table(c, mode);
 	code = tt ? find_code(c, tt, mode) : NULL;
 	if (!code)
 		return careful_step(c, reason);
-	if (vcpu_dbt(c)->gs != tt->gs) {
-		vcpu_dbt(c)->gs = tt->gs;
-		set_gs(tt->gs);
-	}
-	entry = c->rip;
+	run_set_table(c, tt);
+	c->rflags &= ~RFLAGS_RF; /* no breakpoint is armed that it could mask */
 	leave = dbt_enter(c, code);
 	where(c, leave);
-	if (c->rip != entry) /* something retired */
-		c->sti_shadow = c->movss_shadow = false;
 	return light_exit(c, leave, mode, reason);
 }
 
@@ -327,10 +346,11 @@ enum exit_reason dbt_run(struct cpu *c)
 
 	pages_sample(c);
 	run_gate_enter(v);
+	c->mmu.live = true;
 	fault_set_current(c);
 	fpu_load(c);
 	/* Careful snippets need no tables, only struct cpu. */
-	v->gs = (uint8_t *)c;
+	c->dbt[D_GS] = (uintptr_t)c;
 	set_gs(c);
 	if (__builtin_setjmp(v->recover)) {
 		if (vcpu_dbt(c)->holds_quiet)
@@ -341,6 +361,7 @@ enum exit_reason dbt_run(struct cpu *c)
 	}
 	v = vcpu_dbt(c);
 	fault_set_current(NULL);
+	c->mmu.live = false;
 	run_gate_leave(v);
 	set_gs(gs);
 	c->exits[reason]++;

@@ -23,11 +23,29 @@ static void store_guest(struct emit *e)
 			emit_gs_store(e, host_of[r], GPR_OFF(r), 8);
 }
 
+/*
+ * The status flags of D_HOST_FLAGS; clobbers RAX and RCX.  OF comes from an
+ * addition, the others from SAHF: a third of what POPF takes.
+ */
+static void load_flags(struct emit *e)
+{
+	static const uint8_t code[] = {
+		0x89, 0xc1,	  /* mov ecx, eax */
+		0xc1, 0xe9, 0x0b, /* shr ecx, 11 */
+		0x83, 0xe1, 0x01, /* and ecx, 1 */
+		0x80, 0xc1, 0x7f, /* add cl, 0x7f */
+		0x88, 0xc4,	  /* mov ah, al */
+		0x9e,		  /* sahf */
+	};
+
+	emit_gs_load(e, H_RAX, SLOT_OFF(D_HOST_FLAGS), 4);
+	emit_bytes(e, code, sizeof(code));
+}
+
 /* Status flags and registers from memory, then to D_ENTRY. */
 static void enter_tail(struct emit *e)
 {
-	emit_gs_push(e, SLOT_OFF(D_HOST_FLAGS));
-	emit8(e, 0x9d); /* popfq */
+	load_flags(e);
 	load_guest(e);
 	emit_gs_load(e, T0, SLOT_OFF(D_T0), 8);
 	emit_gs_load(e, T1, SLOT_OFF(D_ADDEND), 8);
@@ -72,7 +90,7 @@ static bool leave_by_jump(unsigned int code)
 static void emit_leave(struct dbt *d, struct emit *e, unsigned int code)
 {
 	d->thunk[code] = emit_x(e);
-	if (code != LEAVE_FAULT) {
+	if (code != LEAVE_FAULT && code != LEAVE_LIGHT) {
 		if (!leave_by_jump(code))
 			emit_gs_pop(e, SLOT_OFF(D_RA));
 		save_all(e);
@@ -112,12 +130,44 @@ static void *emit_light(struct emit *e, void *fn, unsigned int arg,
 	return start;
 }
 
+/*
+ * Called in the middle of a block with t0 = struct light_site: dbt_light
+ * executes the instruction.  It answers NULL: go on behind the call; or where
+ * to jump to instead: thunk_go, LEAVE_LIGHT.
+ */
+static void emit_light_call(struct dbt *d, struct emit *e)
+{
+	uint8_t *on;
+
+	d->thunk_light = emit_x(e);
+	store_guest(e);
+	emit8(e, 0x9c); /* pushfq */
+	emit_gs_pop(e, SLOT_OFF(D_HOST_FLAGS));
+	emit_gs_load(e, H_RDI, SLOT_OFF(D_SELF), 8);
+	emit_mov_rr(e, H_RSI, T0, 8);
+	emit_lea(e, H_RSP, H_RSP, H_NONE, 0, -8, 8);
+	emit_mov_ri(e, H_RAX, (uintptr_t)dbt_light);
+	emit_call_reg(e, H_RAX);
+	emit_lea(e, H_RSP, H_RSP, H_NONE, 0, 8, 8);
+	emit_mov_rr(e, H_RCX, H_RAX, 8);
+	on = emit_jrcxz(e);
+	emit_jmp_reg(e, H_RAX);
+	emit_here8(e, on);
+	load_flags(e);
+	load_guest(e);
+	emit8(e, 0xc3); /* ret */
+	d->thunk_go = emit_x(e);
+	emit_lea(e, H_RSP, H_RSP, H_NONE, 0, 8, 8);
+	enter_tail(e);
+}
+
 void thunks_emit(struct dbt *d, struct emit *e)
 {
 	emit_enter(d, e);
 	for (unsigned int i = 0; i < NR_LEAVES; i++)
 		if (i != LEAVE_LINK && i != LEAVE_LOOKUP && i != LEAVE_CHANGED)
 			emit_leave(d, e, i);
+	emit_light_call(d, e);
 	d->thunk_miss = emit_light(e, dbt_miss, D_RA, LEAVE_MISS);
 	d->thunk[LEAVE_LINK] = emit_light(e, dbt_link, D_RA, LEAVE_LINK);
 	d->thunk[LEAVE_CHANGED] =

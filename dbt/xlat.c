@@ -1,6 +1,9 @@
-#include "dbt/xlat_plan.h"
+#include "dbt/xlat_flags.h"
 
 #include <stdlib.h>
+
+#include "dbt/xlat_loop.h"
+#include "dbt/xlat_plan.h"
 
 /*
  * A block: guest code from one entry to a branch that always leaves, an
@@ -11,23 +14,6 @@
  *	entry:	the instructions
  *		out-of-line code (misses, links, ways out)
  */
-
-/* Ends the block with an exit that hands over the decoded instruction. */
-static void xlat_helper(struct xlat *x, const struct insn *i)
-{
-	struct helper_stub s = { .rip = x->rip };
-	struct insn *copy = meta_alloc(x->d, sizeof(*copy));
-
-	if (!copy) {
-		x->failed = true;
-		return;
-	}
-	*copy = *i;
-	s.insn = copy;
-	emit_call(&x->e, x->d->thunk[LEAVE_HELPER]);
-	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
-	x->done = true;
-}
 
 static bool insn_offered(const struct xlat *x, const struct insn *i)
 {
@@ -40,16 +26,26 @@ static bool insn_offered(const struct xlat *x, const struct insn *i)
 	return insn_allowed(row, x->mode);
 }
 
+/* The current instruction is one for the careful form. */
+static void not_here(struct xlat *x)
+{
+	x->spill = H_NONE;
+	if (!flags_exact(x))
+		x->e.overflow = true; /* try again without clobbered flags */
+	xlat_leave(x, LEAVE_CAREFUL, x->rip);
+}
+
 static void xlat_insn(struct xlat *x, const struct insn *i)
 {
 	bool ok;
 
 	if (!insn_offered(x, i)) {
-		xlat_leave(x, LEAVE_CAREFUL, x->rip);
+		not_here(x);
 		return;
 	}
 	switch (i->row->action) {
 	case ACT_NOP:
+		x->t1_next = x->t1_win;
 		return;
 	case ACT_COPY:
 		ok = xlat_copy(x, i);
@@ -61,13 +57,11 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 		ok = xlat_branch(x, i);
 		break;
 	default:
-		xlat_helper(x, i);
+		xlat_event(x, i, i + 1 == &x->insn[x->nr_decoded]);
 		return;
 	}
-	if (!ok) {
-		x->spill = H_NONE;
-		xlat_leave(x, LEAVE_CAREFUL, x->rip);
-	}
+	if (!ok)
+		not_here(x);
 }
 
 /* Indirect entry: t0 holds the rip that the jump wants. */
@@ -97,18 +91,54 @@ static void emit_ientry(struct xlat *x)
 		*stop = out - (stop + 1);
 }
 
-static void one_insn(struct xlat *x, unsigned int n)
+static const struct share no_share[2] = { { .win = NO_WINDOW },
+					  { .win = NO_WINDOW } };
+
+/* The current instruction, and the end of the shadow that STI before it cast.
+ */
+static void insn_in_shadow(struct xlat *x, const struct insn *i)
 {
-	x->next = x->rip + x->insn[n].len;
+	bool shadow = x->shadow;
+	bool branch = i->row->action == ACT_BRANCH;
+
+	x->shadow = false;
+	if (shadow) {
+		/* Nothing may look at D_GO before this one is done. */
+		x->share_insn = no_share;
+		if (branch)
+			xlat_end_shadow(x);
+	}
+	xlat_insn(x, i);
+	if (shadow && !branch && !x->done)
+		xlat_end_shadow(x);
+}
+
+void xlat_one_insn(struct xlat *x, unsigned int n)
+{
+	struct pcmap *m = &x->map[x->nr_insns];
+
+	x->rip = x->next;
+	x->next += x->insn[n].len;
+	*m = (struct pcmap){ .host = x->e.w - x->loop_entry,
+			     .guest = x->rip - x->block_rip };
 	x->share_insn = &x->share[2 * n];
 	x->spill = H_NONE;
+	x->exact = !(x->insn[n].row->attr & (IA_ALIGN | IA_COND | IA_VSIB));
+	x->cur = n;
+	x->flag_form = x->clobber[n];
+	x->t1_next = NO_WINDOW;
+	if (x->self)
+		xlat_check(x, n);
 	xlat_islands(x, 45, false);
-	xlat_insn(x, &x->insn[n]);
-	x->map[x->nr_insns++].spill = x->spill;
+	insn_in_shadow(x, &x->insn[n]);
+	x->t1_win = x->t1_next;
+	flags_insn_done(x, &x->insn[n]);
+	m->spill = x->spill;
+	x->nr_insns++;
 }
 
 /* Whether translation may go on behind the instruction. */
-static bool goes_on(const struct insn *i)
+static bool goes_on(const struct xlat *x, const struct insn *i)
 {
 	switch (i->row->action) {
 	case ACT_NOP:
@@ -119,7 +149,7 @@ static bool goes_on(const struct insn *i)
 		return i->row->id == ID_JCC || i->row->id == ID_LOOP ||
 		       i->row->id == ID_JRCXZ;
 	default:
-		return false;
+		return event_goes_on(x, i);
 	}
 }
 
@@ -142,35 +172,42 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 			return false;
 		__builtin_memcpy(x->src + off, i->bytes, 15);
 		off += i->len;
-	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(i));
+	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(x, i));
 	return true;
 }
 
 /* A block without a single instruction that can be translated. */
 static void xlat_not_here(struct xlat *x)
 {
+	x->restore[0] = NO_RECIPE;
 	x->map[x->nr_insns++] = (struct pcmap){ .spill = H_NONE };
 	xlat_leave(x, LEAVE_CAREFUL, x->rip);
 }
 
-static void xlat_insns(struct xlat *x, const uint8_t *hva)
+static void plan(struct xlat *x)
 {
-	uint8_t *start = x->e.w;
-	bool whole = decode_block(x, hva);
-
+	loop_find(x);
 	if (x->mode & MODE_PLAIN)
 		plan_none(x);
 	else
 		plan_block(x);
-	for (unsigned int n = 0; n < x->nr_decoded && !x->done; n++) {
-		x->rip = x->next;
-		x->map[n] = (struct pcmap){ .host = x->e.w - start,
-					    .guest = x->rip - x->block_rip,
-					    .spill = H_NONE };
-		if (x->self)
-			xlat_check(x, n);
-		one_insn(x, n);
-	}
+	loop_windows(x);
+	/* Each turn compares at the entry. */
+	if (x->self)
+		x->loop_end = NO_LOOP;
+	if (x->eager || x->self)
+		flags_none(x);
+	else
+		plan_flags(x, x->nr_decoded, NO_RECIPE);
+}
+
+static void xlat_insns(struct xlat *x, const uint8_t *hva)
+{
+	bool whole = decode_block(x, hva);
+
+	plan(x);
+	for (unsigned int n = 0; n < x->nr_decoded && !x->done; n++)
+		xlat_one_insn(x, n);
 	if (x->done || x->failed)
 		return;
 	x->rip = x->next;
@@ -193,8 +230,11 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 	if (!b || !map || x->e.overflow || x->failed)
 		return NULL;
 	__builtin_memcpy(map, x->map, map_size);
-	for (unsigned int n = 0; n < x->nr_insns; n++)
+	for (unsigned int n = 0; n < x->nr_insns; n++) {
 		map[n].host += entry - ientry;
+		if (map[n].restore)
+			map[n].restore += entry - ientry;
+	}
 	*b = (struct block){ .rip = x->block_rip,
 			     .gpa = gpa,
 			     .gpa2 = gpa2,
@@ -215,9 +255,6 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 	return b;
 }
 
-static const struct share no_share[2] = { { .win = NO_WINDOW },
-					  { .win = NO_WINDOW } };
-
 struct xlat *xlat_alloc(void)
 {
 	return calloc(1, sizeof(struct xlat));
@@ -231,9 +268,12 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->mode = mode;
 	x->code_size = mode & MODE_CODE_SIZE;
 	x->spill = H_NONE;
-	x->snippet = x->done = x->failed = x->eager = x->self = false;
+	x->snippet = x->done = x->failed = x->eager = x->shadow = false;
+	x->self = false;
 	x->nr_insns = x->nr_cold = x->nr_islands = 0;
 	x->share_insn = no_share;
+	x->flag_form = x->dirty = false;
+	x->t1_win = x->t1_next = NO_WINDOW;
 	x->e.xdiff = d->code_x - d->code_w;
 	x->e.overflow = false;
 }
@@ -260,7 +300,7 @@ static bool compares(struct dbt *d, gpa_t gpa)
 	return p && p->self;
 }
 
-/* A jump out of reach is tried again with none left waiting (@eager). */
+/* What does not work out is tried again in a form that does (@eager). */
 static struct block *make_block(struct dbt *d, struct cpu *c, uint64_t rip,
 				gpa_t gpa, const uint8_t *hva, uint32_t mode,
 				bool eager)
@@ -273,9 +313,11 @@ static struct block *make_block(struct dbt *d, struct cpu *c, uint64_t rip,
 	x->eager = eager;
 	x->self = compares(d, gpa);
 	x->hva = hva;
-	entry = x->e.w;
+	entry = x->loop_entry = x->e.w;
 	xlat_insns(x, hva);
+	xlat_loop(x);
 	xlat_emit_cold(x);
+	flags_emit_restore(x);
 	if (unlikely(x->e.overflow) && !eager)
 		return make_block(d, c, rip, gpa, hva, mode, true);
 	return finish(x, gpa, 0, ientry, entry);
@@ -297,18 +339,17 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 
 	if (!xlat_start(x, d, c, rip, mode))
 		return NULL;
-	entry = x->e.w;
+	entry = x->loop_entry = x->e.w;
 	x->insn[0] = *i;
 	x->nr_decoded = 1;
 	x->hva = hva;
 	x->hva2 = hva2;
 	x->self = compares(d, gpa) || compares(d, gpa2);
 	__builtin_memcpy(x->src, i->bytes, sizeof(i->bytes));
+	x->loop_end = NO_LOOP;
 	plan_none(x);
-	x->map[0] = (struct pcmap){ .spill = H_NONE };
-	if (x->self)
-		xlat_check(x, 0);
-	one_insn(x, 0);
+	flags_none(x);
+	xlat_one_insn(x, 0);
 	if (!x->done)
 		xlat_jump_far(x, x->next);
 	xlat_emit_cold(x);

@@ -19,7 +19,7 @@ struct copy {
 	bool mem; /* has a memory operand that is accessed */
 	bool rcx; /* implicit RCX or CL */
 	bool rcx_written;
-	bool norex;	/* AH, CH, DH or BH: no REX prefix possible */
+	bool norex; /* AH, CH, DH or BH: no REX prefix possible */
 	bool t0_free, t1_free;
 	struct memref ref;
 	uint16_t used; /* host registers in use */
@@ -408,6 +408,14 @@ static bool lea_direct(struct xlat *x, const struct insn *i)
 	return true;
 }
 
+static bool uses_t1(const struct copy *k)
+{
+	for (unsigned int n = 0; n < k->n; n++)
+		if (k->use[n].host == H_RCX)
+			return true;
+	return k->rcx;
+}
+
 bool xlat_copy(struct xlat *x, const struct insn *i)
 {
 	struct emit *e = &x->e;
@@ -415,15 +423,24 @@ bool xlat_copy(struct xlat *x, const struct insn *i)
 			  .mem = i->has_mem && !(i->row->attr & IA_NOMEM),
 			  .t0_free = true };
 
-	if (i->row->id == ID_LEA)
-		return lea_direct(x, i) || xlat_lea(x, i);
+	if (i->row->id == ID_LEA) {
+		x->t1_next = x->t1_win;
+		if (lea_direct(x, i))
+			return true;
+		x->t1_next = NO_WINDOW;
+		return xlat_lea(x, i);
+	}
 	collect(&k);
+	if (!k.mem)
+		x->t1_next = x->t1_win;
 	k.t1_free = !k.rcx;
 	k.used |= BIT(H_RSP) | BIT(H_RBP) | BIT(H_RCX);
 	if (k.mem && !memory_operand(x, &k))
 		return false;
 	if (!assign(x, &k))
 		return false;
+	if (uses_t1(&k))
+		x->t1_next = NO_WINDOW;
 	xlat_islands(x, 45, false);
 	if (x->spill != H_NONE)
 		emit_gs_store(e, x->spill, SLOT_OFF(D_SPILL), 8);

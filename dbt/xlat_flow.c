@@ -1,4 +1,4 @@
-#include "dbt/xlat.h"
+#include "dbt/xlat_loop.h"
 
 /*
  * Stack instructions and near branches.  Guest RSP changes only after the
@@ -55,8 +55,8 @@ void xlat_jump_far(struct xlat *x, uint64_t rip)
 static void jump_indirect(struct xlat *x)
 {
 	xlat_islands(x, 20, false);
-	emit_rorx(&x->e, T1, T0, PAGE_SHIFT, 8);
-	emit_lea(&x->e, T1, T1, T0, 0, 0, 8);
+	emit_mov_ri(&x->e, T1, 0);
+	emit_crc32(&x->e, T1, T0);
 	emit_gs_pext(&x->e, T1, T1, SLOT_OFF(D_JC_MASK));
 	emit_gs_jmp_idx(&x->e, T1, JC_OFF);
 	x->done = true;
@@ -111,6 +111,7 @@ static void push_imm(struct xlat *x, uint64_t imm, unsigned int size)
 		emit_store_imm(&x->e, m.base, m.index, m.disp, imm, size);
 	} else {
 		m = collapse(x, m);
+		x->t1_next = NO_WINDOW;
 		emit_mov_ri(&x->e, T1, imm);
 		store_ref(x, T1, m, size);
 	}
@@ -123,6 +124,7 @@ static void push_reg(struct xlat *x, unsigned int reg, unsigned int size)
 
 	if (host_of[reg] == IN_MEMORY) {
 		m = collapse(x, m);
+		x->t1_next = NO_WINDOW;
 		emit_gs_load(&x->e, T1, GPR_OFF(reg), 8);
 		store_ref(x, T1, m, size);
 	} else {
@@ -131,11 +133,11 @@ static void push_reg(struct xlat *x, unsigned int reg, unsigned int size)
 	sp_add(x, -(int)size);
 }
 
-/* Pushes what D_TMP holds. */
-static void push_tmp(struct xlat *x, unsigned int size)
+void xlat_push_tmp(struct xlat *x, unsigned int size)
 {
 	struct memref m = collapse(x, push_ref(x, size));
 
+	x->t1_next = NO_WINDOW;
 	emit_gs_load(&x->e, T1, SLOT_OFF(D_TMP), 8);
 	store_ref(x, T1, m, size);
 	sp_add(x, -(int)size);
@@ -147,6 +149,7 @@ static bool load_tmp(struct xlat *x, const struct insn *i, unsigned int size)
 	if (!xlat_seg_ok(x, i))
 		return false;
 	load_ref(x, T1, xlat_operand(x, i, size, false), size);
+	x->t1_next = NO_WINDOW;
 	emit_gs_store(&x->e, T1, SLOT_OFF(D_TMP), 8);
 	return true;
 }
@@ -165,7 +168,7 @@ static bool xlat_push(struct xlat *x, const struct insn *i)
 	case OPK_MEM:
 		if (!load_tmp(x, i, i->opsize))
 			return false;
-		push_tmp(x, i->opsize);
+		xlat_push_tmp(x, i->opsize);
 		return true;
 	default:
 		return false;
@@ -186,6 +189,7 @@ static bool xlat_pop(struct xlat *x, const struct insn *i)
 	if (i->opsize == 2) {
 		if (o->reg == RSP)
 			return false;
+		x->t1_next = NO_WINDOW;
 		load_ref(x, T1, m, 2);
 		if (h == IN_MEMORY) {
 			emit_gs_store(e, T1, GPR_OFF(o->reg), 2);
@@ -194,6 +198,7 @@ static bool xlat_pop(struct xlat *x, const struct insn *i)
 			emit_mov_rr(e, h, T1, 4);
 		}
 	} else if (h == IN_MEMORY) {
+		x->t1_next = NO_WINDOW;
 		load_ref(x, T1, m, i->opsize);
 		emit_gs_store(e, T1, GPR_OFF(o->reg), 8);
 	} else {
@@ -213,6 +218,7 @@ static bool xlat_leave_insn(struct xlat *x, const struct insn *i)
 	if (i->opsize == 2)
 		return false;
 	m = xlat_stack_operand(x, RBP, 0, i->opsize, false);
+	x->t1_next = NO_WINDOW;
 	load_ref(x, T1, m, i->opsize);
 	emit_lea(&x->e, H_SP, bp, H_NONE, 0, i->opsize, sp_size(x));
 	emit_mov_rr(&x->e, bp, T1, i->opsize);
@@ -248,6 +254,9 @@ static bool xlat_jcc(struct xlat *x, const struct insn *i)
 	unsigned int cc = i->opcode & 15;
 	uint8_t *skip;
 
+	if (loop_jump(x, cc))
+		return true;
+	x->t1_next = x->t1_win;
 	if (same_page(x, target)) {
 		enum cold_kind kind = target <= x->rip ? COLD_BACK : COLD_LINK;
 

@@ -1,9 +1,9 @@
-#include "dbt/xlat.h"
+#include "dbt/xlat_flags.h"
 
 /*
  * Memory operands: guest address in t0, addend in t1, host address t0 + t1.
- * No instruction here changes a flag, so faults see exact flags and no
- * liveness analysis is needed.
+ * There are two forms of each test: one that changes no flag, and a cheaper
+ * one for places where flags may be clobbered (xlat_flags.c).
  */
 
 bool xlat_seg_ok(const struct xlat *x, const struct insn *i)
@@ -84,13 +84,13 @@ struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site)
 }
 
 /* Slot with the smallest span mask that covers @bytes. */
-static uint32_t span_slot(unsigned int bytes)
+static unsigned int span_slot(unsigned int bytes)
 {
 	unsigned int n = D_SPAN8;
 
 	while (bytes > 8u << (n - D_SPAN8))
 		n++;
-	return SLOT_OFF(n);
+	return n;
 }
 
 void xlat_islands(struct xlat *x, unsigned int room, bool gap)
@@ -118,9 +118,8 @@ void xlat_islands(struct xlat *x, unsigned int room, bool gap)
 		emit_here8(e, over);
 }
 
-/* Lets a JRCXZ wait for its jump to @c; @check: to the second way in. */
-static void add_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
-		       bool check)
+void xlat_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
+		 bool check)
 {
 	x->island[x->nr_islands++] = (struct island){ .rel8 = rel8,
 						      .cold = c - x->cold,
@@ -135,9 +134,30 @@ static void table_load(struct xlat *x, struct cold *c)
 	if (c->write)
 		emit_not(e, T1);
 	emit_gs_load_idx(e, T1, T1, c->write ? 0 : TLB_R_OFF);
-	add_island(x, emit_jrcxz(e), c, false);
+	if (x->flag_form) {
+		emit_test_rr(e, T1, T1);
+		c->site = emit_jcc(e, CC_Z);
+		x->dirty = true;
+	} else {
+		xlat_island(x, emit_jrcxz(e), c, false);
+	}
 	c->done = e->w;
 	xlat_islands(x, 30, false);
+}
+
+void xlat_span_test(struct xlat *x, unsigned int size, struct cold *c)
+{
+	struct emit *e = &x->e;
+	unsigned int n = span_slot(size);
+
+	if (x->flag_form) {
+		emit_test_ri(e, T0, ~PAGE_MASK & ~MASK(3 + n - D_SPAN8));
+		c->check = emit_jcc(e, CC_Z);
+		x->dirty = true;
+	} else {
+		emit_gs_pext(e, T1, T0, SLOT_OFF(n));
+		xlat_island(x, emit_jrcxz(e), c, true);
+	}
 }
 
 static struct cold *cold_access(struct xlat *x, unsigned int size, bool write,
@@ -148,7 +168,9 @@ static struct cold *cold_access(struct xlat *x, unsigned int size, bool write,
 	c->size = size;
 	c->write = write;
 	c->window = window;
+	c->exact = x->exact && !window;
 	c->rip = x->rip;
+	c->recipe = x->flag_form ? x->recipe[x->cur] : NO_RECIPE;
 	return c;
 }
 
@@ -156,6 +178,10 @@ static struct cold *cold_access(struct xlat *x, unsigned int size, bool write,
  *	(pext t1, t0, span; jrcxz cold)
  *	pext t1, t0, page_mask; (not t1;) mov t1, gs:[t1 * 8 + table]
  *	jrcxz cold
+ * or
+ *	(test t0, span; jz cold)
+ *	pext t1, t0, page_mask; (not t1;) mov t1, gs:[t1 * 8 + table]
+ *	test t1, t1; jz cold
  */
 void xlat_tlb(struct xlat *x, unsigned int size, bool write, bool may_cross,
 	      bool window)
@@ -165,10 +191,8 @@ void xlat_tlb(struct xlat *x, unsigned int size, bool write, bool may_cross,
 
 	xlat_islands(x, 60, false);
 	c = cold_access(x, size, write, window);
-	if (size > 1 && may_cross) {
-		emit_gs_pext(e, T1, T0, span_slot(size));
-		add_island(x, emit_jrcxz(e), c, true);
-	}
+	if (size > 1 && may_cross)
+		xlat_span_test(x, size, c);
 	c->back = e->w;
 	emit_gs_pext(e, T1, T0, CPU_OFF(page_mask));
 	table_load(x, c);
@@ -198,11 +222,30 @@ bool xlat_constant_ea(const struct xlat *x, const struct insn *i, uint64_t *ea)
 }
 
 /*
+ * An end in the first bytes of a page is good if all the bytes are there.  With
+ * the page offset in the top 12 of 32 bits, a subtraction borrows from the
+ * upper half if they are not; then to @bad.
+ */
+static void cold_span(struct xlat *x, const struct cold *c, uint8_t *bad)
+{
+	struct emit *e = &x->e;
+	uint8_t *within;
+
+	emit_here32(e, c->check);
+	emit_rorx(e, T1, T0, 12, 4);
+	emit_lea(e, T1, T1, H_NONE, 0, -((c->size - 1) << 20), 8);
+	emit_rorx(e, T1, T1, 32, 8);
+	emit_mov_rr(e, T1, T1, 4);
+	within = emit_jrcxz(e);
+	emit_patch32(e, emit_jmp_patch(e), bad + e->xdiff);
+	emit_here8(e, within);
+	emit_patch32(e, emit_jmp_patch(e), c->back + e->xdiff);
+}
+
+/*
  * Two ways in.  A miss calls dbt_miss, which comes back behind its stub if the
  * entry of a window cannot be made, and leaves for others.  The other way is
- * for an end in the first bytes of a page: it is good if all the bytes are
- * there.  With the page offset in the top 12 of 32 bits, a subtraction borrows
- * from the upper half if they are not.
+ * for an end in the first bytes of a page.
  */
 static void cold_tlb(struct xlat *x, const struct cold *c)
 {
@@ -211,26 +254,20 @@ static void cold_tlb(struct xlat *x, const struct cold *c)
 			       .ahead = c->ahead,
 			       .write = c->write,
 			       .done = c->done - c->back,
-			       .window = c->window };
-	uint8_t *miss = e->w, *within;
+			       .window = c->window,
+			       .exact = c->exact };
+	uint8_t *miss = e->w;
 
 	emit_here32(e, c->site);
+	if (c->recipe != NO_RECIPE)
+		flags_restore(x, c->recipe);
 	emit_call(e, x->d->thunk_miss);
 	s.retry = c->back - e->w;
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
 	if (c->window)
 		xlat_cold_link(x, emit_jmp_link(e), c);
-	if (!c->check)
-		return;
-	emit_here32(e, c->check);
-	emit_rorx(e, T1, T0, 12, 4);
-	emit_lea(e, T1, T1, H_NONE, 0, -((c->size - 1) << 20), 8);
-	emit_rorx(e, T1, T1, 32, 8);
-	emit_mov_rr(e, T1, T1, 4);
-	within = emit_jrcxz(e);
-	emit_patch32(e, emit_jmp_patch(e), miss + e->xdiff);
-	emit_here8(e, within);
-	emit_patch32(e, emit_jmp_patch(e), c->back + e->xdiff);
+	if (c->check)
+		cold_span(x, c, miss);
 }
 
 void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
@@ -262,6 +299,16 @@ static void cold_rip(struct xlat *x, const struct cold *c, unsigned int code)
 	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
 }
 
+static void cold_loop(struct xlat *x, const struct cold *c)
+{
+	uint8_t *bad = x->e.w;
+
+	if (c->recipe != NO_RECIPE)
+		flags_restore(x, c->recipe);
+	emit_patch32(&x->e, emit_jmp_patch(&x->e), x->loop_entry + x->e.xdiff);
+	cold_span(x, c, bad);
+}
+
 void xlat_emit_cold(struct xlat *x)
 {
 	xlat_islands(x, 0, true);
@@ -276,8 +323,14 @@ void xlat_emit_cold(struct xlat *x)
 			cold_tlb(x, c);
 			continue;
 		}
+		if (c->kind == COLD_LOOP) {
+			cold_loop(x, c);
+			continue;
+		}
 		emit_here32(&x->e, c->site);
-		if (c->kind == COLD_CHANGED)
+		if (c->kind == COLD_LIGHT)
+			xlat_cold_light(x, c);
+		else if (c->kind == COLD_CHANGED)
 			cold_changed(x, c);
 		else
 			cold_rip(x, c, c->leave);

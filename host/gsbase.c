@@ -16,6 +16,11 @@ void gsbase_init(void)
 	has_fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
 }
 
+bool gsbase_is_fast(void)
+{
+	return has_fsgsbase;
+}
+
 void set_gs(const void *base)
 {
 	if (likely(has_fsgsbase))

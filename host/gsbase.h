@@ -10,3 +10,6 @@
 void gsbase_init(void);
 void set_gs(const void *base);
 void *get_gs(void);
+
+/* gsbase_is_fast - whether the instructions are allowed. */
+bool gsbase_is_fast(void);

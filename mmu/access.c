@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "mmu/dirty.h"
+#include "mmu/tlb.h"
 #include "mmu/walk.h"
 
 /* The part of an access that lies in one page. */
@@ -84,6 +85,9 @@ static enum cpu_result span_find(struct mmu *mmu, gva_t gva, unsigned int len,
 	sp->slot = mmu_slot(mmu, w.gpa);
 	sp->gpa = w.gpa;
 	sp->len = len;
+	/* What C code alone reads, descriptor tables, becomes known here. */
+	if (sp->slot && access == ACCESS_READ && mmu->live)
+		tlb_fill_read(mmu, gva, memslot_hva(sp->slot, w.gpa), &w);
 	return CPU_OK;
 }
 
@@ -161,14 +165,29 @@ static void mmio_write(struct mmio *mmio, const struct span *sp,
 	}
 }
 
+/* The host address of an access within one page, if the TLB knows it. */
+static uint8_t *known(const struct mmu *mmu, gva_t gva, unsigned int len,
+		      unsigned int access)
+{
+	if ((gva & ~PAGE_MASK) + len > PAGE_SIZE ||
+	    (access & (ACCESS_FETCH | ACCESS_NO_AD)))
+		return NULL;
+	return tlb_peek(mmu, gva, access);
+}
+
 enum cpu_result mem_read(struct mmu *mmu, struct mmio *mmio, gva_t gva,
 			 void *buf, unsigned int len, unsigned int access,
 			 struct x86_fault *f)
 {
 	struct span sp[2];
-	uint8_t *to = buf;
-	enum cpu_result r = spans_find(mmu, gva, len, access, sp, f);
+	uint8_t *to = buf, *from = known(mmu, gva, len, access);
+	enum cpu_result r;
 
+	if (likely(from)) {
+		copy_shared(buf, from, len);
+		return CPU_OK;
+	}
+	r = spans_find(mmu, gva, len, access, sp, f);
 	for (int i = 0; r == CPU_OK && i < 2 && sp[i].len; i++) {
 		if (likely(sp[i].slot))
 			span_read(&sp[i], to);
@@ -185,9 +204,14 @@ enum cpu_result mem_write(struct mmu *mmu, struct mmio *mmio, gva_t gva,
 {
 	struct span sp[2];
 	const uint8_t *from = buf;
-	enum cpu_result r =
-		spans_find(mmu, gva, len, access | ACCESS_WRITE, sp, f);
+	uint8_t *to = known(mmu, gva, len, access | ACCESS_WRITE);
+	enum cpu_result r;
 
+	if (likely(to)) {
+		copy_shared(to, buf, len);
+		return CPU_OK;
+	}
+	r = spans_find(mmu, gva, len, access | ACCESS_WRITE, sp, f);
 	if (r != CPU_OK)
 		return r;
 	for (int i = 0; i < 2 && sp[i].len; i++) {
@@ -207,8 +231,9 @@ enum cpu_result mem_host(struct mmu *mmu, gva_t gva, unsigned int len,
 	struct span sp;
 	enum cpu_result r;
 
-	*hva = NULL;
-	if ((gva & ~PAGE_MASK) + len > PAGE_SIZE)
+	*gpa = GPA_UNTOLD;
+	*hva = known(mmu, gva, len, access);
+	if (*hva || (gva & ~PAGE_MASK) + len > PAGE_SIZE)
 		return CPU_OK;
 	r = span_find(mmu, gva, len, access, &sp, f);
 	if (r != CPU_OK)

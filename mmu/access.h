@@ -56,8 +56,10 @@ enum cpu_result mem_write(struct mmu *mmu, struct mmio *mmio, gva_t gva,
  * the page dirty.  *@hva is NULL if the access is MMIO (*@gpa is valid then) or
  * crosses a page (which is not looked at: it may fault).
  * A page with code: the caller must call mmu->ops->code_write afterwards;
- * *@gpa is for that.
+ * *@gpa is for that, or GPA_UNTOLD, in no slot, if there is no need to.
  */
+#define GPA_UNTOLD (~(gpa_t)0)
+
 enum cpu_result mem_host(struct mmu *mmu, gva_t gva, unsigned int len,
 			 unsigned int access, uint8_t **hva, gpa_t *gpa,
 			 struct x86_fault *f);

@@ -24,7 +24,7 @@ struct mmu_role {
 	bool nx;  /* EFER.NXE */
 	bool pse; /* CR4.PSE (32-bit paging only) */
 	bool pge; /* CR4.PGE */
-	bool smep, smap, pke;
+	bool smep, smap, pke, pks;
 	bool pcide;
 	bool gb_pages; /* CPUID: 1 GiB pages */
 };
@@ -49,11 +49,13 @@ struct mmu {
 	struct mmu_role role;
 	uint64_t cr3;
 	uint64_t pdptr[4]; /* PAE: loaded by MOV CR3 and friends */
-	uint32_t pkru;
+	uint32_t pkru;	   /* rights by protection key: user pages (CR4.PKE) */
+	uint32_t pkrs;	   /* and supervisor pages (CR4.PKS) */
 	struct memslots *slots;
 	uint32_t
 		slot_hint; /* index of the slot found last; any value is fine */
 	struct tlb *tlb;
+	bool live; /* nobody else changes the TLB: its entries may be used */
 	const struct mmu_ops *ops;
 };
 

@@ -51,7 +51,8 @@ struct tlb_table {
 	uint8_t *gs; /* NULL until first used */
 	struct tlb_log log[NR_TLB_LOGS];
 	bool log_overflow;
-	uint64_t large[16]; /* Bloom filter of GiBs with parts of large pages */
+	/* Bloom filters: pieces with parts of 2M and 4M pages, of 1G pages. */
+	uint64_t large[16], huge[16];
 	struct jcache jc;
 };
 
@@ -88,12 +89,49 @@ struct tlb_table *tlb_current(struct tlb *t, enum tlb_mode mode);
 
 /*
  * tlb_fill - enters a translation of the page of @gva to @hva (page aligned).
- * @large: the 4 KiB are part of a larger page, all of which INVLPG drops.
+ * @page_shift: of the page the 4 KiB are part of; INVLPG drops all of it.
  * Returns false if the entry cannot be expressed (addend 0): such a page is
  * accessed in careful form.
  */
 bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
-	      bool writable, bool global, bool large);
+	      bool writable, bool global, unsigned int page_shift);
+
+/* tlb_fill_read - enters what a supervisor read of C code has found, if the
+ * table is in use at all. */
+void tlb_fill_read(struct mmu *mmu, gva_t gva, uint8_t *hva,
+		   const struct walk *w);
+
+/*
+ * tlb_peek - host address of @gva by the entry that serves an access of kind
+ * @access (not ACCESS_FETCH), or NULL.  @gva is canonical.  A write entry needs
+ * no bookkeeping: neither dirty log nor code_write.
+ */
+static inline uint8_t *tlb_peek(const struct mmu *mmu, gva_t gva,
+				unsigned int access)
+{
+	const struct tlb *t = mmu->tlb;
+	enum tlb_mode mode = TLB_SUPER;
+	const struct tlb_table *tt;
+	uint64_t page, entry;
+
+	/* With fewer bits, or 57-bit addresses, entries are ambiguous. */
+	if (!mmu->live || t->index_bits < 36 ||
+	    (uint64_t)((int64_t)(gva << 16) >> 16) != gva)
+		return NULL;
+	if (access & ACCESS_USER)
+		mode = TLB_USER;
+	else if (mmu->role.smap && (access & ACCESS_AC))
+		mode = TLB_SUPER_AC;
+	tt = &t->tag[t->share && mode != TLB_USER ? t->nr_tags : t->cur]
+		      .table[mode];
+	if (unlikely(!tt->gs))
+		return NULL;
+	page = gva >> PAGE_SHIFT & MASK(36);
+	entry = access & ACCESS_WRITE
+			? *((const uint64_t *)tt->gs - 1 - page)
+			: *((const uint64_t *)(tt->gs + TLB_R_OFF) + page);
+	return entry ? (uint8_t *)(entry + gva) : NULL;
+}
 
 /* tlb_forget_code - empties every jump-cache entry (code went away). */
 void tlb_forget_code(struct tlb *t);
