@@ -121,7 +121,8 @@ struct cpu {
 	bool debug_bp;	 /* KVM_GUESTDBG_USE_SW_BP: INT3 exits, fault.vector
 			    is #BP */
 	bool careful;	 /* execute everything in careful form */
-	bool fep;	 /* UD2 "kvm" executes what follows, carefully */
+	bool vmware_backdoor; /* its ports are open to user mode */
+	bool fep;	      /* UD2 "kvm" executes what follows, carefully */
 
 	/* Event delivery state. */
 	bool sti_shadow, movss_shadow; /* cover the next instruction */

@@ -310,6 +310,29 @@ enum careful_result careful_fault(struct cpu *c, enum exit_reason *reason);
 enum cpu_result careful_stack(struct cpu *c, const struct insn *i);
 enum cpu_result careful_branch(struct cpu *c, const struct insn *i);
 
+/* careful_x87.c */
+/* x87_pending - whether an x87 exception waits that @i raises first of all. */
+bool x87_pending(struct cpu *c, const struct insn *i);
+/* x87_stores - whether @i stores a number. */
+bool x87_stores(const struct insn *i);
+/*
+ * x87_store - such a store to @gva that cannot go directly.  An unmasked
+ * exception other than an inexact result stores nothing, and the operand's
+ * pages do not matter then.  80 bits are stored in two parts.
+ */
+enum cpu_result x87_store(struct cpu *c, const struct insn *i, gva_t gva);
+/*
+ * x87_stores_nothing - after a fault of its operand: whether it does not count.
+ * @i is done then; else nothing has changed.
+ */
+bool x87_stores_nothing(struct cpu *c, const struct insn *i);
+/* x87_state - whether @i loads or stores the environment or all state. */
+bool x87_state(const struct insn *i);
+/* x87_probe - its operand's faults: first the control word, then the end. */
+enum cpu_result x87_probe(struct cpu *c, const struct insn *i, gva_t gva);
+/* x87_wrapped - such an operand that wraps at the end of the address size. */
+enum cpu_result x87_wrapped(struct cpu *c, const struct insn *i, uint64_t off);
+
 /* snippet.c */
 /*
  * snippet_run - executes an ACT_COPY instruction on the silicon with its

@@ -50,6 +50,7 @@ static void *go(struct cpu *c)
 	c->rflags &= ~RFLAGS_RF; /* as in turn() */
 	c->dbt[D_T0] = c->rip;
 	c->dbt[D_ENTRY] = (uintptr_t)code;
+	c->rflags &= ~RFLAGS_RF; /* no breakpoint is armed that it could mask */
 	give_flags(c);
 	return vcpu_dbt(c)->d->thunk_go;
 }

@@ -133,8 +133,8 @@ static bool must_finish(const struct cpu *c)
 static bool must_be_careful(const struct cpu *c)
 {
 	return c->sti_shadow || c->movss_shadow || c->careful ||
-	       c->singlestep || must_finish(c) || (c->rflags & RFLAGS_TF) ||
-	       debug_armed(c);
+	       c->singlestep || must_finish(c) ||
+	       (c->rflags & RFLAGS_TF) || debug_armed(c);
 }
 
 /* A direct jump came here for the first time: patch it to its target. */
@@ -202,12 +202,12 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 	case LEAVE_STALE:
 		jcache_drop(&run_table(c, mode)->jc, c->rip);
 		return CAREFUL_ON;
-	case LEAVE_MISS:
-		return vcpu_dbt(c)->miss_faulted ? careful_fault(c, reason)
-						 : careful_step(c, reason);
 	case LEAVE_LIGHT:
 		*reason = vcpu_dbt(c)->light_reason;
 		return vcpu_dbt(c)->light_result;
+	case LEAVE_MISS:
+		return vcpu_dbt(c)->miss_faulted ? careful_fault(c, reason)
+						 : careful_step(c, reason);
 	case LEAVE_FAULT:
 		c->exits[EXIT_HOST_FAULT]++;
 		if (host_memory_gone(vcpu_dbt(c))) {
@@ -275,8 +275,8 @@ static enum careful_result turn(struct cpu *c, enum exit_reason *reason)
 	code = tt ? find_code(c, tt, mode) : NULL;
 	if (!code)
 		return careful_step(c, reason);
-	c->rflags &= ~RFLAGS_RF; /* no breakpoint is armed that it could mask */
 	run_set_table(c, tt);
+	c->rflags &= ~RFLAGS_RF; /* no breakpoint is armed that it could mask */
 	leave = dbt_enter(c, code);
 	where(c, leave);
 	return light_exit(c, leave, mode, reason);

@@ -26,13 +26,13 @@ struct island {
 
 /* Out-of-line code, emitted behind the block. */
 enum cold_kind {
-	COLD_TLB,   /* TLB miss, or an access near the start of a page */
-	COLD_LINK,  /* direct jump not linked yet */
-	COLD_BACK,  /* the same for a backward one */
-	COLD_LOOP,  /* in `check`: the next turn of a loop goes to the block's
-		       entry */
+	COLD_TLB,  /* TLB miss, or an access near the start of a page */
+	COLD_LINK, /* direct jump not linked yet */
+	COLD_BACK, /* the same for a backward one */
+	COLD_LOOP, /* in `check`: the next turn of a loop goes to the block's
+		      entry */
 	COLD_LIGHT, /* calls dbt_light with `light` */
-	COLD_RIP,   /* leave with a guest rip: thunk `leave` */
+	COLD_RIP,  /* leave with a guest rip: thunk `leave` */
 };
 
 struct cold {
@@ -45,7 +45,7 @@ struct cold {
 	uint16_t size;
 	uint8_t *site;	/* rel32 that leads here (write address) */
 	uint8_t *check; /* COLD_TLB: the same of its second way in */
-	uint8_t *back;	/* where the main line goes on (write address) */
+	uint8_t *back; /* where the main line goes on (write address) */
 	union {
 		uint64_t rip;
 		const struct light_site *light;
@@ -127,8 +127,8 @@ struct xlat {
 	uint8_t *checked; /* entry of backward jumps (write address) */
 	bool shadow;	  /* the previous instruction was STI */
 	bool eager;	  /* no jump may wait, no flag be clobbered */
-	bool exact;	  /* the instruction accesses what it looks up,
-			   * aligned or not */
+	bool exact; /* the instruction accesses what it looks up, aligned or
+		       not */
 	unsigned int nr_insns;
 	struct pcmap map[2 * MAX_INSNS];
 	unsigned int nr_islands;

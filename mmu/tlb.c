@@ -154,12 +154,6 @@ bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
 	return true;
 }
 
-static void table_forget_sizes(struct tlb_table *tt)
-{
-	__builtin_memset(tt->large, 0, sizeof(tt->large));
-	__builtin_memset(tt->huge, 0, sizeof(tt->huge));
-}
-
 void tlb_fill_read(struct mmu *mmu, gva_t gva, uint8_t *hva,
 		   const struct walk *w)
 {
@@ -170,6 +164,12 @@ void tlb_fill_read(struct mmu *mmu, gva_t gva, uint8_t *hva,
 	if (tt->gs && !*r_entry(tt, page_index(t, gva)))
 		tlb_fill(t, tt, gva, hva - (gva & ~PAGE_MASK), false, w->global,
 			 w->page_shift);
+}
+
+static void table_forget_sizes(struct tlb_table *tt)
+{
+	__builtin_memset(tt->large, 0, sizeof(tt->large));
+	__builtin_memset(tt->huge, 0, sizeof(tt->huge));
 }
 
 /* Gives the memory of both tables back; the state and jump cache stay. */
