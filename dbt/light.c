@@ -47,7 +47,6 @@ static void *go(struct cpu *c)
 		code = dbt_lookup(c, c->rip);
 	if (unlikely(!code))
 		return leave(c, CAREFUL_ON, 0);
-	c->rflags &= ~RFLAGS_RF; /* as in turn() */
 	c->dbt[D_T0] = c->rip;
 	c->dbt[D_ENTRY] = (uintptr_t)code;
 	c->rflags &= ~RFLAGS_RF; /* no breakpoint is armed that it could mask */
