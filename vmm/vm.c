@@ -342,6 +342,15 @@ static int vm_start_term(struct vm *vm)
 	return r;
 }
 
+static int vm_create_disks(struct vm *vm)
+{
+	const struct disks_env env = { &vm->fd, vm->pci, &vm->pio, &vm->ram,
+				       &vm->irq };
+
+	return disks_create(&vm->disks, &env, vm->config->disks,
+			    vm->config->nr_disks);
+}
+
 static int vm_build(struct vm *vm)
 {
 	int r;
@@ -354,8 +363,7 @@ static int vm_build(struct vm *vm)
 	if (!r)
 		r = vm_create_devices(vm);
 	if (!r)
-		r = disks_create(&vm->disks, &vm->fd, vm->pci, &vm->ram,
-				 vm->config->disks, vm->config->nr_disks);
+		r = vm_create_disks(vm);
 	if (!r)
 		r = vm_load(vm);
 	if (!r)

@@ -1,7 +1,8 @@
 #!/bin/bash
 # firmware.sh - boots through firmware: SeaBIOS, GRUB and Debian's cloud kernel
 # from a disk image, whose file system becomes the root, with 1 and 4 vCPUs; and
-# OVMF, GRUB and the same kernel from a FAT partition.
+# OVMF, GRUB and the same kernel from a FAT partition.  BOOT=long: also Debian's
+# 32-bit kernels, with and without PAE.
 set -u
 . "$(dirname "$0")/boot.sh"
 dir=$out/firmware
@@ -83,20 +84,28 @@ END
 	scripts/mkdisk.sh "$dir/$1.img" "$root"
 }
 
-# efi_disk NAME KERNEL INITRD - the same for UEFI, which only starts the kernel
-efi_disk() {
-	local root=$dir/$1.root
+# plain_disk [-e] NAME KERNEL INITRD - GRUB, a kernel and an initramfs that does
+# all of the work; -e: for UEFI
+plain_disk() {
+	local efi= root
 
+	[ "$1" != -e ] || {
+		efi=-e
+		shift
+	}
+	root=$dir/$1.root
 	mkdir -p "$root/boot/grub"
 	cp "$2" "$root/boot/vmlinuz"
 	cp "$3" "$root/boot/initrd"
 	cat >"$root/boot/grub/grub.cfg" <<'END'
+serial --unit=0 --speed=115200
+terminal_output serial
 echo "ring3-boot: GRUB"
 linux /boot/vmlinuz console=ttyS0 panic=-1
 initrd /boot/initrd
 boot
 END
-	scripts/mkdisk.sh -e "$dir/$1.img" "$root"
+	scripts/mkdisk.sh $efi "$dir/$1.img" "$root"
 }
 
 # linux NAME DISK CPUS OPTION...
@@ -121,7 +130,18 @@ linux grub-cloud-1cpu "$disk" 1
 linux grub-cloud-4cpu "$disk" 4
 
 initrd=$(self_check_initrd firmware-efi) || exit 1
-disk=$(efi_disk efi "$kernel" "$initrd") || exit 1
+disk=$(plain_disk -e efi "$kernel" "$initrd") || exit 1
 linux ovmf-cloud-1cpu "$disk" 1 --firmware /usr/share/ovmf/OVMF.fd
 linux ovmf-cloud-4cpu "$disk" 4 --firmware /usr/share/ovmf/OVMF.fd
+
+if [ "${BOOT:-}" = long ]; then
+	initrd=$(self_check_initrd firmware-i386 -a i386) || exit 1
+	for name in 686-pae 686; do
+		kernel=$(scripts/fetch-kernel.sh $name) || exit 1
+		disk=$(plain_disk $name "$kernel" "$initrd") || exit 1
+		linux grub-$name-1cpu "$disk" 1
+		# The kernel without PAE is for one CPU.
+		[ $name = 686 ] || linux grub-$name-4cpu "$disk" 4
+	done
+fi
 finish
