@@ -246,7 +246,8 @@ static int vm_load_firmware(struct vm *vm)
 		if (!vm->fwlog)
 			return STATUS_HOST;
 	}
-	if (firmware_load(&vm->firmware, config->firmware, &vm->slots, &vm->ram,
+	if (firmware_load(&vm->firmware, config->firmware,
+			  config->firmware_vars, &vm->slots, &vm->ram,
 			  &vm->mmio))
 		return STATUS_INPUT;
 	if (firmware_tell(vm->fwcfg, &vm->ram, &vm->machine) ||

@@ -145,7 +145,12 @@ linux grub-cloud-ata "$disk,if=ata" 1
 initrd=$(self_check_initrd firmware-efi) || exit 1
 disk=$(plain_disk -e efi "$kernel" "$initrd") || exit 1
 linux ovmf-cloud-1cpu "$disk" 1 --firmware /usr/share/ovmf/OVMF.fd
-linux ovmf-cloud-4cpu "$disk" 4 --firmware /usr/share/ovmf/OVMF.fd
+cp /usr/share/OVMF/OVMF_VARS.fd "$dir/vars.fd"
+linux ovmf-vars-4cpu "$disk" 4 --firmware /usr/share/OVMF/OVMF_CODE.fd \
+	--firmware-vars "$dir/vars.fd"
+# UEFI's variables have names in UTF-16.
+LC_ALL=C grep -qaP 'B\x00o\x00o\x00t\x00O\x00r\x00d\x00e\x00r\x00' "$dir/vars.fd"
+result ovmf-vars-kept $(($? == 0)) "($dir/vars.fd)"
 
 if [ "${BOOT:-}" = long ]; then
 	initrd=$(self_check_initrd firmware-i386 -a i386) || exit 1
