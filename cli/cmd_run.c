@@ -28,6 +28,7 @@ enum {
 	OPT_BOOT,
 	OPT_STATS,
 	OPT_FEP,
+	OPT_VMWARE,
 	OPT_CPU,
 	OPT_FIRMWARE,
 	OPT_FIRMWARE_LOG,
@@ -46,6 +47,7 @@ static const struct option long_options[] = {
 	{ "accel", required_argument, NULL, OPT_ACCEL },
 	{ "exec", required_argument, NULL, OPT_EXEC },
 	{ "force-emulation", no_argument, NULL, OPT_FEP },
+	{ "vmware-backdoor", no_argument, NULL, OPT_VMWARE },
 	{ "boot", required_argument, NULL, OPT_BOOT },
 	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "raw-addr", required_argument, NULL, OPT_RAW_ADDR },
@@ -87,6 +89,8 @@ static const char help_head[] =
 	"      --force-emulation the bytes of UD2 and \"kvm\" before an "
 	"instruction\n"
 	"                        have it emulated, for test programs\n"
+	"      --vmware-backdoor serve VMware's port 0x5658, in user mode "
+	"too\n"
 	"      --boot PROTOCOL   auto, linux64, linux32, pvh, multiboot, raw\n"
 	"      --raw             same as --boot raw: a flat real-mode image,\n"
 	"                        loaded and entered at 0000:7c00 with "
@@ -281,6 +285,9 @@ static int run_option(struct run_args *a, int opt, const char *arg)
 		return run_set_accel(a, arg);
 	case OPT_EXEC:
 		return run_set_exec(a, arg);
+	case OPT_VMWARE:
+		a->config.vmware_backdoor = true;
+		return 0;
 	case OPT_FEP:
 		a->config.forced_emulation = true;
 		return 0;

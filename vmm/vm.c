@@ -212,7 +212,12 @@ static int vm_create_devices(struct vm *vm)
 	struct bus *pio = &vm->pio;
 
 	vm->irq = (struct irq_sink){ vm_set_irq, vm };
-	vm->power_sink = (struct power_sink){ vm_end_by_device, vm };
+	vm->power_sink = (struct power_sink){
+		.end = vm_end_by_device,
+		.sleep = suspend_sleep,
+		.wake = suspend_wake,
+		.arg = vm,
+	};
 	vm->serial = serial_new(pio, &vm->irq, vm_send_byte, vm);
 	vm->rtc = rtc_new(pio, &vm->irq, &vm->loop);
 	vm->power = power_new(pio, &vm->irq, &vm->power_sink);
@@ -228,6 +233,7 @@ static int vm_create_devices(struct vm *vm)
 			vm->config->firmware ? &vm->firmware.shadow : NULL);
 	if (vm->serial && vm->rtc && vm->power && vm->i8042 && vm->chipset &&
 	    vm->debugcon && vm->testdev && vm->fwcfg) {
+		rtc_on_alarm(vm->rtc, power_rtc_alarm, vm->power);
 		rtc_set_memory(vm->rtc, vm->ram.low_size, vm->ram.high_size);
 		return 0;
 	}
@@ -263,8 +269,10 @@ static int vm_load_kernel(struct vm *vm)
 
 	boot->config = &vm->config->boot;
 	boot->ram = &vm->ram;
+	/* Firmware would have a part in waking up. */
+	vm->machine.sleep = true;
 	if (bios_write(&vm->ram) ||
-	    acpi_write(&vm->ram, &vm->machine, &boot->rsdp) ||
+	    acpi_write(&vm->ram, &vm->machine, &boot->rsdp, &vm->facs) ||
 	    mptable_write(&vm->ram, &vm->machine)) {
 		log_error(0, "the firmware tables do not fit");
 		return STATUS_INTERNAL;
@@ -280,8 +288,12 @@ static int vm_load_kernel(struct vm *vm)
 
 static int vm_load(struct vm *vm)
 {
+	int r;
+
 	vm->machine.nr_cpus = vm->config->nr_cpus;
-	return vm->config->firmware ? vm_load_firmware(vm) : vm_load_kernel(vm);
+	r = vm->config->firmware ? vm_load_firmware(vm) : vm_load_kernel(vm);
+	suspend_init(vm);
+	return r;
 }
 
 static int vm_create_vcpus(struct vm *vm)
@@ -382,6 +394,7 @@ static bool vm_run_threads(struct vm *vm)
 		if (run_start(&vm->vcpus[i]))
 			vm_end(vm, STATUS_HOST);
 	loop_run(&vm->loop);
+	suspend_end(vm);
 	term_close_output(&vm->term);
 	for (unsigned i = 0; i < vm->nr_vcpus; i++) {
 		if (run_stop(&vm->vcpus[i]))

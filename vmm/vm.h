@@ -14,6 +14,7 @@
 #include "vmm/loop.h"
 #include "vmm/ram.h"
 #include "vmm/stats.h"
+#include "vmm/suspend.h"
 #include "vmm/term.h"
 #include "vmm/vcpu.h"
 
@@ -24,6 +25,7 @@ struct vm_config {
 	enum accel accel;
 	bool careful;	       /* the engine's second executor */
 	bool forced_emulation; /* the prefix UD2 "kvm" has one careful insn */
+	bool vmware_backdoor;
 	uint64_t mem_size;
 	unsigned nr_cpus;
 	struct cpumodel cpu;
@@ -52,6 +54,7 @@ struct vm {
 	int signal_fd;
 	struct machine machine;
 	struct boot boot;
+	gpa_t facs;
 	struct serial *serial;
 	struct rtc *rtc;
 	struct power *power;
@@ -65,6 +68,7 @@ struct vm {
 	struct fwlog *fwlog;
 	struct vcpu *vcpus;
 	unsigned nr_vcpus;
+	struct suspend suspend;
 	atomic_int status; /* VM_RUNNING, or how it ended */
 	uint64_t wall_ns;
 };

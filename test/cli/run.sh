@@ -51,6 +51,14 @@ printf '\037\213\010' >"$tmp/gz"
 head -c 600000 /dev/zero >"$tmp/big.bin"
 head -c 100 /dev/zero >"$tmp/ok.bin"
 mkfifo "$tmp/fifo"
+# An ELF header of x86-64 without an interpreter; a copy with another owner's bit.
+{ printf '\177ELF\002\001\001' && head -c 9 /dev/zero &&
+	printf '\002\000\076\000' && head -c 100 /dev/zero; } >"$tmp/static"
+chmod 755 "$tmp/static" "$tmp/arm"
+cp /bin/true "$tmp/setuid"
+if [ "$(id -u)" = 0 ]; then chown 1 "$tmp/setuid"; fi
+chmod 6755 "$tmp/setuid"
+[ -u "$tmp/setuid" ] && [ "$(id -u)" = 0 ] || rm "$tmp/setuid"
 
 # Usage.
 expect 2 "usage: ring3"
@@ -58,6 +66,21 @@ expect 0 "usage: ring3" --help
 expect 0 "ring3 0" --version
 expect 2 'unknown command "fly"' fly
 expect 0 "exit status:" run --help
+expect 0 "exit status:" exec --help
+expect 2 "no client given" exec
+expect 2 "unknown option" exec --fly true
+expect 2 "must be fast or careful" exec --exec slow true
+expect 2 "must be on, off or auto" exec --cpuid 1 true
+expect 125 "No such file" exec --library /none true
+expect 127 "no such program" exec no-such-client
+expect 126 "not an executable file" exec "$tmp/text"
+expect 126 "statically linked" exec "$tmp/static"
+[ ! -e "$tmp/setuid" ] || expect 126 "setuid" exec "$tmp/setuid"
+expect 126 "no 64-bit x86-64 program" exec "$tmp/arm"
+expect 3 "" exec -- sh -c 'exit 3'
+expect 0 "exit status:" doctor --help
+expect 2 "no arguments" doctor all
+expect 0 "guests can run here" doctor
 expect 0 "ring3 0" run --version
 expect 2 "no kernel given" run
 expect 2 "no kernel given" run --mem 1G
