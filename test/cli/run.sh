@@ -130,6 +130,46 @@ if [ "$(id -u)" != 0 ]; then
 	expect 4 "Permission denied" run "$tmp/secret"
 fi
 
+# Firmware.
+expect 2 "takes no kernel" run --firmware "$tmp/fw" "$tmp/ok.bin"
+expect 2 "takes no kernel" run --firmware "$tmp/fw" -k "$tmp/ok.bin"
+expect 4 'cannot open firmware' run --accel "$accel" --firmware "$tmp/none"
+expect 4 "600000 bytes" run --accel "$accel" --firmware "$tmp/big.bin"
+expect 4 "is empty" run --accel "$accel" --firmware "$tmp/empty"
+head -c 65536 /dev/zero >"$tmp/fw"
+expect 6 "cannot write --firmware-log" run --accel "$accel" --firmware \
+	"$tmp/fw" --firmware-log "$tmp/none/log"
+
+# Disks.
+# disk STATUS TEXT DISK - the disk is looked at before the kernel.
+disk() { expect "$1" "$2" run --accel "$accel" --disk "$3" "$tmp/ok.bin"; }
+head -c 1048576 /dev/zero >"$tmp/disk"
+disk 2 '--disk "fast"' "$tmp/disk,fast"
+disk 2 '--disk ",ro"' ",ro"
+disk 2 '--disk "if=scsi"' "$tmp/disk,ro,if=scsi"
+disk 4 'cannot open disk' "$tmp/none"
+disk 4 'is empty' "$tmp/empty"
+disk 4 'has 15 bytes, which is no multiple of 512' "$tmp/text"
+disk 4 'neither a regular file nor a block device' "$tmp/fifo,ro"
+disk 4 'neither a regular file nor a block device' /dev/null
+disk 4 'disk "'"$tmp"'"' "$tmp"
+printf 'QFI\373' | dd of="$tmp/qcow" conv=sync status=none
+disk 4 'is a qcow2 image' "$tmp/qcow"
+if command -v flock >/dev/null; then
+	lock=$(command -v flock)
+	"$lock" "$tmp/disk" sleep 2 &
+	sleep 0.5
+	disk 4 'is in use' "$tmp/disk"
+	wait
+fi
+if [ "$(id -u)" != 0 ]; then
+	chmod 444 "$tmp/disk"
+	disk 4 'add ",ro"' "$tmp/disk"
+fi
+set --
+for i in 1 2 3 4 5 6 7 8 9; do set -- "$@" --disk "$tmp/disk,ro"; done
+expect 2 "8 disks at most" run "$@" "$tmp/ok.bin"
+
 # How a guest ends, on accelerator $accel.
 endings() {
 	# Endings. mov al,'A'; mov dx,0x3f8; out dx,al; then:
