@@ -272,6 +272,7 @@ int vcpu_run(struct vcpu *v)
 	v->runs++;
 	v->signal_seen = 0;
 	running = v;
+	dbt_outside(v->vm->dbt);
 	lock_take(&v->mem_lock);
 	r = run_loop(v);
 	dbt_put_fpu(v->cpu);
