@@ -189,7 +189,7 @@ static const struct cap caps[] = {
 
 int caps_check(struct api_vm *avm, unsigned long cap)
 {
-	if (cap == RING3_CAP_CAREFUL || cap == RING3_CAP_FORCED_EMULATION)
+	if (cap >= RING3_CAP_CAREFUL && cap <= RING3_CAP_VMWARE_BACKDOOR)
 		return 1;
 	if (cap >= ARRAY_SIZE(caps))
 		return 0;
@@ -217,6 +217,9 @@ int caps_enable_vcpu(struct api_vcpu *av, const struct kvm_enable_cap *c)
 		return 0;
 	case RING3_CAP_FORCED_EMULATION:
 		cpu->fep = c->args[0];
+		return 0;
+	case RING3_CAP_VMWARE_BACKDOOR:
+		cpu->vmware_backdoor = c->args[0];
 		return 0;
 	}
 	return -EINVAL;

@@ -28,9 +28,11 @@ enum {
 	OPT_BOOT,
 	OPT_STATS,
 	OPT_FEP,
+	OPT_VMWARE,
 	OPT_CPU,
 	OPT_FIRMWARE,
 	OPT_FIRMWARE_LOG,
+	OPT_DISK,
 };
 
 static const char short_options[] = ":k:i:a:m:c:hVv";
@@ -44,9 +46,11 @@ static const struct option long_options[] = {
 	{ "accel", required_argument, NULL, OPT_ACCEL },
 	{ "exec", required_argument, NULL, OPT_EXEC },
 	{ "force-emulation", no_argument, NULL, OPT_FEP },
+	{ "vmware-backdoor", no_argument, NULL, OPT_VMWARE },
 	{ "boot", required_argument, NULL, OPT_BOOT },
 	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "raw-addr", required_argument, NULL, OPT_RAW_ADDR },
+	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "firmware", required_argument, NULL, OPT_FIRMWARE },
 	{ "firmware-log", required_argument, NULL, OPT_FIRMWARE_LOG },
 	{ "stats", optional_argument, NULL, OPT_STATS },
@@ -83,12 +87,18 @@ static const char help_head[] =
 	"      --force-emulation the bytes of UD2 and \"kvm\" before an "
 	"instruction\n"
 	"                        have it emulated, for test programs\n"
+	"      --vmware-backdoor serve VMware's port 0x5658, in user mode "
+	"too\n"
 	"      --boot PROTOCOL   auto, linux64, linux32, pvh, multiboot, raw\n"
 	"      --raw             same as --boot raw: a flat real-mode image,\n"
 	"                        loaded and entered at 0000:7c00 with "
 	"DL=0x80;\n"
 	"                        the default for unknown files named *.bin\n"
 	"      --raw-addr ADDR   load and enter a raw image elsewhere\n"
+	"      --disk FILE[,ro][,if=virtio|ata]  a raw image as a disk; as "
+	"often as\n"
+	"                        there are disks; without KERNEL the first is "
+	"booted\n"
 	"      --firmware FILE   start firmware instead of a kernel: a BIOS or "
 	"UEFI\n"
 	"                        image, or \"seabios\" for Debian's\n"
@@ -205,6 +215,22 @@ static int run_set_firmware(struct run_args *a, const char *text)
 			 "\"seabios\" or give its file with --firmware");
 }
 
+static int run_add_disk(struct run_args *a, const char *text)
+{
+	struct vm_config *config = &a->config;
+	const char *bad = NULL;
+	char *copy = strdup(text);
+
+	if (!copy)
+		return log_error(STATUS_HOST, "no memory");
+	if (config->nr_disks == DISKS_MAX)
+		return run_bad("--disk", text, "there can be 8 disks at most");
+	if (!opt_disk(copy, &config->disks[config->nr_disks++], &bad))
+		return 0;
+	return run_bad("--disk", *bad ? bad : text,
+		       "must be FILE[,ro][,format=raw][,if=virtio|ata]");
+}
+
 static int run_set_stats(struct run_args *a, const char *text)
 {
 	if (!text || !strcmp(text, "text"))
@@ -255,6 +281,9 @@ static int run_option(struct run_args *a, int opt, const char *arg)
 		return run_set_accel(a, arg);
 	case OPT_EXEC:
 		return run_set_exec(a, arg);
+	case OPT_VMWARE:
+		a->config.vmware_backdoor = true;
+		return 0;
 	case OPT_FEP:
 		a->config.forced_emulation = true;
 		return 0;
@@ -265,6 +294,8 @@ static int run_option(struct run_args *a, int opt, const char *arg)
 		return 0;
 	case OPT_RAW_ADDR:
 		return run_set_raw_addr(a, arg);
+	case OPT_DISK:
+		return run_add_disk(a, arg);
 	case OPT_FIRMWARE:
 		return run_set_firmware(a, arg);
 	case OPT_FIRMWARE_LOG:
@@ -299,6 +330,12 @@ static int run_operands(struct run_args *a, int argc, char **argv)
 {
 	int i = optind, r = 0;
 
+	/* Disks without a kernel: the firmware looks what is on them. */
+	if (a->config.nr_disks && !a->config.firmware &&
+	    !a->config.boot.kernel && i == argc)
+		r = run_set_firmware(a, "seabios");
+	if (r)
+		return r;
 	if (a->config.firmware) {
 		if (a->config.boot.kernel || a->config.boot.initrd || i < argc)
 			return log_error(STATUS_USAGE,

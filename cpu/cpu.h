@@ -105,6 +105,7 @@ struct cpu {
 
 	struct dtable gdt, idt;
 	uint64_t cr0, cr2, cr4, cr8, efer, xcr0;
+	uint64_t role_cr0, role_cr4, role_efer; /* what mmu.role is made of */
 	uint64_t dr[4], dr6, dr7;
 	/* KVM_GUESTDBG_USE_HW_BP: a debugger's registers replace the guest's
 	 * and what they hit is an exit; host_dr7 is 0 without. */
@@ -120,7 +121,8 @@ struct cpu {
 	bool debug_bp;	 /* KVM_GUESTDBG_USE_SW_BP: INT3 exits, fault.vector
 			    is #BP */
 	bool careful;	 /* execute everything in careful form */
-	bool fep;	 /* UD2 "kvm" executes what follows, carefully */
+	bool vmware_backdoor; /* its ports are open to user mode */
+	bool fep;	      /* UD2 "kvm" executes what follows, carefully */
 
 	/* Event delivery state. */
 	bool sti_shadow, movss_shadow; /* cover the next instruction */

@@ -21,6 +21,7 @@ static const struct {
 	{ CR4_PCIDE, FEAT_PCID },    { CR4_FSGSBASE, FEAT_FSGSBASE },
 	{ CR4_OSXSAVE, FEAT_XSAVE }, { CR4_SMEP, FEAT_SMEP },
 	{ CR4_SMAP, FEAT_SMAP },     { CR4_PKE, FEAT_PKU },
+	{ CR4_PKS, FEAT_PKS },
 };
 
 static const struct cpuid_entry *find(const struct cpu *c, uint32_t function,
@@ -180,6 +181,7 @@ int cpuid_set(struct cpu *c, const struct cpuid_entry *e, unsigned int n)
 		xsave ? xsave->eax | (uint64_t)xsave->edx << 32 : XCR0_X87;
 	c->supported_xcr0 &= fpu_supported_xcr0();
 	cpu_derive(c);
+	cpu_derive_role(c);
 	return 0;
 }
 
@@ -196,4 +198,5 @@ void cpuid_default(struct cpu *c)
 	cpuid_host(0x80000008, 0, &size);
 	c->maxphyaddr = size.eax & 0xff;
 	c->supported_xcr0 = fpu_supported_xcr0();
+	cpu_derive_role(c);
 }

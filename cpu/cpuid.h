@@ -4,7 +4,8 @@
 #include "x86/feat.h"
 
 /* CR4 bits that are reserved whatever the guest's CPUID says. */
-#define CPUID_CR4_NEVER (~0x7fffffull | BIT(15) | BIT(19) | CR4_VMXE | CR4_SMXE)
+#define CPUID_CR4_NEVER                                                        \
+	((~0x7fffffull & ~CR4_PKS) | BIT(15) | BIT(19) | CR4_VMXE | CR4_SMXE)
 
 /*
  * cpuid_supported - what KVM_GET_SUPPORTED_CPUID answers: the features that

@@ -39,9 +39,15 @@ static enum cpu_result bitmap_check(struct cpu *c, uint16_t port,
 	return (bits >> (port & 7)) & MASK(size) ? cpu_raise_gp(c) : CPU_OK;
 }
 
+/* VMware's hypervisor answers here whatever IOPL and the bitmap say. */
+static bool is_vmware_port(const struct cpu *c, uint16_t port)
+{
+	return c->vmware_backdoor && (port == 0x5658 || port == 0x5659);
+}
+
 static enum cpu_result io_check(struct cpu *c, uint16_t port, unsigned int size)
 {
-	if (!cpu_protected(c))
+	if (!cpu_protected(c) || is_vmware_port(c, port))
 		return CPU_OK;
 	if (!cpu_vm86(c) && c->cpl <= cpu_iopl(c))
 		return CPU_OK;
@@ -191,13 +197,13 @@ enum cpu_result op_ins(struct cpu *c, const struct insn *i)
 
 	str_begin(c, i, i->op[0].size, &s);
 	n = io_limit(c, &s);
-	if (!n)
-		return CPU_OK;
-	if (io_answered(c, port, s.size, true))
+	if (n && io_answered(c, port, s.size, true))
 		return ins_finish(c, &s);
+	/* Permission is needed even if nothing is to be done. */
 	r = io_check(c, port, s.size);
-	if (r == CPU_OK)
-		r = str_run(c, &s, SEG_ES, RDI, ACC_W, n, &to);
+	if (r != CPU_OK || !n)
+		return r;
+	r = str_run(c, &s, SEG_ES, RDI, ACC_W, n, &to);
 	if (r != CPU_OK)
 		return r;
 	io_set(c, port, s.size, true, true, to.count);
@@ -214,11 +220,10 @@ enum cpu_result op_outs(struct cpu *c, const struct insn *i)
 
 	str_begin(c, i, i->op[1].size, &s);
 	n = io_limit(c, &s);
-	if (!n)
-		return CPU_OK;
 	r = io_check(c, port, s.size);
-	if (r == CPU_OK)
-		r = str_run(c, &s, s.seg, RSI, ACC_R, n, &from);
+	if (r != CPU_OK || !n)
+		return r;
+	r = str_run(c, &s, s.seg, RSI, ACC_R, n, &from);
 	if (r != CPU_OK)
 		return r;
 	io_set(c, port, s.size, false, true, from.count);

@@ -52,21 +52,32 @@ static struct mmu_role derive_role(const struct cpu *c)
 		.smep = c->cr4 & CR4_SMEP,
 		.smap = c->cr4 & CR4_SMAP,
 		.pke = c->cr4 & CR4_PKE,
+		.pks = c->cr4 & CR4_PKS,
 		.pcide = c->cr4 & CR4_PCIDE,
 		.gb_pages = has_feat(c, FEAT_PDPE1GB),
 	};
 }
 
-void cpu_derive(struct cpu *c)
+void cpu_derive_role(struct cpu *c)
 {
 	struct mmu_role role = derive_role(c);
 
-	c->code_size = code_size(c);
-	c->df_step = c->rflags & RFLAGS_DF ? -1 : 1;
+	c->role_cr0 = c->cr0;
+	c->role_cr4 = c->cr4;
+	c->role_efer = c->efer;
 	if (!memcmp(&role, &c->mmu.role, sizeof(role)))
 		return;
 	c->mmu.role = role;
 	tlb_flush_all(&c->mmu);
+}
+
+void cpu_derive(struct cpu *c)
+{
+	c->code_size = code_size(c);
+	c->df_step = c->rflags & RFLAGS_DF ? -1 : 1;
+	if (unlikely(c->cr0 != c->role_cr0 || c->cr4 != c->role_cr4 ||
+		     c->efer != c->role_efer))
+		cpu_derive_role(c);
 }
 
 void cpu_set_rflags(struct cpu *c, uint64_t v)
@@ -81,6 +92,15 @@ void cpu_set_pkru(struct cpu *c, uint32_t v)
 		return;
 	c->mmu.pkru = v;
 	if (c->mmu.role.pke)
+		tlb_flush_all(&c->mmu);
+}
+
+void cpu_set_pkrs(struct cpu *c, uint32_t v)
+{
+	if (v == c->mmu.pkrs)
+		return;
+	c->mmu.pkrs = v;
+	if (c->mmu.role.pks)
 		tlb_flush_all(&c->mmu);
 }
 

@@ -8,6 +8,8 @@
  * change of CR0, CR4, EFER, CS, RFLAGS by C code; cheap.
  */
 void cpu_derive(struct cpu *c);
+/* cpu_derive_role - mmu.role alone, also after a change of CPUID. */
+void cpu_derive_role(struct cpu *c);
 
 /*
  * cpu_set_cr0, cpu_set_cr3, cpu_set_cr4, cpu_set_efer - MOV to CR and WRMSR
@@ -24,6 +26,8 @@ void cpu_set_rflags(struct cpu *c, uint64_t v);
 
 /* cpu_set_pkru - WRPKRU and XRSTOR: protection-key rights, and the TLB. */
 void cpu_set_pkru(struct cpu *c, uint32_t v);
+/* cpu_set_pkrs - IA32_PKRS: the same for supervisor pages. */
+void cpu_set_pkrs(struct cpu *c, uint32_t v);
 
 /* cpu_reset - power-up (@init false) or INIT state; SDM 3A "Processor State
  * After Reset". CPUID and mmu.slots stay. */

@@ -143,6 +143,22 @@ static enum msr_status wr_efer(struct cpu *c, const struct msr_row *r,
 	return cpu_set_efer(c, v) == CPU_OK ? MSR_DONE : MSR_FAULT;
 }
 
+static enum msr_status rd_pkrs(struct cpu *c, const struct msr_row *r,
+			       unsigned int n, uint64_t *v, bool host)
+{
+	*v = c->mmu.pkrs;
+	return MSR_DONE;
+}
+
+static enum msr_status wr_pkrs(struct cpu *c, const struct msr_row *r,
+			       unsigned int n, uint64_t v, bool host)
+{
+	if (v >> 32)
+		return MSR_FAULT;
+	cpu_set_pkrs(c, v);
+	return MSR_DONE;
+}
+
 static enum msr_status rd_tsc(struct cpu *c, const struct msr_row *r,
 			      unsigned int n, uint64_t *v, bool host)
 {

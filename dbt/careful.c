@@ -3,6 +3,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/debug.h"
 #include "cpu/event.h"
+#include "cpu/fpu.h"
 #include "cpu/mode.h"
 #include "cpu/op.h"
 #include "mmu/walk.h"
@@ -17,6 +18,7 @@
 struct attempt {
 	bool sti_shadow, movss_shadow;
 	bool tf, rf;
+	uint64_t pending_dbg; /* held back by MOV SS */
 };
 
 static void attempt_begin(struct cpu *c, struct attempt *a)
@@ -24,7 +26,8 @@ static void attempt_begin(struct cpu *c, struct attempt *a)
 	*a = (struct attempt){ .sti_shadow = c->sti_shadow,
 			       .movss_shadow = c->movss_shadow,
 			       .tf = c->rflags & RFLAGS_TF,
-			       .rf = c->rflags & RFLAGS_RF };
+			       .rf = c->rflags & RFLAGS_RF,
+			       .pending_dbg = c->pending_dbg };
 	c->sti_shadow = c->movss_shadow = false;
 	c->rflags &= ~RFLAGS_RF;
 	c->mmio.pos_rd = 0;
@@ -38,9 +41,12 @@ static void attempt_undo(struct cpu *c, const struct attempt *a)
 	c->movss_shadow = a->movss_shadow;
 	if (a->rf)
 		c->rflags |= RFLAGS_RF;
+	/* OUT is not executed again: its breakpoints stay. */
+	if (c->mmio.wants)
+		c->pending_dbg = a->pending_dbg;
 }
 
-enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason)
+static enum careful_result deliver(struct cpu *c, enum exit_reason *reason)
 {
 	c->mmio.nr_rd = 0;
 	if (c->fault.vector == VEC_HOST_MEMORY) {
@@ -53,6 +59,12 @@ enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason)
 		return CAREFUL_ON;
 	*reason = c->exit.reason;
 	return CAREFUL_LEAVE;
+}
+
+enum careful_result careful_fault(struct cpu *c, enum exit_reason *reason)
+{
+	c->sti_shadow = c->movss_shadow = false;
+	return deliver(c, reason);
 }
 
 static uint64_t cut_rip(const struct cpu *c, uint64_t rip)
@@ -148,15 +160,32 @@ static enum cpu_result check_insn(struct cpu *c, const struct insn *i)
 	return check_units(c, row);
 }
 
+/* #GP of operands that must be aligned comes before all other checks. */
+static bool must_align(const struct cpu *c, const struct insn *i, uint64_t off)
+{
+	uint64_t base = c->seg[i->seg].base;
+
+	if (c->code_size == CODE64 && i->seg != SEG_FS && i->seg != SEG_GS)
+		base = 0;
+	return (i->row->attr & IA_ALIGN) && ((base + off) & (i->mem_size - 1));
+}
+
 static enum cpu_result check_aligned(struct cpu *c, const struct insn *i,
 				     gva_t gva)
 {
 	unsigned int size = i->mem_size;
 
-	if ((i->row->attr & IA_ALIGN) && (gva & (size - 1)))
-		return cpu_raise_gp(c);
-	if (c->cpl == 3 && (c->rflags & RFLAGS_AC) && (c->cr0 & CR0_AM) &&
-	    (size == 2 || size == 4 || size == 8) && (gva & (size - 1)))
+	if (c->cpl != 3 || !(c->rflags & RFLAGS_AC) || !(c->cr0 & CR0_AM) ||
+	    i->row->id == ID_VCVTPS2PH || i->row->id == ID_VCVTPH2PS)
+		return CPU_OK;
+	/* 80-bit numbers, and x87 state in its 16- and 32-bit formats. */
+	if (size == 10)
+		size = 8;
+	else if (size == 14 || size == 94)
+		size = 2;
+	else if (size == 28 || size == 108)
+		size = 4;
+	if ((size == 2 || size == 4 || size == 8) && (gva & (size - 1)))
 		return cpu_raise_error(c, VEC_AC, 0);
 	return CPU_OK;
 }
@@ -175,20 +204,26 @@ static enum cpu_result probe_write(struct cpu *c, gva_t gva, unsigned int size)
 	return r;
 }
 
-static uint64_t operand_offset(struct cpu *c, const struct insn *i)
+/* Bytes that a bit offset in a register adds to the operand's address. */
+static int64_t bit_bytes(const struct cpu *c, const struct insn *i)
 {
-	uint64_t off = cpu_lea(c, i);
-	int64_t bit;
+	int64_t bit = (int64_t)(gpr_read(c, i->op[1].reg, i->opsize, false)
+				<< (64 - 8 * i->opsize)) >>
+		      (64 - 8 * i->opsize);
 
-	if (!(i->row->attr & IA_BITOFF))
-		return off;
-	bit = (int64_t)(gpr_read(c, i->op[1].reg, i->opsize, false)
-			<< (64 - 8 * i->opsize)) >>
-	      (64 - 8 * i->opsize);
-	off += (bit >> (i->opsize == 8	 ? 6
+	return (bit >> (i->opsize == 8	 ? 6
 			: i->opsize == 4 ? 5
 					 : 4)) *
 	       i->opsize;
+}
+
+static uint64_t operand_offset(struct cpu *c, const struct insn *i)
+{
+	uint64_t off = cpu_lea(c, i);
+
+	if (!(i->row->attr & IA_BITOFF))
+		return off;
+	off += bit_bytes(c, i);
 	if (i->addrsize == 4)
 		off = (uint32_t)off;
 	return i->addrsize == 2 ? (uint16_t)off : off;
@@ -200,7 +235,7 @@ static uint64_t operand_offset(struct cpu *c, const struct insn *i)
  */
 static uint8_t *bit_base(struct cpu *c, const struct insn *i, uint8_t *mem)
 {
-	return mem - (operand_offset(c, i) - cpu_lea(c, i));
+	return mem - bit_bytes(c, i);
 }
 
 /* Through the bounce buffer: MMIO, page crossings. */
@@ -212,7 +247,11 @@ static enum cpu_result copy_bounced(struct cpu *c, const struct insn *i,
 	unsigned int access = cpu_access(c);
 	enum cpu_result r = CPU_OK;
 
-	if (i->mem_access & ACC_W)
+	if (x87_stores(i))
+		return x87_store(c, i, gva);
+	if (x87_state(i))
+		r = x87_probe(c, i, gva);
+	if (r == CPU_OK && (i->mem_access & ACC_W))
 		r = probe_write(c, gva, i->mem_size);
 	if (r == CPU_OK && (i->mem_access & ACC_R))
 		r = mem_read(&c->mmu, &c->mmio, gva, buf, i->mem_size, access,
@@ -247,7 +286,7 @@ static enum cpu_result split_lock(struct cpu *c, const struct insn *i,
 	return r;
 }
 
-static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
+static enum cpu_result copy_operand(struct cpu *c, const struct insn *i)
 {
 	enum cpu_result r;
 	uint8_t *hva;
@@ -255,9 +294,15 @@ static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
 	gpa_t gpa;
 	unsigned int access = cpu_access(c);
 	bool bitoff = i->row->attr & IA_BITOFF;
+	uint64_t off = operand_offset(c, i);
 
-	r = cpu_linear(c, i->seg, operand_offset(c, i), i->mem_size,
-		       i->mem_access, &gva);
+	if (x87_pending(c, i))
+		return cpu_raise(c, VEC_MF);
+	if (must_align(c, i, off))
+		return cpu_raise_gp(c);
+	if (x87_state(i) && off + i->mem_size - 1 > MASK(8 * i->addrsize))
+		return x87_wrapped(c, i, off);
+	r = cpu_linear(c, i->seg, off, i->mem_size, i->mem_access, &gva);
 	if (r == CPU_OK)
 		r = check_aligned(c, i, gva);
 	if (r != CPU_OK)
@@ -266,6 +311,8 @@ static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
 	if (i->mem_access & ACC_W)
 		access |= ACCESS_WRITE;
 	r = mem_host(&c->mmu, gva, i->mem_size, access, &hva, &gpa, &c->fault);
+	if (r == CPU_FAULT && x87_stores(i))
+		return x87_store(c, i, gva);
 	if (r != CPU_OK)
 		return r;
 	if (!hva)
@@ -274,6 +321,29 @@ static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
 	r = snippet_run(c, i, bitoff ? bit_base(c, i, hva) : hva);
 	if (r == CPU_OK && (i->mem_access & ACC_W))
 		code_page_write(c, gpa, i->mem_size);
+	return r;
+}
+
+static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
+{
+	enum cpu_result r = copy_operand(c, i);
+
+	if (r == CPU_FAULT && x87_stores(i) && c->fault.vector != VEC_MF &&
+	    x87_stores_nothing(c, i))
+		return CPU_OK;
+	if (r == CPU_FAULT && (i->row->attr & IA_MMX) &&
+	    (i->mem_access & ACC_W) && c->fault.vector != VEC_MF)
+		fpu_reset_top(c);
+	/* Its result is computed before the store faults: MXCSR, #XM. */
+	if (r == CPU_FAULT && i->row->id == ID_VCVTPS2PH &&
+	    c->fault.vector != VEC_XM) {
+		struct x86_fault fault = c->fault;
+
+		r = snippet_run(c, i, vcpu_dbt(c)->bounce);
+		if (r == CPU_OK)
+			c->fault = fault;
+		return CPU_FAULT;
+	}
 	return r;
 }
 
@@ -328,40 +398,69 @@ static bool is_step(const struct cpu *c, const struct insn *i, bool tf)
 	}
 }
 
-/* #DB after an instruction: single step and data breakpoints. */
-static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
-				enum exit_reason *reason)
+/* trap_bits - DR6 bits of the #DB that is due behind @i: single step, data and
+ * port breakpoints; none yet behind MOV SS. */
+static uint64_t trap_bits(struct cpu *c, const struct insn *i, bool tf)
 {
 	uint64_t bits = c->pending_dbg;
 
 	if (c->movss_shadow)
-		return CAREFUL_ON;
-	if (is_step(c, i, tf))
+		return 0;
+	if (unlikely(is_step(c, i, tf)))
 		bits |= DR6_BS;
 	if (likely(!bits))
-		return CAREFUL_ON;
+		return 0;
 	c->pending_dbg = 0;
+	/* Between two elements of a repeated string instruction. */
+	if (i && (i->row->attr & IA_REP) && i->rep && c->next_rip == c->rip)
+		c->rflags |= RFLAGS_RF;
+	return bits;
+}
+
+/* trap - delivers that #DB. */
+static enum careful_result trap(struct cpu *c, uint64_t bits,
+				enum exit_reason *reason)
+{
 	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = bits };
 	if (c->host_dr7 && !(bits & DR6_BS)) {
 		*reason = EXIT_EXCEPTION;
 		return CAREFUL_LEAVE;
 	}
-	return careful_deliver(c, reason);
+	return deliver(c, reason);
+}
+
+/* trap_later - leaves it to root mode's next entry: an exit comes first, which
+ * shows the state between the instruction and the #DB. */
+static void trap_later(struct cpu *c, uint64_t bits)
+{
+	if (likely(!bits) || (c->host_dr7 && !(bits & DR6_BS)))
+		return;
+	c->dr6 = debug_dr6_merge(c, bits);
+	c->pending =
+		(struct event){ .type = EVENT_EXCEPTION, .vector = VEC_DB };
+}
+
+static void advance(struct cpu *c)
+{
+	c->rip = c->next_rip;
+	c->mmio.nr_rd = 0;
+	c->io.state = 0;
 }
 
 /* After an instruction that is done. */
 static enum careful_result retire(struct cpu *c, const struct insn *i, bool tf,
 				  enum exit_reason *reason)
 {
-	c->rip = c->next_rip;
-	c->mmio.nr_rd = 0;
-	c->io.state = 0;
-	if (trap(c, i, tf, reason) == CAREFUL_LEAVE)
-		return CAREFUL_LEAVE;
+	uint64_t bits = trap_bits(c, i, tf);
+
+	advance(c);
 	if (c->mmio.nr_wr) {
+		trap_later(c, bits);
 		*reason = EXIT_EPT_VIOLATION;
 		return CAREFUL_LEAVE;
 	}
+	if (unlikely(bits) && trap(c, bits, reason) == CAREFUL_LEAVE)
+		return CAREFUL_LEAVE;
 	if (c->singlestep) {
 		c->fault = (struct x86_fault){ .vector = VEC_DB,
 					       .address = DR6_BS };
@@ -381,7 +480,8 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 	case CPU_FAULT:
 		c->io.state = 0;
 		c->mmio.nr_wr = 0;
-		return careful_deliver(c, reason);
+		c->pending_dbg = a->pending_dbg;
+		return deliver(c, reason);
 	default:
 		attempt_undo(c, a);
 		*reason = c->mmio.wants ? EXIT_EPT_VIOLATION : c->exit.reason;
@@ -468,11 +568,7 @@ enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
 
 void dbt_commit(struct cpu *c)
 {
-	enum exit_reason ignored;
-	bool single = c->singlestep;
-
 	c->sti_shadow = c->movss_shadow = false;
-	c->singlestep = false;
-	retire(c, NULL, c->rflags & RFLAGS_TF, &ignored);
-	c->singlestep = single;
+	advance(c);
+	trap_later(c, trap_bits(c, NULL, c->rflags & RFLAGS_TF));
 }

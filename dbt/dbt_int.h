@@ -55,6 +55,8 @@ enum dbt_slot {
 	D_GS_AC,
 	D_STATUS, /* PEXT and PDEP masks of RFLAGS: status flags, the others */
 	D_NOT_STATUS,
+	D_IN_PAGE, /* likewise of addresses: offset in the page, the rest */
+	D_PAGE,
 	D_NOT_IF,
 	D_NOT_AC,
 	D_WINDOW, /* addends of the windows of the current block */
@@ -85,8 +87,8 @@ enum leave_code {
 /* Data behind the CALL of a stub (not aligned). */
 struct __attribute__((packed)) link_stub {
 	uint64_t rip;
-	int32_t site; /* distance of the rel32 to patch from this struct */
-	uint8_t back; /* a backward jump: to the entry that tests D_GO */
+	int32_t site;  /* distance of the rel32 to patch from this struct */
+	uint8_t back;  /* a backward jump: to the entry that tests D_GO */
 	uint8_t plain; /* to the translation without windows */
 };
 
@@ -99,15 +101,20 @@ struct __attribute__((packed)) miss_stub {
 	uint16_t size;
 	uint8_t write;
 	uint8_t window; /* what cannot be entered goes on behind this struct */
+	uint8_t exact;	/* a fault of the walk is the instruction's */
 };
 
 /* Host code offset -> guest instruction, ascending. */
 struct pcmap {
-	uint16_t host;	/* offset of the instruction's first byte of code */
-	uint16_t guest; /* offset from the block's rip */
+	uint16_t host;	  /* offset of the instruction's first byte of code */
+	uint16_t guest;	  /* offset from the block's rip */
 	uint16_t restore; /* code that makes flags exact and leaves, or 0 */
-	uint8_t spill;	/* host register whose value is in D_SPILL, or H_NONE */
+	uint8_t spill; /* host register whose value is in D_SPILL, or H_NONE */
 };
+
+/* pcmap.spill: in the middle of a string instruction, see xlat_string.c. */
+#define SPILL_STOS 0xfd
+#define SPILL_MOVS 0xfe
 
 struct link {
 	uint8_t *site; /* write address of the rel32 */
@@ -192,6 +199,7 @@ struct vcpu_dbt {
 	/* writes to code pages that wait for the end of the current block */
 	unsigned int nr_writes;
 	bool drop_all; /* there were more */
+	bool miss_faulted; /* LEAVE_MISS: c->fault is the instruction's */
 	struct {
 		gpa_t gpa;
 		unsigned int len;
@@ -289,12 +297,35 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason);
 enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
 				     enum cpu_result r, bool sti_shadow,
 				     enum exit_reason *reason);
-/* careful_deliver - delivers c->fault. */
-enum careful_result careful_deliver(struct cpu *c, enum exit_reason *reason);
+/* careful_fault - delivers c->fault, of the instruction at rip. */
+enum careful_result careful_fault(struct cpu *c, enum exit_reason *reason);
 
 /* careful_flow.c */
 enum cpu_result careful_stack(struct cpu *c, const struct insn *i);
 enum cpu_result careful_branch(struct cpu *c, const struct insn *i);
+
+/* careful_x87.c */
+/* x87_pending - whether an x87 exception waits that @i raises first of all. */
+bool x87_pending(struct cpu *c, const struct insn *i);
+/* x87_stores - whether @i stores a number. */
+bool x87_stores(const struct insn *i);
+/*
+ * x87_store - such a store to @gva that cannot go directly.  An unmasked
+ * exception other than an inexact result stores nothing, and the operand's
+ * pages do not matter then.  80 bits are stored in two parts.
+ */
+enum cpu_result x87_store(struct cpu *c, const struct insn *i, gva_t gva);
+/*
+ * x87_stores_nothing - after a fault of its operand: whether it does not count.
+ * @i is done then; else nothing has changed.
+ */
+bool x87_stores_nothing(struct cpu *c, const struct insn *i);
+/* x87_state - whether @i loads or stores the environment or all state. */
+bool x87_state(const struct insn *i);
+/* x87_probe - its operand's faults: first the control word, then the end. */
+enum cpu_result x87_probe(struct cpu *c, const struct insn *i, gva_t gva);
+/* x87_wrapped - such an operand that wraps at the end of the address size. */
+enum cpu_result x87_wrapped(struct cpu *c, const struct insn *i, uint64_t off);
 
 /* snippet.c */
 /*

@@ -66,8 +66,8 @@ static void mem_idx8(struct emit *e, unsigned int reg, enum hreg index,
 	emit32(e, disp);
 }
 
-void emit_mem(struct emit *e, unsigned int reg, enum hreg base,
-	      enum hreg index, int32_t disp)
+void emit_mem(struct emit *e, unsigned int reg, enum hreg base, enum hreg index,
+	      int32_t disp)
 {
 	bool d8 = disp == (int8_t)disp;
 

@@ -96,8 +96,8 @@ void emit_gs_pop(struct emit *e, uint32_t disp);
 
 /* ModRM, SIB and displacement of [base + index + disp] (any REX prefix stands
  * before the opcode); index may be H_NONE. */
-void emit_mem(struct emit *e, unsigned int reg, enum hreg base,
-	      enum hreg index, int32_t disp);
+void emit_mem(struct emit *e, unsigned int reg, enum hreg base, enum hreg index,
+	      int32_t disp);
 
 /* mov dst, [base + index + disp]; index may be H_NONE. size 1,2,4,8; loads
  * of 1 and 2 bytes zero-extend. */
@@ -118,14 +118,15 @@ void emit_sarx(struct emit *e, enum hreg dst, enum hreg src, enum hreg count,
 	       unsigned int size);
 void emit_not(struct emit *e, enum hreg r);
 
-/* crc32 dst, src (64 bits) */
-void emit_crc32(struct emit *e, enum hreg dst, enum hreg src);
-/* wrgsbase src (64 bits) */
-void emit_wrgsbase(struct emit *e, enum hreg src);
 /* test r1, r2 (64 bits); test r, imm (32 bits): these write flags. */
 void emit_test_rr(struct emit *e, enum hreg r1, enum hreg r2);
 void emit_test_ri(struct emit *e, enum hreg r, uint32_t imm);
 #define CC_Z 4
+
+/* crc32 dst, src (64 bits) */
+void emit_crc32(struct emit *e, enum hreg dst, enum hreg src);
+/* wrgsbase src (64 bits) */
+void emit_wrgsbase(struct emit *e, enum hreg src);
 
 /* Branches.  Targets are execution addresses. */
 void emit_jmp(struct emit *e, const void *target);

@@ -49,6 +49,7 @@ static void *go(struct cpu *c)
 		return leave(c, CAREFUL_ON, 0);
 	c->dbt[D_T0] = c->rip;
 	c->dbt[D_ENTRY] = (uintptr_t)code;
+	c->rflags &= ~RFLAGS_RF; /* no breakpoint is armed that it could mask */
 	give_flags(c);
 	return vcpu_dbt(c)->d->thunk_go;
 }

@@ -16,7 +16,7 @@ static bool may_prefill_write(const struct cpu *c, const struct memslot *s,
 	if (s->dirty || (s->flags & MEMSLOT_READONLY) || !w->dirty)
 		return false;
 	/* Protection keys and CR0.WP = 0 take the long way. */
-	return w->pte_w && !c->mmu.role.pke;
+	return w->pte_w && !c->mmu.role.pke && !c->mmu.role.pks;
 }
 
 static bool fill(struct cpu *c, const struct miss_stub *s)
@@ -25,7 +25,6 @@ static bool fill(struct cpu *c, const struct miss_stub *s)
 	unsigned int access = cpu_access(c) | (s->write ? ACCESS_WRITE : 0);
 	const struct memslot *slot;
 	struct tlb_table *tt;
-	struct x86_fault f;
 	struct walk w;
 	uint8_t *flags;
 	bool writable;
@@ -35,8 +34,11 @@ static bool fill(struct cpu *c, const struct miss_stub *s)
 		access &= ~ACCESS_WRITE;
 	if ((gva & ~PAGE_MASK) + 1 < s->size || !canonical(c, gva))
 		return false;
-	if (walk_gva(&c->mmu, gva, access, &w, &f) != CPU_OK)
+	if (walk_gva(&c->mmu, gva, access, &w, &c->fault) != CPU_OK) {
+		c->fault.address = gva - s->size + 1;
+		vcpu_dbt(c)->miss_faulted = s->exact;
 		return false;
+	}
 	slot = memslot_find(c->mmu.slots, w.gpa);
 	if (!slot || (s->write && (slot->flags & MEMSLOT_READONLY)))
 		return false;
@@ -57,7 +59,7 @@ static bool fill(struct cpu *c, const struct miss_stub *s)
 	tt = tlb_current(c->mmu.tlb, tlb_mode_of(c));
 	if (!tt ||
 	    !tlb_fill(c->mmu.tlb, tt, gva, memslot_hva(slot, w.gpa & PAGE_MASK),
-		      writable, w.global, w.page_shift > PAGE_SHIFT))
+		      writable, w.global, w.page_shift))
 		return false;
 	c->exits[EXIT_TLB_MISS]++;
 	return true;
@@ -65,6 +67,7 @@ static bool fill(struct cpu *c, const struct miss_stub *s)
 
 void *dbt_miss(struct cpu *c, const struct miss_stub *s)
 {
+	vcpu_dbt(c)->miss_faulted = false;
 	if (fill(c, s))
 		return (uint8_t *)s + s->retry;
 	return s->window ? (void *)(s + 1) : NULL;

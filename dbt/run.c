@@ -134,7 +134,7 @@ static bool must_be_careful(const struct cpu *c)
 {
 	return c->sti_shadow || c->movss_shadow || c->careful ||
 	       c->singlestep || must_finish(c) ||
-	       (c->rflags & (RFLAGS_TF | RFLAGS_RF)) || debug_armed(c);
+	       (c->rflags & RFLAGS_TF) || debug_armed(c);
 }
 
 /* A direct jump came here for the first time: patch it to its target. */
@@ -205,6 +205,9 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 	case LEAVE_LIGHT:
 		*reason = vcpu_dbt(c)->light_reason;
 		return vcpu_dbt(c)->light_result;
+	case LEAVE_MISS:
+		return vcpu_dbt(c)->miss_faulted ? careful_fault(c, reason)
+						 : careful_step(c, reason);
 	case LEAVE_FAULT:
 		c->exits[EXIT_HOST_FAULT]++;
 		if (host_memory_gone(vcpu_dbt(c))) {
@@ -273,6 +276,7 @@ static enum careful_result turn(struct cpu *c, enum exit_reason *reason)
 	if (!code)
 		return careful_step(c, reason);
 	run_set_table(c, tt);
+	c->rflags &= ~RFLAGS_RF; /* no breakpoint is armed that it could mask */
 	leave = dbt_enter(c, code);
 	where(c, leave);
 	return light_exit(c, leave, mode, reason);

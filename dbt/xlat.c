@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "dbt/xlat_loop.h"
 #include "dbt/xlat_plan.h"
 
 /*
@@ -44,6 +45,7 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 	}
 	switch (i->row->action) {
 	case ACT_NOP:
+		x->t1_next = x->t1_win;
 		return;
 	case ACT_COPY:
 		ok = xlat_copy(x, i);
@@ -92,19 +94,13 @@ static void emit_ientry(struct xlat *x)
 static const struct share no_share[2] = { { .win = NO_WINDOW },
 					  { .win = NO_WINDOW } };
 
-static void one_insn(struct xlat *x, unsigned int n)
+/* The current instruction, and the end of the shadow that STI before it cast. */
+static void insn_in_shadow(struct xlat *x, const struct insn *i)
 {
-	const struct insn *i = &x->insn[n];
 	bool shadow = x->shadow;
 	bool branch = i->row->action == ACT_BRANCH;
 
-	x->next = x->rip + i->len;
-	x->share_insn = &x->share[2 * n];
-	x->spill = H_NONE;
 	x->shadow = false;
-	x->cur = n;
-	x->flag_form = x->clobber[n];
-	xlat_islands(x, 45, false);
 	if (shadow) {
 		/* Nothing may look at D_GO before this one is done. */
 		x->share_insn = no_share;
@@ -114,8 +110,28 @@ static void one_insn(struct xlat *x, unsigned int n)
 	xlat_insn(x, i);
 	if (shadow && !branch && !x->done)
 		xlat_end_shadow(x);
-	flags_insn_done(x, i);
-	x->map[x->nr_insns++].spill = x->spill;
+}
+
+void xlat_one_insn(struct xlat *x, unsigned int n)
+{
+	struct pcmap *m = &x->map[x->nr_insns];
+
+	x->rip = x->next;
+	x->next += x->insn[n].len;
+	*m = (struct pcmap){ .host = x->e.w - x->loop_entry,
+			     .guest = x->rip - x->block_rip };
+	x->share_insn = &x->share[2 * n];
+	x->spill = H_NONE;
+	x->exact = !(x->insn[n].row->attr & (IA_ALIGN | IA_COND | IA_VSIB));
+	x->cur = n;
+	x->flag_form = x->clobber[n];
+	x->t1_next = NO_WINDOW;
+	xlat_islands(x, 45, false);
+	insn_in_shadow(x, &x->insn[n]);
+	x->t1_win = x->t1_next;
+	flags_insn_done(x, &x->insn[n]);
+	m->spill = x->spill;
+	x->nr_insns++;
 }
 
 /* Whether translation may go on behind the instruction. */
@@ -158,31 +174,32 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 /* A block without a single instruction that can be translated. */
 static void xlat_not_here(struct xlat *x)
 {
-	x->restore[0] = false;
+	x->restore[0] = NO_RECIPE;
 	x->map[x->nr_insns++] = (struct pcmap){ .spill = H_NONE };
 	xlat_leave(x, LEAVE_CAREFUL, x->rip);
 }
 
-static void xlat_insns(struct xlat *x, const uint8_t *hva)
+static void plan(struct xlat *x)
 {
-	uint8_t *start = x->e.w;
-	bool whole = decode_block(x, hva);
-
+	loop_find(x);
 	if (x->mode & MODE_PLAIN)
 		plan_none(x);
 	else
 		plan_block(x);
+	loop_windows(x);
 	if (x->eager)
 		flags_none(x);
 	else
-		plan_flags(x);
-	for (unsigned int n = 0; n < x->nr_decoded && !x->done; n++) {
-		x->rip = x->next;
-		x->map[n] = (struct pcmap){ .host = x->e.w - start,
-					    .guest = x->rip - x->block_rip,
-					    .spill = H_NONE };
-		one_insn(x, n);
-	}
+		plan_flags(x, x->nr_decoded, NO_RECIPE);
+}
+
+static void xlat_insns(struct xlat *x, const uint8_t *hva)
+{
+	bool whole = decode_block(x, hva);
+
+	plan(x);
+	for (unsigned int n = 0; n < x->nr_decoded && !x->done; n++)
+		xlat_one_insn(x, n);
 	if (x->done || x->failed)
 		return;
 	x->rip = x->next;
@@ -246,6 +263,7 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->nr_insns = x->nr_cold = x->nr_islands = 0;
 	x->share_insn = no_share;
 	x->flag_form = x->dirty = false;
+	x->t1_win = x->t1_next = NO_WINDOW;
 	x->e.xdiff = d->code_x - d->code_w;
 	x->e.overflow = false;
 }
@@ -275,10 +293,11 @@ static struct block *make_block(struct dbt *d, struct cpu *c, uint64_t rip,
 	if (!xlat_start(x, d, c, rip, mode))
 		return NULL;
 	x->eager = eager;
-	entry = x->e.w;
+	entry = x->loop_entry = x->e.w;
 	xlat_insns(x, hva);
+	xlat_loop(x);
 	xlat_emit_cold(x);
-	flags_emit_restore(x, entry);
+	flags_emit_restore(x);
 	if (unlikely(x->e.overflow) && !eager)
 		return make_block(d, c, rip, gpa, hva, mode, true);
 	return finish(x, gpa, 0, ientry, entry);
@@ -299,13 +318,13 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 
 	if (!xlat_start(x, d, c, rip, mode))
 		return NULL;
-	entry = x->e.w;
+	entry = x->loop_entry = x->e.w;
 	x->insn[0] = *i;
 	x->nr_decoded = 1;
+	x->loop_end = NO_LOOP;
 	plan_none(x);
 	flags_none(x);
-	x->map[0] = (struct pcmap){ .spill = H_NONE };
-	one_insn(x, 0);
+	xlat_one_insn(x, 0);
 	if (!x->done)
 		xlat_jump_far(x, x->next);
 	xlat_emit_cold(x);

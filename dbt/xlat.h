@@ -26,21 +26,24 @@ struct island {
 
 /* Out-of-line code, emitted behind the block. */
 enum cold_kind {
-	COLD_TLB,   /* TLB miss, or an access near the start of a page */
-	COLD_LINK,  /* direct jump not linked yet */
-	COLD_BACK,  /* the same for a backward one */
+	COLD_TLB,  /* TLB miss, or an access near the start of a page */
+	COLD_LINK, /* direct jump not linked yet */
+	COLD_BACK, /* the same for a backward one */
+	COLD_LOOP, /* in `check`: the next turn of a loop goes to the block's
+		      entry */
 	COLD_LIGHT, /* calls dbt_light with `light` */
-	COLD_RIP,   /* leave with a guest rip: thunk `leave` */
+	COLD_RIP,  /* leave with a guest rip: thunk `leave` */
 };
 
 struct cold {
 	uint8_t kind;
 	uint8_t write;
 	uint8_t recipe; /* COLD_TLB: of the flags here; NO_RECIPE: exact */
-	bool window;   /* COLD_TLB: of a window; on failure to plain code */
-	uint8_t leave; /* COLD_RIP: which way out */
+	bool window;	/* COLD_TLB: of a window; on failure to plain code */
+	bool exact;	/* COLD_TLB: a fault of the walk is the instruction's */
+	uint8_t leave;	/* COLD_RIP: which way out */
 	uint16_t size;
-	uint8_t *site; /* rel32 that leads here (write address) */
+	uint8_t *site;	/* rel32 that leads here (write address) */
 	uint8_t *check; /* COLD_TLB: the same of its second way in */
 	uint8_t *back; /* where the main line goes on (write address) */
 	union {
@@ -59,6 +62,11 @@ struct window {
 	uint64_t page;	/* a known page, or 0 */
 	bool write;
 	bool open; /* its first member has been translated */
+	/* In a loop: it moves by @stride with each turn, and is at registers
+	 * @base + @index << @scale plus [lo, hi) at the loop's head. */
+	bool loop;
+	uint8_t base, index, scale;
+	int32_t stride;
 };
 
 #define NO_WINDOW 0xff
@@ -76,6 +84,7 @@ struct memref {
 };
 
 #define NO_RECIPE 0xff
+#define NO_LOOP	  0xff
 
 struct xlat {
 	struct dbt *d;
@@ -91,25 +100,37 @@ struct xlat {
 	/* for each instruction its ModRM operand, then its stack access */
 	struct share share[2 * MAX_INSNS];
 	const struct share *share_insn; /* those of the current one */
-	unsigned int cur; /* index of the current instruction */
+	unsigned int cur;		/* index of the current instruction */
 	/* xlat_flags.c: before each instruction, the last one that wrote all
 	 * flags from registers that still are what they were */
 	uint8_t recipe[MAX_INSNS];
 	bool clobber[MAX_INSNS]; /* its look-ups may clobber flags */
-	bool restore[MAX_INSNS]; /* flags are not exact when it faults */
-	bool flag_form;		 /* look-ups of the current one do */
-	bool dirty;		 /* flags are clobbered here */
+	/* by index in map[]: the recipe if flags are not exact at a fault */
+	uint8_t restore[2 * MAX_INSNS];
+	bool flag_form; /* look-ups of the current one do */
+	bool dirty;	/* flags are clobbered here */
+	/* xlat_loop.c */
+	unsigned int loop_end; /* index of the jump back, or NO_LOOP */
+	uint8_t *loop_entry;   /* first instruction (write address) */
+	uint8_t *loop_site;    /* rel32 of the jump to the second copy */
+	uint8_t *loop_head;    /* the second copy */
+	uint8_t *loop_exit;    /* behind the jump back */
+	bool in_loop;	       /* the second copy is being made */
+	uint8_t t1_win;	       /* window whose slot t1 holds, or NO_WINDOW */
+	uint8_t t1_next;       /* the same behind the current instruction */
 	unsigned int nr_windows;
 	struct window window[MAX_WINDOWS];
-	uint8_t spill; /* host register lent in the current instruction */
-	bool snippet;  /* memory operand is at [t0] already */
-	bool done;     /* the block has ended */
-	bool failed;   /* metadata full */
-	uint8_t *checked;   /* entry of backward jumps (write address) */
-	bool shadow;   /* the previous instruction was STI */
-	bool eager;    /* no jump may wait, no flag be clobbered */
+	uint8_t spill;	  /* host register lent in the current instruction */
+	bool snippet;	  /* memory operand is at [t0] already */
+	bool done;	  /* the block has ended */
+	bool failed;	  /* metadata full */
+	uint8_t *checked; /* entry of backward jumps (write address) */
+	bool shadow;	  /* the previous instruction was STI */
+	bool eager;	  /* no jump may wait, no flag be clobbered */
+	bool exact; /* the instruction accesses what it looks up, aligned or
+		       not */
 	unsigned int nr_insns;
-	struct pcmap map[MAX_INSNS];
+	struct pcmap map[2 * MAX_INSNS];
 	unsigned int nr_islands;
 	struct island island[MAX_ISLANDS];
 	unsigned int nr_cold;
@@ -137,6 +158,13 @@ void xlat_tlb_page(struct xlat *x, uint64_t ea, unsigned int size, bool write,
 /* xlat_constant_ea - whether the operand is at an address known now, and in
  * one page. */
 bool xlat_constant_ea(const struct xlat *x, const struct insn *i, uint64_t *ea);
+/* xlat_span_test - to @c's second way in unless t0, the last of @size bytes, is
+ * far enough into its page for all of them; uses t1. */
+void xlat_span_test(struct xlat *x, unsigned int size, struct cold *c);
+/* xlat_island - lets a JRCXZ wait for its jump to @c; @check: to the second
+ * way in. */
+void xlat_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
+		 bool check);
 /* xlat_seg_ok - the operand's segment needs no checks. */
 bool xlat_seg_ok(const struct xlat *x, const struct insn *i);
 struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site);
@@ -178,7 +206,16 @@ void xlat_event(struct xlat *x, const struct insn *i, bool last);
 /* xlat_end_shadow - the instruction behind STI is done. */
 void xlat_end_shadow(struct xlat *x);
 void xlat_cold_light(struct xlat *x, const struct cold *c);
+/* xlat_light_call - calls the helper of @i. */
+void xlat_light_call(struct xlat *x, const struct insn *i);
+/* xlat_count - counts @i where its exit would be counted; uses t0. */
+void xlat_count(struct xlat *x, const struct insn *i);
+
+/* xlat_string.c; false: use the helper */
+bool xlat_string(struct xlat *x, const struct insn *i);
 
 /* xlat.c */
+/* xlat_one_insn - translates x->insn[n], which is at x->next. */
+void xlat_one_insn(struct xlat *x, unsigned int n);
 struct xlat *xlat_alloc(void);
 void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode);

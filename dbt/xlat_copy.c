@@ -19,7 +19,7 @@ struct copy {
 	bool mem; /* has a memory operand that is accessed */
 	bool rcx; /* implicit RCX or CL */
 	bool rcx_written;
-	bool norex;	/* AH, CH, DH or BH: no REX prefix possible */
+	bool norex; /* AH, CH, DH or BH: no REX prefix possible */
 	bool t0_free, t1_free;
 	struct memref ref;
 	uint16_t used; /* host registers in use */
@@ -250,8 +250,12 @@ static void put_legacy(struct emit *e, struct copy *k, uint8_t opcode,
 
 static void put_imm(struct emit *e, const struct insn *i)
 {
-	if (i->imm_len)
-		emit_bytes(e, i->bytes + i->off_imm, i->imm_len);
+	if (!i->imm_len)
+		return;
+	emit_bytes(e, i->bytes + i->off_imm, i->imm_len);
+	/* Only eight registers outside 64-bit mode. */
+	if (i->code_size != CODE64 && operand_enc(i, ENC_IS4))
+		e->w[-1] &= 0x7f;
 }
 
 /* The instruction itself. */
@@ -408,6 +412,39 @@ static bool lea_direct(struct xlat *x, const struct insn *i)
 	return true;
 }
 
+/*
+ * VZEROALL and VZEROUPPER outside 64-bit mode, where only eight registers
+ * exist: register by register, by VPXOR and VMOVAPS.
+ */
+static bool xlat_vzero(struct xlat *x, const struct insn *i)
+{
+	struct emit *e = &x->e;
+
+	xlat_islands(x, 45, false);
+	for (unsigned int n = 0; n < 8; n++) {
+		bool all = i->row->id == ID_VZEROALL;
+
+		emit8(e, 0xc5);
+		emit8(e, all ? 0x81 | (~n & 15) << 3 : 0xf8);
+		emit8(e, all ? 0xef : 0x28);
+		emit8(e, 0xc0 | n << 3 | n);
+	}
+	return true;
+}
+
+static bool is_vzero(const struct insn *i)
+{
+	return i->row->id == ID_VZEROALL || i->row->id == ID_VZEROUPPER;
+}
+
+static bool uses_t1(const struct copy *k)
+{
+	for (unsigned int n = 0; n < k->n; n++)
+		if (k->use[n].host == H_RCX)
+			return true;
+	return k->rcx;
+}
+
 bool xlat_copy(struct xlat *x, const struct insn *i)
 {
 	struct emit *e = &x->e;
@@ -415,15 +452,26 @@ bool xlat_copy(struct xlat *x, const struct insn *i)
 			  .mem = i->has_mem && !(i->row->attr & IA_NOMEM),
 			  .t0_free = true };
 
-	if (i->row->id == ID_LEA)
-		return lea_direct(x, i) || xlat_lea(x, i);
+	if (i->row->id == ID_LEA) {
+		x->t1_next = x->t1_win;
+		if (lea_direct(x, i))
+			return true;
+		x->t1_next = NO_WINDOW;
+		return xlat_lea(x, i);
+	}
+	if (i->code_size != CODE64 && is_vzero(i))
+		return xlat_vzero(x, i);
 	collect(&k);
+	if (!k.mem)
+		x->t1_next = x->t1_win;
 	k.t1_free = !k.rcx;
 	k.used |= BIT(H_RSP) | BIT(H_RBP) | BIT(H_RCX);
 	if (k.mem && !memory_operand(x, &k))
 		return false;
 	if (!assign(x, &k))
 		return false;
+	if (uses_t1(&k))
+		x->t1_next = NO_WINDOW;
 	xlat_islands(x, 45, false);
 	if (x->spill != H_NONE)
 		emit_gs_store(e, x->spill, SLOT_OFF(D_SPILL), 8);

@@ -115,6 +115,8 @@ static uint32_t regs_written(const struct insn *i)
 {
 	uint32_t w = i->row->impl_w;
 
+	if (i->row->action == ACT_HELPER || i->row->action == ACT_STRING)
+		return MASK(NR_GPRS);
 	if (i->row->action == ACT_STACK)
 		w |= BIT(RSP) | BIT(RBP);
 	if (i->row->action == ACT_BRANCH)
@@ -125,17 +127,13 @@ static uint32_t regs_written(const struct insn *i)
 	return w;
 }
 
-static bool is_helper(const struct insn *i)
+static void plan_recipes(struct xlat *x, unsigned int nr, uint8_t recipe)
 {
-	return i->row->action == ACT_HELPER || i->row->action == ACT_STRING;
-}
-
-static void plan_recipes(struct xlat *x)
-{
-	uint8_t recipe = NO_RECIPE;
 	uint32_t regs = 0;
 
-	for (unsigned int n = 0; n < x->nr_decoded; n++) {
+	if (recipe != NO_RECIPE)
+		regs = recipe_regs(&x->insn[recipe]);
+	for (unsigned int n = 0; n < nr; n++) {
 		const struct insn *i = &x->insn[n];
 
 		x->recipe[n] = recipe;
@@ -144,7 +142,6 @@ static void plan_recipes(struct xlat *x)
 			recipe = n;
 			regs = recipe_regs(i);
 		} else if (flags_written(i) || i->row->flags_u ||
-			   is_helper(i) ||
 			   (regs_written(i) & regs)) {
 			recipe = NO_RECIPE;
 			regs = 0;
@@ -152,13 +149,13 @@ static void plan_recipes(struct xlat *x)
 	}
 }
 
-void plan_flags(struct xlat *x)
+void plan_flags(struct xlat *x, unsigned int nr, uint8_t recipe)
 {
 	unsigned int live = FL_STATUS;
 	bool on = false; /* flags clobbered before the next one may stay so */
 
-	plan_recipes(x);
-	for (unsigned int n = x->nr_decoded; n-- > 0;) {
+	plan_recipes(x, nr, recipe);
+	for (unsigned int n = nr; n-- > 0;) {
 		const struct insn *i = &x->insn[n];
 
 		live = flags_live(i, live);
@@ -269,23 +266,25 @@ bool flags_exact(struct xlat *x)
 
 void flags_insn_done(struct xlat *x, const struct insn *i)
 {
-	x->restore[x->cur] = x->dirty && may_leave_at(i);
+	x->restore[x->nr_insns] = NO_RECIPE;
+	if (x->dirty && may_leave_at(i))
+		x->restore[x->nr_insns] = x->recipe[x->cur];
 	if (kills_flags(i))
 		x->dirty = false;
 }
 
-void flags_emit_restore(struct xlat *x, uint8_t *start)
+void flags_emit_restore(struct xlat *x)
 {
 	for (unsigned int n = 0; n < x->nr_insns; n++) {
 		struct pcmap *m = &x->map[n];
 		struct rip_stub s = { .rip = x->block_rip + m->guest };
 
-		if (!x->restore[n])
+		if (x->restore[n] == NO_RECIPE)
 			continue;
-		m->restore = x->e.w - start;
+		m->restore = x->e.w - x->loop_entry;
 		if (m->spill != H_NONE)
 			emit_gs_load(&x->e, m->spill, SLOT_OFF(D_SPILL), 8);
-		flags_restore(x, x->recipe[n]);
+		flags_restore(x, x->restore[n]);
 		emit_call(&x->e, x->d->thunk[LEAVE_CAREFUL]);
 		emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
 	}

@@ -1,4 +1,4 @@
-#include "dbt/xlat.h"
+#include "dbt/xlat_loop.h"
 
 /*
  * Stack instructions and near branches.  Guest RSP changes only after the
@@ -100,6 +100,7 @@ static void push_imm(struct xlat *x, uint64_t imm, unsigned int size)
 		emit_store_imm(&x->e, m.base, m.index, m.disp, imm, size);
 	} else {
 		m = collapse(x, m);
+		x->t1_next = NO_WINDOW;
 		emit_mov_ri(&x->e, T1, imm);
 		store_ref(x, T1, m, size);
 	}
@@ -112,6 +113,7 @@ static void push_reg(struct xlat *x, unsigned int reg, unsigned int size)
 
 	if (host_of[reg] == IN_MEMORY) {
 		m = collapse(x, m);
+		x->t1_next = NO_WINDOW;
 		emit_gs_load(&x->e, T1, GPR_OFF(reg), 8);
 		store_ref(x, T1, m, size);
 	} else {
@@ -124,6 +126,7 @@ void xlat_push_tmp(struct xlat *x, unsigned int size)
 {
 	struct memref m = collapse(x, push_ref(x, size));
 
+	x->t1_next = NO_WINDOW;
 	emit_gs_load(&x->e, T1, SLOT_OFF(D_TMP), 8);
 	store_ref(x, T1, m, size);
 	sp_add(x, -(int)size);
@@ -135,6 +138,7 @@ static bool load_tmp(struct xlat *x, const struct insn *i, unsigned int size)
 	if (!xlat_seg_ok(x, i))
 		return false;
 	load_ref(x, T1, xlat_operand(x, i, size, false), size);
+	x->t1_next = NO_WINDOW;
 	emit_gs_store(&x->e, T1, SLOT_OFF(D_TMP), 8);
 	return true;
 }
@@ -174,6 +178,7 @@ static bool xlat_pop(struct xlat *x, const struct insn *i)
 	if (i->opsize == 2) {
 		if (o->reg == RSP)
 			return false;
+		x->t1_next = NO_WINDOW;
 		load_ref(x, T1, m, 2);
 		if (h == IN_MEMORY) {
 			emit_gs_store(e, T1, GPR_OFF(o->reg), 2);
@@ -182,6 +187,7 @@ static bool xlat_pop(struct xlat *x, const struct insn *i)
 			emit_mov_rr(e, h, T1, 4);
 		}
 	} else if (h == IN_MEMORY) {
+		x->t1_next = NO_WINDOW;
 		load_ref(x, T1, m, i->opsize);
 		emit_gs_store(e, T1, GPR_OFF(o->reg), 8);
 	} else {
@@ -201,6 +207,7 @@ static bool xlat_leave_insn(struct xlat *x, const struct insn *i)
 	if (i->opsize == 2)
 		return false;
 	m = xlat_stack_operand(x, RBP, 0, i->opsize, false);
+	x->t1_next = NO_WINDOW;
 	load_ref(x, T1, m, i->opsize);
 	emit_lea(&x->e, H_SP, bp, H_NONE, 0, i->opsize, sp_size(x));
 	emit_mov_rr(&x->e, bp, T1, i->opsize);
@@ -236,6 +243,9 @@ static bool xlat_jcc(struct xlat *x, const struct insn *i)
 	unsigned int cc = i->opcode & 15;
 	uint8_t *skip;
 
+	if (loop_jump(x, cc))
+		return true;
+	x->t1_next = x->t1_win;
 	if (same_page(x, target)) {
 		enum cold_kind kind = target <= x->rip ? COLD_BACK : COLD_LINK;
 

@@ -118,13 +118,12 @@ void xlat_islands(struct xlat *x, unsigned int room, bool gap)
 		emit_here8(e, over);
 }
 
-/* Lets a JRCXZ wait for its jump to @c; @check: to the second way in. */
-static void add_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
-		       bool check)
+void xlat_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
+		 bool check)
 {
-	x->island[x->nr_islands++] = (struct island){
-		.rel8 = rel8, .cold = c - x->cold, .check = check
-	};
+	x->island[x->nr_islands++] = (struct island){ .rel8 = rel8,
+						      .cold = c - x->cold,
+						      .check = check };
 }
 
 /* t1 is the page number: t1 = addend, or out of line. */
@@ -140,14 +139,12 @@ static void table_load(struct xlat *x, struct cold *c)
 		c->site = emit_jcc(e, CC_Z);
 		x->dirty = true;
 	} else {
-		add_island(x, emit_jrcxz(e), c, false);
+		xlat_island(x, emit_jrcxz(e), c, false);
 	}
 	xlat_islands(x, 30, false);
 }
 
-/* To @c's second way in unless t0, the last of @size bytes, is far enough into
- * its page. */
-static void span_test(struct xlat *x, unsigned int size, struct cold *c)
+void xlat_span_test(struct xlat *x, unsigned int size, struct cold *c)
 {
 	struct emit *e = &x->e;
 	unsigned int n = span_slot(size);
@@ -158,7 +155,7 @@ static void span_test(struct xlat *x, unsigned int size, struct cold *c)
 		x->dirty = true;
 	} else {
 		emit_gs_pext(e, T1, T0, SLOT_OFF(n));
-		add_island(x, emit_jrcxz(e), c, true);
+		xlat_island(x, emit_jrcxz(e), c, true);
 	}
 }
 
@@ -170,6 +167,7 @@ static struct cold *cold_access(struct xlat *x, unsigned int size, bool write,
 	c->size = size;
 	c->write = write;
 	c->window = window;
+	c->exact = x->exact && !window;
 	c->rip = x->rip;
 	c->recipe = x->flag_form ? x->recipe[x->cur] : NO_RECIPE;
 	return c;
@@ -193,7 +191,7 @@ void xlat_tlb(struct xlat *x, unsigned int size, bool write, bool may_cross,
 	xlat_islands(x, 60, false);
 	c = cold_access(x, size, write, window);
 	if (size > 1 && may_cross)
-		span_test(x, size, c);
+		xlat_span_test(x, size, c);
 	c->back = e->w;
 	emit_gs_pext(e, T1, T0, CPU_OFF(page_mask));
 	table_load(x, c);
@@ -222,19 +220,39 @@ bool xlat_constant_ea(const struct xlat *x, const struct insn *i, uint64_t *ea)
 }
 
 /*
+ * An end in the first bytes of a page is good if all the bytes are there.  With
+ * the page offset in the top 12 of 32 bits, a subtraction borrows from the
+ * upper half if they are not; then to @bad.
+ */
+static void cold_span(struct xlat *x, const struct cold *c, uint8_t *bad)
+{
+	struct emit *e = &x->e;
+	uint8_t *within;
+
+	emit_here32(e, c->check);
+	emit_rorx(e, T1, T0, 12, 4);
+	emit_lea(e, T1, T1, H_NONE, 0, -((c->size - 1) << 20), 8);
+	emit_rorx(e, T1, T1, 32, 8);
+	emit_mov_rr(e, T1, T1, 4);
+	within = emit_jrcxz(e);
+	emit_patch32(e, emit_jmp_patch(e), bad + e->xdiff);
+	emit_here8(e, within);
+	emit_patch32(e, emit_jmp_patch(e), c->back + e->xdiff);
+}
+
+/*
  * Two ways in.  A miss calls dbt_miss, which comes back behind its stub if the
  * entry of a window cannot be made, and leaves for others.  The other way is
- * for an end in the first bytes of a page: it is good if all the bytes are
- * there.  With the page offset in the top 12 of 32 bits, a subtraction borrows
- * from the upper half if they are not.
+ * for an end in the first bytes of a page.
  */
 static void cold_tlb(struct xlat *x, const struct cold *c)
 {
 	struct emit *e = &x->e;
 	struct miss_stub s = { .size = c->size,
 			       .write = c->write,
-			       .window = c->window };
-	uint8_t *miss = e->w, *within;
+			       .window = c->window,
+			       .exact = c->exact };
+	uint8_t *miss = e->w;
 
 	emit_here32(e, c->site);
 	if (c->recipe != NO_RECIPE)
@@ -244,17 +262,8 @@ static void cold_tlb(struct xlat *x, const struct cold *c)
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
 	if (c->window)
 		xlat_cold_link(x, emit_jmp_link(e), c);
-	if (!c->check)
-		return;
-	emit_here32(e, c->check);
-	emit_rorx(e, T1, T0, 12, 4);
-	emit_lea(e, T1, T1, H_NONE, 0, -((c->size - 1) << 20), 8);
-	emit_rorx(e, T1, T1, 32, 8);
-	emit_mov_rr(e, T1, T1, 4);
-	within = emit_jrcxz(e);
-	emit_patch32(e, emit_jmp_patch(e), miss + e->xdiff);
-	emit_here8(e, within);
-	emit_patch32(e, emit_jmp_patch(e), c->back + e->xdiff);
+	if (c->check)
+		cold_span(x, c, miss);
 }
 
 void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
@@ -278,6 +287,16 @@ static void cold_rip(struct xlat *x, const struct cold *c, unsigned int code)
 	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
 }
 
+static void cold_loop(struct xlat *x, const struct cold *c)
+{
+	uint8_t *bad = x->e.w;
+
+	if (c->recipe != NO_RECIPE)
+		flags_restore(x, c->recipe);
+	emit_patch32(&x->e, emit_jmp_patch(&x->e), x->loop_entry + x->e.xdiff);
+	cold_span(x, c, bad);
+}
+
 void xlat_emit_cold(struct xlat *x)
 {
 	xlat_islands(x, 0, true);
@@ -290,6 +309,10 @@ void xlat_emit_cold(struct xlat *x)
 		}
 		if (c->kind == COLD_TLB) {
 			cold_tlb(x, c);
+			continue;
+		}
+		if (c->kind == COLD_LOOP) {
+			cold_loop(x, c);
 			continue;
 		}
 		emit_here32(&x->e, c->site);

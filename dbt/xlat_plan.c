@@ -21,13 +21,16 @@ struct candidate {
 	uint8_t scale;
 	uint64_t page;
 	uint8_t n;
+	uint8_t first; /* index of the first member's instruction */
 	struct window w;
 };
 
 struct planner {
 	struct xlat *x;
 	struct sym reg[NR_GPRS];
+	struct sym turn[NR_GPRS]; /* behind the jump back to the entry */
 	uint16_t next_version;
+	unsigned int cur;   /* index of the instruction */
 	unsigned int first; /* older candidates cannot be joined */
 	unsigned int n;
 	struct candidate cand[MAX_NEW];
@@ -151,6 +154,7 @@ static uint8_t join(struct planner *p, const struct candidate *key, int32_t off,
 		p->n++;
 		*k = *key;
 		k->w = (struct window){ .lo = off, .hi = off };
+		k->first = p->cur;
 	}
 	k->n++;
 	k->w.write |= write;
@@ -274,6 +278,42 @@ static void plan_insn(struct planner *p, unsigned int n)
 	}
 }
 
+/* The register whose value at entry @version stands for, if it moves by a
+ * constant with each turn. */
+static bool turns(const struct planner *p, uint16_t version, uint8_t *reg,
+		  int32_t *stride)
+{
+	*reg = GPR_NONE;
+	*stride = 0;
+	if (!version)
+		return true;
+	if (version > NR_GPRS || p->turn[version - 1].version != version)
+		return false;
+	*reg = version - 1;
+	*stride = p->turn[*reg].off;
+	return true;
+}
+
+/* Whether a look-up serves more than one turn of the loop. */
+static void find_stride(struct planner *p, const struct candidate *k,
+			struct window *w)
+{
+	int32_t base, index;
+	int64_t stride;
+
+	w->scale = k->scale;
+	if (p->x->loop_end == NO_LOOP || !turns(p, k->base, &w->base, &base) ||
+	    !turns(p, k->index, &w->index, &index))
+		return;
+	if (k->index && host_of[w->index] == IN_MEMORY)
+		return;
+	stride = base + ((int64_t)index << k->scale);
+	if (stride > MAX_SPAN || stride < -MAX_SPAN)
+		return;
+	w->stride = stride;
+	w->loop = k->first <= p->x->loop_end;
+}
+
 /* Windows that pay get a slot; the members of others are on their own. */
 static void choose(struct planner *p)
 {
@@ -283,7 +323,9 @@ static void choose(struct planner *p)
 	x->nr_windows = 0;
 	for (unsigned int n = 0; n < p->n; n++) {
 		slot_of[n] = NO_WINDOW;
-		if (p->cand[n].n < 2 || x->nr_windows == MAX_WINDOWS)
+		find_stride(p, &p->cand[n], &p->cand[n].w);
+		if ((p->cand[n].n < 2 && !p->cand[n].w.loop) ||
+		    x->nr_windows == MAX_WINDOWS)
 			continue;
 		slot_of[n] = x->nr_windows;
 		x->window[x->nr_windows] = p->cand[n].w;
@@ -313,7 +355,10 @@ void plan_block(struct xlat *x)
 		sym_new(&p, r);
 	for (unsigned int n = 0; n < x->nr_decoded; n++) {
 		x->next += x->insn[n].len;
+		p.cur = n;
 		plan_insn(&p, n);
+		if (n == x->loop_end)
+			__builtin_memcpy(p.turn, p.reg, sizeof(p.turn));
 	}
 	x->next = next;
 	choose(&p);

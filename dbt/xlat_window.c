@@ -30,6 +30,13 @@ static void open_page(struct xlat *x, const struct share *s, struct window *w)
 	emit_gs_store(&x->e, T1, window_slot(s), 8);
 }
 
+/* t1 = what the window's slot holds; it may be there already. */
+static void load_slot(struct xlat *x, const struct share *s)
+{
+	if (x->t1_win != s->win)
+		emit_gs_load(&x->e, T1, window_slot(s), 8);
+}
+
 static struct memref member(struct xlat *x, const struct share *s,
 			    const struct insn *i)
 {
@@ -43,21 +50,34 @@ static struct memref member(struct xlat *x, const struct share *s,
 		if (first)
 			open_page(x, s, w);
 		else
-			emit_gs_load(&x->e, T1, window_slot(s), 8);
+			load_slot(x, s);
 		return (struct memref){ T1, H_NONE, s->off };
 	}
 	if (first)
 		open_window(x, s, i, w);
 	if (direct) {
 		if (!first)
-			emit_gs_load(&x->e, T1, window_slot(s), 8);
+			load_slot(x, s);
 		return (struct memref){ host_of[i->base], T1, i->disp };
 	}
 	if (first)
 		return (struct memref){ T0, T1, s->off - (w->hi - 1) };
 	xlat_ea(x, i, 0, false);
-	emit_gs_load(&x->e, T1, window_slot(s), 8);
+	if (i->index != GPR_NONE && host_of[i->index] == IN_MEMORY)
+		x->t1_win = NO_WINDOW;
+	load_slot(x, s);
 	return (struct memref){ T0, T1, 0 };
+}
+
+static struct memref shared(struct xlat *x, const struct share *s,
+			    const struct insn *i)
+{
+	struct memref m = member(x, s, i);
+
+	/* Nothing is known of t1 at a second access of the instruction. */
+	x->t1_win = NO_WINDOW;
+	x->t1_next = s->win;
+	return m;
 }
 
 struct memref xlat_operand(struct xlat *x, const struct insn *i,
@@ -66,7 +86,7 @@ struct memref xlat_operand(struct xlat *x, const struct insn *i,
 	uint64_t ea;
 
 	if (x->share_insn[0].win != NO_WINDOW)
-		return member(x, &x->share_insn[0], i);
+		return shared(x, &x->share_insn[0], i);
 	if (xlat_constant_ea(x, i, &ea)) {
 		xlat_tlb_page(x, ea, 1, write, false);
 		return (struct memref){ T0, T1, 0 };
@@ -86,7 +106,7 @@ struct memref xlat_stack_operand(struct xlat *x, unsigned int reg, int disp,
 			  .addrsize = x->code_size };
 
 	if (x->share_insn[1].win != NO_WINDOW)
-		return member(x, &x->share_insn[1], &i);
+		return shared(x, &x->share_insn[1], &i);
 	xlat_ea(x, &i, size - 1, false);
 	xlat_tlb(x, size, write, true, false);
 	return (struct memref){ T0, T1, 1 - (int)size };

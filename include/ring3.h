@@ -48,6 +48,13 @@ RING3_API int ring3_close(int fd);
  */
 #define RING3_CAP_FORCED_EMULATION 0x52330001
 
+/*
+ * RING3_CAP_VMWARE_BACKDOOR - likewise: with args[0] = 1 the ports 0x5658 and
+ * 0x5659 exit to user mode even where IOPL and the I/O bitmap deny them, as
+ * with Linux's kvm.enable_vmware_backdoor=1.
+ */
+#define RING3_CAP_VMWARE_BACKDOOR 0x52330002
+
 /* ring3_is_fd - whether @fd belongs to the soft KVM.  Async-signal-safe. */
 RING3_API int ring3_is_fd(int fd);
 

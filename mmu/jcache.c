@@ -28,8 +28,16 @@ static uint32_t page_bit(gva_t gva, unsigned int n)
 	       MASK(JC_PAGE_BITS);
 }
 
+static uint32_t piece(gva_t gva)
+{
+	uint64_t n = gva >> JC_PIECE_SHIFT;
+
+	return (n ^ n >> JC_PIECE_BITS) & MASK(JC_PIECE_BITS);
+}
+
 static void page_note(struct jcache *j, gva_t gva)
 {
+	j->pieces[piece(gva) / 64] |= BIT(piece(gva) % 64);
 	for (unsigned int n = 0; n < 2; n++) {
 		uint32_t bit = page_bit(gva, n);
 
@@ -68,7 +76,7 @@ void jcache_set(struct jcache *j, uint64_t rip, void *code, bool global,
 
 	if (unlikely(j->nr_log == ENTRIES))
 		jcache_clear(j);
-	if (*code_at(j, i) == j->empty)
+	if (!*rip_at(j, i))
 		log_of(j)[j->nr_log++] = i;
 	*code_at(j, i) = code;
 	*rip_at(j, i) = rip;
@@ -94,15 +102,19 @@ void jcache_drop(struct jcache *j, uint64_t rip)
 
 void jcache_clear(struct jcache *j)
 {
-	const uint16_t *log = log_of(j);
+	const uint16_t *log;
 
-	if (!j->gs || !j->nr_log)
+	if (!j->nr_log)
 		return;
-	for (uint32_t n = 0; n < j->nr_log; n++)
+	log = log_of(j);
+	for (uint32_t n = 0; n < j->nr_log; n++) {
 		*code_at(j, log[n]) = j->empty;
+		*rip_at(j, log[n]) = 0;
+	}
 	j->nr_log = 0;
 	j->nonglobal = false;
 	__builtin_memset(j->pages, 0, sizeof(j->pages));
+	__builtin_memset(j->pieces, 0, sizeof(j->pieces));
 }
 
 void jcache_flush(struct jcache *j, bool keep_global)
@@ -111,19 +123,35 @@ void jcache_flush(struct jcache *j, bool keep_global)
 		jcache_clear(j);
 }
 
-static bool depends(uint64_t rip, gva_t page)
+/* Forgets what has a byte in the 1 << @shift bytes around @gva. */
+static void flush_around(struct jcache *j, gva_t gva, unsigned int shift)
 {
-	return (rip ^ page) >> PAGE_SHIFT == 0 ||
-	       ((rip + INSN_MAX) ^ page) >> PAGE_SHIFT == 0;
+	uint16_t *log = log_of(j);
+	uint32_t kept = 0;
+
+	for (uint32_t n = 0; n < j->nr_log; n++) {
+		uint32_t i = log[n];
+		uint64_t rip = *rip_at(j, i);
+
+		if (((rip ^ gva) >> shift &&
+		     ((rip + INSN_MAX) ^ gva) >> shift)) {
+			log[kept++] = i;
+			continue;
+		}
+		*code_at(j, i) = j->empty;
+		*rip_at(j, i) = 0;
+	}
+	j->nr_log = kept;
 }
 
 void jcache_flush_page(struct jcache *j, gva_t gva)
 {
-	const uint16_t *log = log_of(j);
+	if (j->nr_log && page_noted(j, gva))
+		flush_around(j, gva, PAGE_SHIFT);
+}
 
-	if (!j->nr_log || !page_noted(j, gva))
-		return;
-	for (uint32_t n = 0; n < j->nr_log; n++)
-		if (depends(*rip_at(j, log[n]), gva))
-			*code_at(j, log[n]) = j->empty;
+void jcache_flush_piece(struct jcache *j, gva_t gva)
+{
+	if (j->nr_log && (j->pieces[piece(gva) / 64] & BIT(piece(gva) % 64)))
+		flush_around(j, gva, JC_PIECE_SHIFT);
 }

@@ -8,7 +8,7 @@
  * table, under the same GS base:
  *
  *	gs + JC_OFF		host code, by jcache_index() of the guest rip
- *	gs + JC_RIP_OFF		the full rips, for C code
+ *	gs + JC_RIP_OFF		the full rips, for C code; 0: not in the log
  *	gs + JC_LOG_OFF		indices that are in use
  *
  * An entry holds as long as its page's translation does; the TLB's flushes
@@ -19,7 +19,9 @@
 #define JC_RIP_OFF (JC_OFF + (8 << JC_BITS))
 #define JC_LOG_OFF (JC_RIP_OFF + (8 << JC_BITS))
 
-#define JC_PAGE_BITS 14
+#define JC_PAGE_BITS   14
+#define JC_PIECE_SHIFT 22
+#define JC_PIECE_BITS  10
 
 struct jcache {
 	uint8_t *gs; /* NULL until first used */
@@ -29,6 +31,7 @@ struct jcache {
 	bool nonglobal; /* some entry's page is not global */
 	/* Bloom filter of the pages that entries depend on */
 	uint64_t pages[(1 << JC_PAGE_BITS) / 64];
+	uint64_t pieces[(1 << JC_PIECE_BITS) / 64];
 };
 
 /*
@@ -64,3 +67,6 @@ void jcache_clear(struct jcache *j);
 void jcache_flush(struct jcache *j, bool keep_global);
 /* jcache_flush_page - forgets what depends on the page of @gva. */
 void jcache_flush_page(struct jcache *j, gva_t gva);
+/* jcache_flush_piece - the same for the piece that is large enough to hold the
+ * 2M or 4M page of @gva. */
+void jcache_flush_piece(struct jcache *j, gva_t gva);

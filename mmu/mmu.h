@@ -24,7 +24,7 @@ struct mmu_role {
 	bool nx;  /* EFER.NXE */
 	bool pse; /* CR4.PSE (32-bit paging only) */
 	bool pge; /* CR4.PGE */
-	bool smep, smap, pke;
+	bool smep, smap, pke, pks;
 	bool pcide;
 	bool gb_pages; /* CPUID: 1 GiB pages */
 };
@@ -36,6 +36,9 @@ struct mmu_role {
 #define ACCESS_FETCH PFEC_I
 #define ACCESS_AC    BIT(8) /* supervisor with EFLAGS.AC: SMAP is overridden */
 #define ACCESS_NO_AD BIT(9) /* leave A and D bits alone (debugger) */
+#define ACCESS_UNALIGNED                                                       \
+	BIT(10) /* no alignment check; for cpu/, not the MMU                   \
+		 */
 
 struct mmu;
 struct tlb;
@@ -49,7 +52,8 @@ struct mmu {
 	struct mmu_role role;
 	uint64_t cr3;
 	uint64_t pdptr[4]; /* PAE: loaded by MOV CR3 and friends */
-	uint32_t pkru;
+	uint32_t pkru;	   /* rights by protection key: user pages (CR4.PKE) */
+	uint32_t pkrs;	   /* and supervisor pages (CR4.PKS) */
 	struct memslots *slots;
 	uint32_t
 		slot_hint; /* index of the slot found last; any value is fine */

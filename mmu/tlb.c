@@ -5,7 +5,12 @@
 
 /* Switches that find kernel code not global before tables are not shared. */
 #define SHARE_MISFITS 64
-#define LOG_BYTES     (NR_TLB_LOGS * TLB_LOG_SIZE * sizeof(uint64_t))
+/* Pieces of the address space that hold all of a 2M or 4M page, of a 1G page.
+ */
+#define LARGE_SHIFT JC_PIECE_SHIFT
+#define HUGE_SHIFT  30
+#define LARGE_PAGES (1u << (LARGE_SHIFT - PAGE_SHIFT))
+#define LOG_BYTES   (NR_TLB_LOGS * TLB_LOG_SIZE * sizeof(uint64_t))
 
 static uint64_t page_index(const struct tlb *t, gva_t gva)
 {
@@ -129,7 +134,7 @@ static void log_entry(struct tlb_table *tt, uint64_t page, bool global)
 }
 
 bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
-	      bool writable, bool global, bool large)
+	      bool writable, bool global, unsigned int page_shift)
 {
 	uint64_t page = page_index(t, gva);
 	uint64_t addend = (uint64_t)hva - (gva & PAGE_MASK);
@@ -141,8 +146,10 @@ bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
 		*w_entry(tt, page) = addend;
 	else
 		*w_entry(tt, page) = 0;
-	if (large)
-		bloom_set(tt->large, gva >> 30);
+	if (page_shift >= HUGE_SHIFT)
+		bloom_set(tt->huge, gva >> HUGE_SHIFT);
+	else if (page_shift > PAGE_SHIFT)
+		bloom_set(tt->large, gva >> LARGE_SHIFT);
 	log_entry(tt, page, global);
 	return true;
 }
@@ -156,7 +163,13 @@ void tlb_fill_read(struct mmu *mmu, gva_t gva, uint8_t *hva,
 
 	if (tt->gs && !*r_entry(tt, page_index(t, gva)))
 		tlb_fill(t, tt, gva, hva - (gva & ~PAGE_MASK), false, w->global,
-			 w->page_shift > PAGE_SHIFT);
+			 w->page_shift);
+}
+
+static void table_forget_sizes(struct tlb_table *tt)
+{
+	__builtin_memset(tt->large, 0, sizeof(tt->large));
+	__builtin_memset(tt->huge, 0, sizeof(tt->huge));
 }
 
 /* Gives the memory of both tables back; the state and jump cache stay. */
@@ -167,7 +180,7 @@ static void table_discard(const struct tlb *t, struct tlb_table *tt)
 	for (unsigned int k = 0; k < NR_TLB_LOGS; k++)
 		tt->log[k].nr = 0;
 	tt->log_overflow = false;
-	__builtin_memset(tt->large, 0, sizeof(tt->large));
+	table_forget_sizes(tt);
 }
 
 static void log_flush(struct tlb_table *tt, struct tlb_log *l)
@@ -192,7 +205,7 @@ static void table_flush(struct tlb *t, struct tlb_table *tt, bool keep_global)
 	if (!keep_global)
 		log_flush(tt, &tt->log[TLB_GLOBAL]);
 	if (!tt->log[TLB_GLOBAL].nr)
-		__builtin_memset(tt->large, 0, sizeof(tt->large));
+		table_forget_sizes(tt);
 	t->flushes++;
 }
 
@@ -202,25 +215,65 @@ static void tag_flush(struct tlb *t, struct tlb_tag *tag, bool keep_global)
 		table_flush(t, &tag->table[m], keep_global);
 }
 
-static void tag_flush_gva(struct tlb *t, struct tlb_tag *tag, gva_t gva)
+static void entry_drop(struct tlb_table *tt, uint64_t page)
 {
-	uint64_t page = page_index(t, gva);
+	if (*r_entry(tt, page))
+		*r_entry(tt, page) = 0;
+	if (*w_entry(tt, page))
+		*w_entry(tt, page) = 0;
+}
 
-	for (unsigned int m = 0; m < NR_TLB_MODES; m++) {
-		struct tlb_table *tt = &tag->table[m];
+/* Drops what a log has of a piece; empty entries go from the log. */
+static void log_drop_large(struct tlb_table *tt, struct tlb_log *l,
+			   uint64_t first)
+{
+	uint32_t kept = 0;
 
-		if (!tt->gs)
-			continue;
-		if (bloom_has(tt->large, gva >> 30)) {
-			table_flush(t, tt, false);
-			continue;
-		}
-		if (*r_entry(tt, page))
-			*r_entry(tt, page) = 0;
-		if (*w_entry(tt, page))
-			*w_entry(tt, page) = 0;
+	for (uint32_t i = 0; i < l->nr; i++) {
+		uint64_t page = l->page[i];
+
+		if (page - first < LARGE_PAGES)
+			entry_drop(tt, page);
+		else if (*r_entry(tt, page))
+			l->page[kept++] = page;
+	}
+	l->nr = kept;
+}
+
+/* Drops the piece around @page, by the logs if they are shorter than that. */
+static void table_drop_large(struct tlb_table *tt, uint64_t page)
+{
+	uint64_t first = page & ~(uint64_t)(LARGE_PAGES - 1);
+
+	if (tt->log[TLB_LOCAL].nr + tt->log[TLB_GLOBAL].nr < LARGE_PAGES) {
+		for (unsigned int k = 0; k < NR_TLB_LOGS; k++)
+			log_drop_large(tt, &tt->log[k], first);
+		return;
+	}
+	for (unsigned int n = 0; n < LARGE_PAGES; n++)
+		entry_drop(tt, first + n);
+}
+
+static void table_flush_gva(struct tlb *t, struct tlb_table *tt, gva_t gva)
+{
+	const uint64_t page = page_index(t, gva);
+
+	if (unlikely(bloom_has(tt->huge, gva >> HUGE_SHIFT))) {
+		table_flush(t, tt, false);
+	} else if (bloom_has(tt->large, gva >> LARGE_SHIFT)) {
+		table_drop_large(tt, page);
+		jcache_flush_piece(&tt->jc, gva);
+	} else {
+		entry_drop(tt, page);
 		jcache_flush_page(&tt->jc, gva);
 	}
+}
+
+static void tag_flush_gva(struct tlb *t, struct tlb_tag *tag, gva_t gva)
+{
+	for (unsigned int m = 0; m < NR_TLB_MODES; m++)
+		if (tag->table[m].gs)
+			table_flush_gva(t, &tag->table[m], gva);
 }
 
 void tlb_forget_code(struct tlb *t)

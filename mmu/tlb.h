@@ -51,7 +51,8 @@ struct tlb_table {
 	uint8_t *gs; /* NULL until first used */
 	struct tlb_log log[NR_TLB_LOGS];
 	bool log_overflow;
-	uint64_t large[16]; /* Bloom filter of GiBs with parts of large pages */
+	/* Bloom filters: pieces with parts of 2M and 4M pages, of 1G pages. */
+	uint64_t large[16], huge[16];
 	struct jcache jc;
 };
 
@@ -88,12 +89,12 @@ struct tlb_table *tlb_current(struct tlb *t, enum tlb_mode mode);
 
 /*
  * tlb_fill - enters a translation of the page of @gva to @hva (page aligned).
- * @large: the 4 KiB are part of a larger page, all of which INVLPG drops.
+ * @page_shift: of the page the 4 KiB are part of; INVLPG drops all of it.
  * Returns false if the entry cannot be expressed (addend 0): such a page is
  * accessed in careful form.
  */
 bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
-	      bool writable, bool global, bool large);
+	      bool writable, bool global, unsigned int page_shift);
 
 /* tlb_fill_read - enters what a supervisor read of C code has found, if the
  * table is in use at all. */

@@ -229,6 +229,18 @@ static __always_inline void walk_fill(const struct mmu *mmu,
 	out->pkey = leaf >> PTE_PKEY_SHIFT & 15;
 }
 
+/* Whether protection keys refuse a data access; @strict: writes, too. */
+static bool walk_key_denied(const struct mmu *mmu, const struct walk *w,
+			    bool strict)
+{
+	uint32_t rights = (w->pte_u ? mmu->pkru : mmu->pkrs) >> 2 * w->pkey;
+
+	if (mmu->role.paging < PAGING_4LEVEL ||
+	    !(w->pte_u ? mmu->role.pke : mmu->role.pks))
+		return false;
+	return (rights & BIT(0)) || ((rights & BIT(1)) && strict);
+}
+
 /*
  * The access rights rules: 0 if the access is allowed, else the error code's
  * P and PK bits.
@@ -248,17 +260,13 @@ static uint32_t walk_denied(const struct mmu *mmu, const struct walk *w,
 	}
 	if ((access & ACCESS_WRITE) && !w->pte_w && strict)
 		error = PFEC_P;
-	if (!w->pte_u)
-		return user ? PFEC_P : error;
-	if (!user && role->smap && !(access & ACCESS_AC))
+	if (!w->pte_u && user)
+		return PFEC_P;
+	if (w->pte_u && !user && role->smap && !(access & ACCESS_AC))
 		error = PFEC_P;
-	if (role->pke && role->paging >= PAGING_4LEVEL) {
-		uint32_t rights = mmu->pkru >> 2 * w->pkey;
-
-		if ((rights & BIT(0)) ||
-		    ((rights & BIT(1)) && strict && (access & ACCESS_WRITE)))
-			error = PFEC_P | PFEC_PK;
-	}
+	if (unlikely(role->pke || role->pks) &&
+	    walk_key_denied(mmu, w, strict && (access & ACCESS_WRITE)))
+		error = PFEC_P | PFEC_PK;
 	return error;
 }
 

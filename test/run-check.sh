@@ -4,7 +4,7 @@
 # suite that fails without such a line counts as one failure.
 #
 #   test/run-check.sh SUITE...   with SUITE of unit, asan, cli, api, guests-careful,
-#                                guests-fast, boot, guests-tcg, matrix, hundred, clock
+#                                guests-fast, boot, firmware, guests-tcg, matrix, hundred, clock
 set -u
 cd "$(dirname "$0")/.." || exit 2
 # Not the flags of the make that runs this: each suite is a build of its own.
@@ -25,7 +25,7 @@ suite() {
 	guests-fast) RING3_EXEC=fast test/run-guests.sh ;;
 	guests-tcg) test/run-guests.sh --vm tcg ;;
 	boot) test/boot/linux.sh ;;
-	matrix | hundred | clock) "test/boot/$1.sh" ;;
+	matrix | hundred | clock | firmware) "test/boot/$1.sh" ;;
 	*) echo "run-check.sh: unknown suite $1"; return 2 ;;
 	esac
 }

@@ -20,7 +20,7 @@ struct model_region {
 struct model {
 	struct mmu_role role;
 	uint64_t cr3, pdptr[4];
-	uint32_t pkru;
+	uint32_t pkru, pkrs;
 	struct model_region region[4];
 	int nr_regions;
 };
@@ -150,18 +150,21 @@ static inline bool model_some(const struct model_result *r, int bit)
 	return false;
 }
 
-/* SDM "Protection Keys": is the data access refused by PKRU? */
+/* SDM "Protection Keys": is the data access refused by PKRU or PKRS? */
 static inline bool model_pk_refuses(const struct model *m,
 				    const struct model_result *r, bool user,
 				    bool write)
 {
-	bool ad = model_bit(m->pkru, 2 * r->pkey);
-	bool wd = model_bit(m->pkru, 2 * r->pkey + 1);
+	uint32_t rights = r->u ? m->pkru : m->pkrs;
+	bool ad = model_bit(rights, 2 * r->pkey);
+	bool wd = model_bit(rights, 2 * r->pkey + 1);
 
 	if (m->role.paging != PAGING_4LEVEL && m->role.paging != PAGING_5LEVEL)
 		return false;
-	if (!m->role.pke || !r->u)
+	if (r->u ? !m->role.pke : !m->role.pks)
 		return false;
+	if (user && !r->u)
+		return false; /* refused for itself, without a look at keys */
 	if (ad)
 		return true;
 	return wd && write && (user || m->role.wp);

@@ -142,10 +142,12 @@ static inline void rig_role(struct rig *r, unsigned int paging, uint64_t v)
 		.smep = v & BIT(9),
 		.smap = v & BIT(10),
 		.pke = v & BIT(11),
+		.pks = v & BIT(11) && v & BIT(9),
 		.gb_pages = v >> 12 & 3,
 	};
 	r->mmu.cr3 = rig_frame(v >> 14 & 63) | (v >> 20 & 0xfff);
 	r->mmu.pkru = v >> 32;
+	r->mmu.pkrs = v >> 24;
 	r->mmu.slot_hint = v >> 20 & 7;
 	for (int i = 0; i < 4; i++)
 		r->mmu.pdptr[i] = rig_frame(v >> (32 + 7 * i) & 63) |
@@ -153,6 +155,7 @@ static inline void rig_role(struct rig *r, unsigned int paging, uint64_t v)
 	r->model.role = r->mmu.role;
 	r->model.cr3 = r->mmu.cr3;
 	r->model.pkru = r->mmu.pkru;
+	r->model.pkrs = r->mmu.pkrs;
 	memcpy(r->model.pdptr, r->mmu.pdptr, sizeof(r->mmu.pdptr));
 }
 

@@ -115,6 +115,11 @@ int kvmfd_set_forced_emulation(const struct kvmfd *vcpu)
 	return kvmfd_enable(vcpu, RING3_CAP_FORCED_EMULATION);
 }
 
+int kvmfd_set_vmware_backdoor(const struct kvmfd *vcpu)
+{
+	return kvmfd_enable(vcpu, RING3_CAP_VMWARE_BACKDOOR);
+}
+
 void kvmfd_signal(void)
 {
 	ring3_signal(); /* nothing happens if the thread is in none of its own

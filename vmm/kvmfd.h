@@ -46,6 +46,12 @@ int kvmfd_set_careful(const struct kvmfd *vcpu);
 int kvmfd_set_forced_emulation(const struct kvmfd *vcpu);
 
 /*
+ * kvmfd_set_vmware_backdoor - open VMware's ports to the guest's user mode;
+ * -EINVAL on /dev/kvm, where a parameter of the module decides.
+ */
+int kvmfd_set_vmware_backdoor(const struct kvmfd *vcpu);
+
+/*
  * kvmfd_signal - for a signal handler: make the KVM_RUN that the signal
  * interrupted return with EINTR, whatever is behind it.
  */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "vmm/dev/vmport.h"
 #include "vmm/dump.h"
 #include "vmm/log.h"
 #include "vmm/loop.h"
@@ -29,11 +30,37 @@ int run_init(void)
 	return sigaction(SIG_KICK, &sa, NULL) < 0 ? -errno : 0;
 }
 
+/* VMware's calls are the one device that sees registers. */
+static void run_vmport(struct vcpu *vcpu, void *data)
+{
+	struct kvm_regs regs;
+	bool changed;
+	uint32_t eax;
+
+	if (kvmfd_ioctl(&vcpu->fd, KVM_GET_REGS, &regs) < 0)
+		return;
+	eax = vmport_call(&regs, &changed);
+	if (changed)
+		kvmfd_ioctl(&vcpu->fd, KVM_SET_REGS, &regs);
+	memcpy(data, &eax, sizeof(eax));
+}
+
+static bool is_vmport(const struct vcpu *vcpu, const struct kvm_run *run)
+{
+	return run->io.port == VMPORT && vcpu->vm->config->vmware_backdoor &&
+	       run->io.direction == KVM_EXIT_IO_IN && run->io.size == 4 &&
+	       run->io.count == 1;
+}
+
 static void exit_io(struct vcpu *vcpu, struct kvm_run *run)
 {
 	const struct bus *bus = &vcpu->vm->pio;
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 
+	if (is_vmport(vcpu, run)) {
+		run_vmport(vcpu, data);
+		return;
+	}
 	for (uint32_t i = 0; i < run->io.count; i++) {
 		if (run->io.direction == KVM_EXIT_IO_OUT)
 			bus_write(bus, run->io.port, data, run->io.size);
@@ -158,8 +185,10 @@ static void *run_thread(void *arg)
 	struct exits *exits = &vcpu->exits;
 
 	while (!vm_ended(vcpu->vm)) {
-		int r = kvmfd_ioctl_val(&vcpu->fd, KVM_RUN, 0);
+		int r;
 
+		suspend_wait(vcpu);
+		r = kvmfd_ioctl_val(&vcpu->fd, KVM_RUN, 0);
 		if (r == -EINTR || r == -EAGAIN) {
 			exits->interrupted++;
 			continue;
@@ -186,6 +215,13 @@ int run_start(struct vcpu *vcpu)
 	return 0;
 }
 
+void run_kick(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	if (vcpu->started)
+		pthread_kill(vcpu->thread, SIG_KICK);
+}
+
 bool run_stop(struct vcpu *vcpu)
 {
 	if (!vcpu->started)
@@ -193,9 +229,7 @@ bool run_stop(struct vcpu *vcpu)
 	for (unsigned i = 0; i < KICK_TRIES; i++) {
 		struct timespec ts;
 
-		__atomic_store_n(&vcpu->run->immediate_exit, 1,
-				 __ATOMIC_SEQ_CST);
-		pthread_kill(vcpu->thread, SIG_KICK);
+		run_kick(vcpu);
 		clock_gettime(CLOCK_REALTIME, &ts);
 		ts.tv_nsec += KICK_AGAIN_NS;
 		if (ts.tv_nsec >= 1000000000) {

@@ -14,5 +14,8 @@ int run_start(struct vcpu *vcpu);
  */
 bool run_stop(struct vcpu *vcpu);
 
+/* run_kick - make the vCPU leave the guest if it runs it; any thread. */
+void run_kick(struct vcpu *vcpu);
+
 /* run_init - once, before any thread: the signal that run_stop() sends. */
 int run_init(void);

@@ -20,12 +20,17 @@
 #define MXCSR_RESET 0x1f80
 
 /* Offsets in the local APIC's register page, and delivery modes. */
-#define APIC_LVT_LINT0 0x350
-#define APIC_LVT_LINT1 0x360
-#define LVT_MODE_MASK  0x700
-#define LVT_NMI	       0x400
-#define LVT_EXTINT     0x700
-#define LVT_MASKED     0x10000
+#define APIC_TPR	 0x080
+#define APIC_DFR	 0x0e0
+#define APIC_SPIV	 0x0f0
+#define APIC_LVT_TIMER	 0x320
+#define APIC_TIMER_COUNT 0x380
+#define APIC_LVT_LINT0	 0x350
+#define APIC_LVT_LINT1	 0x360
+#define LVT_MODE_MASK	 0x700
+#define LVT_NMI		 0x400
+#define LVT_EXTINT	 0x700
+#define LVT_MASKED	 0x10000
 
 static int vcpu_call(const struct vcpu *vcpu, const char *name,
 		     unsigned long request, void *arg)
@@ -72,6 +77,15 @@ static void vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t val)
 
 	if (r != 1)
 		log_info("MSR %#x of CPU %u was not set", index, vcpu->id);
+}
+
+/* @firmware: there is some, which sets up the MTRRs itself. */
+static void vcpu_set_bios_msrs(struct vcpu *vcpu, bool firmware)
+{
+	vcpu_set_msr(vcpu, MSR_MISC_ENABLE, MISC_ENABLE_FAST_STRINGS);
+	if (firmware)
+		return;
+	vcpu_set_msr(vcpu, MSR_MTRR_DEF_TYPE, MTRR_ENABLE_WRITEBACK);
 }
 
 static void vcpu_set_lvt(struct kvm_lapic_state *lapic, unsigned reg,
@@ -142,6 +156,9 @@ static int vcpu_set_executor(struct vcpu *vcpu)
 		return log_error(r, "--force-emulation needs --accel ring3; "
 				    "for /dev/kvm, set the module's parameter "
 				    "kvm.force_emulation_prefix=1");
+	/* On /dev/kvm without the module's parameter only kernels call. */
+	if (config->vmware_backdoor)
+		kvmfd_set_vmware_backdoor(&vcpu->fd);
 	return 0;
 }
 
@@ -175,6 +192,8 @@ int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned id,
 	if (!r)
 		r = vcpu_map(vcpu);
 	if (!r)
+		r = VCPU_CALL(vcpu, KVM_GET_SREGS, &vcpu->power_up);
+	if (!r)
 		r = vcpu_set_cpuid(vcpu);
 	if (!r && id == 0)
 		r = vcpu_set_regs(vcpu, entry);
@@ -182,12 +201,78 @@ int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned id,
 		r = vcpu_set_lapic(vcpu);
 	if (!r)
 		r = vcpu_set_mp_state(vcpu);
+	if (!r)
+		vcpu_set_bios_msrs(vcpu, entry->mode == ENTRY_RESET);
+	return r;
+}
+
+/* MSRs that are 0 after a reset; the TSC runs on. */
+static const uint32_t reset_msrs[] = {
+	0x00000174, 0x00000175, 0x00000176,		/* SYSENTER */
+	0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, /* SYSCALL */
+	0xc0000102, 0xc0000103, /* KERNEL_GS_BASE, TSC_AUX */
+	0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d03,
+	0x4b564d04, 0x00000011, 0x00000012, /* KVM's, in new and old places */
+};
+
+/* Empty but for the timer and interrupts, which firmware enables. */
+static int vcpu_reset_lapic(struct vcpu *vcpu)
+{
+	struct kvm_lapic_state lapic;
+	int r = VCPU_CALL(vcpu, KVM_GET_LAPIC, &lapic);
+
 	if (r)
 		return r;
-	vcpu_set_msr(vcpu, MSR_MISC_ENABLE, MISC_ENABLE_FAST_STRINGS);
-	if (entry->mode != ENTRY_RESET)
-		vcpu_set_msr(vcpu, MSR_MTRR_DEF_TYPE, MTRR_ENABLE_WRITEBACK);
-	return 0;
+	memset(lapic.regs + APIC_TPR, 0, APIC_LVT_TIMER - APIC_TPR);
+	memset(lapic.regs + APIC_TIMER_COUNT, 0,
+	       sizeof(lapic.regs) - APIC_TIMER_COUNT);
+	memset(lapic.regs + APIC_DFR, 0xff, 4);
+	lapic.regs[APIC_SPIV] = 0xff;
+	for (unsigned reg = APIC_LVT_TIMER; reg < APIC_TIMER_COUNT; reg += 16) {
+		uint32_t masked = LVT_MASKED;
+
+		memcpy(lapic.regs + reg, &masked, sizeof(masked));
+	}
+	r = VCPU_CALL(vcpu, KVM_SET_LAPIC, &lapic);
+	return r ? r : vcpu_set_lapic(vcpu);
+}
+
+int vcpu_reset(struct vcpu *vcpu, uint32_t start)
+{
+	struct kvm_regs regs = { .rip = 0xfff0, .rflags = 2 };
+	struct kvm_fpu fpu = { .fcw = FCW_RESET, .mxcsr = MXCSR_RESET };
+	struct kvm_debugregs debug = { .dr6 = 0xffff0ff0, .dr7 = 0x400 };
+	struct kvm_vcpu_events events = {
+		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING |
+			 KVM_VCPUEVENT_VALID_SHADOW,
+	};
+	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 1 };
+	struct kvm_sregs sregs = vcpu->power_up;
+	int r;
+
+	if (vcpu->id == 0) {
+		sregs.cs.base = start & ~15u;
+		sregs.cs.selector = start >> 4;
+		regs.rip = start & 15;
+	}
+	r = VCPU_CALL(vcpu, KVM_SET_SREGS, &sregs);
+	if (!r)
+		r = VCPU_CALL(vcpu, KVM_SET_REGS, &regs);
+	if (!r)
+		r = VCPU_CALL(vcpu, KVM_SET_FPU, &fpu);
+	if (!r)
+		r = VCPU_CALL(vcpu, KVM_SET_VCPU_EVENTS, &events);
+	if (!r)
+		r = VCPU_CALL(vcpu, KVM_SET_DEBUGREGS, &debug);
+	if (!r)
+		r = vcpu_reset_lapic(vcpu);
+	if (!r)
+		r = vcpu_set_mp_state(vcpu);
+	kvmfd_ioctl(&vcpu->fd, KVM_SET_XCRS, &xcrs);
+	for (size_t i = 0; i < ARRAY_SIZE(reset_msrs); i++)
+		vcpu_set_msr(vcpu, reset_msrs[i], 0);
+	vcpu_set_bios_msrs(vcpu, false);
+	return r;
 }
 
 void vcpu_destroy(struct vcpu *vcpu)

@@ -18,6 +18,7 @@ struct vcpu {
 	size_t run_size;
 	pthread_t thread;
 	bool started;
+	struct kvm_sregs power_up;
 	struct exits exits;
 };
 
@@ -27,4 +28,11 @@ struct vcpu {
  */
 int vcpu_create(struct vcpu *vcpu, struct vm *vm, unsigned id,
 		const struct entry *entry);
+
+/*
+ * vcpu_reset - power-up state, while the vCPU does not run.  The boot CPU then
+ * starts in real mode at @start, the others wait for INIT and SIPI.  0 or
+ * -errno; prints what fails.
+ */
+int vcpu_reset(struct vcpu *vcpu, uint32_t start);
 void vcpu_destroy(struct vcpu *vcpu);

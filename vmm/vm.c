@@ -212,7 +212,12 @@ static int vm_create_devices(struct vm *vm)
 	struct bus *pio = &vm->pio;
 
 	vm->irq = (struct irq_sink){ vm_set_irq, vm };
-	vm->power_sink = (struct power_sink){ vm_end_by_device, vm };
+	vm->power_sink = (struct power_sink){
+		.end = vm_end_by_device,
+		.sleep = suspend_sleep,
+		.wake = suspend_wake,
+		.arg = vm,
+	};
 	vm->serial = serial_new(pio, &vm->irq, vm_send_byte, vm);
 	vm->rtc = rtc_new(pio, &vm->irq, &vm->loop);
 	vm->power = power_new(pio, &vm->irq, &vm->power_sink);
@@ -228,6 +233,7 @@ static int vm_create_devices(struct vm *vm)
 			vm->config->firmware ? &vm->firmware.shadow : NULL);
 	if (vm->serial && vm->rtc && vm->power && vm->i8042 && vm->chipset &&
 	    vm->debugcon && vm->testdev && vm->fwcfg) {
+		rtc_on_alarm(vm->rtc, power_rtc_alarm, vm->power);
 		rtc_set_memory(vm->rtc, vm->ram.low_size, vm->ram.high_size);
 		return 0;
 	}
@@ -249,8 +255,10 @@ static int vm_load_firmware(struct vm *vm)
 	if (firmware_load(&vm->firmware, config->firmware, &vm->slots, &vm->ram,
 			  &vm->mmio))
 		return STATUS_INPUT;
-	return vm_need("fw_cfg",
-		       firmware_tell(vm->fwcfg, &vm->ram, &vm->machine));
+	if (firmware_tell(vm->fwcfg, &vm->ram, &vm->machine) ||
+	    disks_tell(&vm->disks, vm->fwcfg))
+		return vm_need("fw_cfg", -ENOMEM);
+	return 0;
 }
 
 /* Without: its tables first, a kernel may lie on top of what it ignores. */
@@ -260,8 +268,10 @@ static int vm_load_kernel(struct vm *vm)
 
 	boot->config = &vm->config->boot;
 	boot->ram = &vm->ram;
+	/* Firmware would have a part in waking up. */
+	vm->machine.sleep = true;
 	if (bios_write(&vm->ram) ||
-	    acpi_write(&vm->ram, &vm->machine, &boot->rsdp) ||
+	    acpi_write(&vm->ram, &vm->machine, &boot->rsdp, &vm->facs) ||
 	    mptable_write(&vm->ram, &vm->machine)) {
 		log_error(0, "the firmware tables do not fit");
 		return STATUS_INTERNAL;
@@ -277,8 +287,12 @@ static int vm_load_kernel(struct vm *vm)
 
 static int vm_load(struct vm *vm)
 {
+	int r;
+
 	vm->machine.nr_cpus = vm->config->nr_cpus;
-	return vm->config->firmware ? vm_load_firmware(vm) : vm_load_kernel(vm);
+	r = vm->config->firmware ? vm_load_firmware(vm) : vm_load_kernel(vm);
+	suspend_init(vm);
+	return r;
 }
 
 static int vm_create_vcpus(struct vm *vm)
@@ -352,6 +366,9 @@ static int vm_build(struct vm *vm)
 	if (!r)
 		r = vm_create_devices(vm);
 	if (!r)
+		r = disks_create(&vm->disks, &vm->fd, vm->pci, &vm->ram,
+				 vm->config->disks, vm->config->nr_disks);
+	if (!r)
 		r = vm_load(vm);
 	if (!r)
 		r = vm_create_vcpus(vm);
@@ -368,6 +385,7 @@ static bool vm_run_threads(struct vm *vm)
 		if (run_start(&vm->vcpus[i]))
 			vm_end(vm, STATUS_HOST);
 	loop_run(&vm->loop);
+	suspend_end(vm);
 	term_close_output(&vm->term);
 	for (unsigned i = 0; i < vm->nr_vcpus; i++) {
 		if (run_stop(&vm->vcpus[i]))
@@ -384,6 +402,7 @@ static void vm_destroy(struct vm *vm)
 	for (unsigned i = 0; vm->vcpus && i < vm->config->nr_cpus; i++)
 		vcpu_destroy(&vm->vcpus[i]);
 	free(vm->vcpus);
+	disks_free(&vm->disks);
 	kvmfd_close(&vm->fd);
 	kvmfd_close(&vm->sys);
 	serial_free(vm->serial);

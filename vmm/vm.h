@@ -7,12 +7,14 @@
 #include "vmm/bus.h"
 #include "vmm/cpumodel.h"
 #include "vmm/dev/power.h"
+#include "vmm/disks.h"
 #include "vmm/fw/firmware.h"
 #include "vmm/irq.h"
 #include "vmm/kvmfd.h"
 #include "vmm/loop.h"
 #include "vmm/ram.h"
 #include "vmm/stats.h"
+#include "vmm/suspend.h"
 #include "vmm/term.h"
 #include "vmm/vcpu.h"
 
@@ -23,12 +25,15 @@ struct vm_config {
 	enum accel accel;
 	bool careful;	       /* the engine's second executor */
 	bool forced_emulation; /* the prefix UD2 "kvm" has one careful insn */
+	bool vmware_backdoor;
 	uint64_t mem_size;
 	unsigned nr_cpus;
 	struct cpumodel cpu;
 	struct boot_config boot;
 	const char *firmware;	  /* path, or NULL: boot a kernel */
 	const char *firmware_log; /* where its messages go, or NULL */
+	struct disk_config disks[DISKS_MAX];
+	unsigned nr_disks;
 	enum stats_format stats;
 };
 
@@ -48,18 +53,21 @@ struct vm {
 	int signal_fd;
 	struct machine machine;
 	struct boot boot;
+	gpa_t facs;
 	struct serial *serial;
 	struct rtc *rtc;
 	struct power *power;
 	struct i8042 *i8042;
 	struct pci *pci;
 	struct chipset *chipset;
+	struct disks disks;
 	struct debugcon *debugcon;
 	struct testdev *testdev;
 	struct fwcfg *fwcfg;
 	struct fwlog *fwlog;
 	struct vcpu *vcpus;
 	unsigned nr_vcpus;
+	struct suspend suspend;
 	atomic_int status; /* VM_RUNNING, or how it ended */
 	uint64_t wall_ns;
 };

@@ -115,3 +115,4 @@ void test_stats(void);
 void test_smp(void);
 void test_latency(void);
 void test_exact(void);
+void test_wake(void);

@@ -6,7 +6,7 @@
 #
 # CHECKOUT, a source tree of kvm-unit-tests, is copied and built for x86_64 and
 # i386 in build/kut; it is not written to.  Only entries that match a GLOB are
-# run.  KUT_TIMEOUT: seconds an entry may take (120); KUT_JOBS: how many run at
+# run.  KUT_TIMEOUT: seconds an entry may take (300); KUT_JOBS: how many run at
 # once (2); KUT_OPTS: more options of ring3, such as "--exec careful".  Logs
 # are kept in build/kut/log, the table in build/kut/results.tsv.
 #
@@ -85,25 +85,6 @@ environment() {
 	echo "ERRATA_FORCE=y"
 }
 
-# Turns QEMU's options $1 into those of ring3, in the array `opts`; the devices
-# that ring3 does not have go to `lacks`.
-translate() {
-	local -a words
-
-	eval "words=($1)"
-	set -- "${words[@]}"
-	while [ $# -gt 0 ]; do
-		case $1 in
-		-enable-kvm) ;;
-		-cpu) opts+=(--cpu "$2"); shift ;;
-		-m) opts+=(--mem "$2"); shift ;;
-		-device | -M) lacks+="${lacks:+ }${2%%,*}"; shift ;;
-		*) shift ;;
-		esac
-		shift
-	done
-}
-
 verdict() { # STATUS
 	case $1 in
 	1)
@@ -127,27 +108,27 @@ reason() {
 	[ -n "$text" ] || text=$(grep -aEi -m1 \
 		'nhandled|assert|abort|^skip|not (supported|available|enabled)' \
 		"$log")
-	[ -n "$text" ] || text=$(grep -avE '^$|warning' "$log.err" | head -1)
+	[ -n "$text" ] || text=$(grep -avE '^$|KVM does not offer' "$log.err" |
+		head -1)
 	[ -n "$text" ] || text=$(tail -1 "$log")
 	echo "$text" | tr -d '\r' | tr '\t' ' ' | cut -c1-90
 }
 
 # Runs one entry, given as a line of entries(); writes its row to $log.row.
 run_one() {
-	local name file smp arch args params opts=() lacks= start secs rc
-	local pass fail skip note= v
+	local name file smp arch args params start secs rc
+	local pass fail skip note="" v
 	local failed='^(FAIL|XPASS)|: FAIL'
 
 	IFS='|' read -r name file smp arch args params <<<"$1"
 	log=$out/log/$name
 	eval "args=$args" # some are quoted, one has backquotes
-	translate "$params"
+	eval "params=($params)"
 	start=$(date +%s%N)
-	# shellcheck disable=SC2086
-	timeout -k 5 "${KUT_TIMEOUT:-120}" $ring3 run --accel ring3 \
-		--mem 128 --cpus "$smp" "${opts[@]}" ${KUT_OPTS:-} \
-		--append "$args" --initrd "$out/env" \
-		--kernel "$out/$arch/x86/$file" </dev/null >"$log" 2>"$log.err"
+	RING3=$ring3 RING3_OPTS=${KUT_OPTS:-} timeout -k 5 \
+		"${KUT_TIMEOUT:-300}" test/kut/ring3-qemu -smp "$smp" \
+		"${params[@]}" -append "$args" -initrd "$out/env" \
+		-kernel "$out/$arch/x86/$file" </dev/null >"$log" 2>"$log.err"
 	rc=$?
 	secs=$((($(date +%s%N) - start) / 100000000))
 	secs=$((secs / 10)).$((secs % 10))
@@ -156,7 +137,6 @@ run_one() {
 	skip=$(grep -acE '^SKIP' "$log")
 	v=$(verdict $rc)
 	[ "$v" = pass ] || note=$(reason)
-	[ -z "$lacks" ] || note="${note:+$note; }without $lacks"
 	printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "$v" "$pass" "$fail" \
 		"$skip" "$secs" "$note" >"$log.row"
 	show <"$log.row"

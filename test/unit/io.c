@@ -53,6 +53,26 @@ static void test_permission(void)
 	CHECK_EXIT(EXEC(0xe4, 0x70), EXIT_IO);
 }
 
+/* Two ports are open to everyone if user mode asked for it. */
+static void test_vmware_backdoor(void)
+{
+	start64(3);
+	c->seg[SEG_TR].limit = 0; /* no bitmap */
+	for (unsigned int on = 0; on <= 1; on++) {
+		c->vmware_backdoor = on;
+		for (unsigned int port = 0x5657; port <= 0x565a; port++) {
+			bool open = on && (port & 0xfffe) == 0x5658;
+
+			c->gpr[RDX] = port;
+			if (open)
+				CHECK_EXIT(EXEC(0xed), EXIT_IO);
+			else
+				CHECK_FAULT(EXEC(0xed), VEC_GP);
+		}
+	}
+	c->vmware_backdoor = false;
+}
+
 static void test_in_out(void)
 {
 	start64(0);
@@ -220,6 +240,7 @@ int main(void)
 {
 	machine_create();
 	test_permission();
+	test_vmware_backdoor();
 	test_in_out();
 	test_outs();
 	test_ins();

@@ -88,11 +88,11 @@ static void check_madt(gpa_t madt, unsigned nr_cpus)
 
 static void test_acpi(unsigned nr_cpus, const char *dir)
 {
-	struct machine m = { nr_cpus, 2 };
+	struct machine m = { nr_cpus, 2, true };
 	gpa_t rsdp, rsdt, xsdt, fadt, madt, dsdt, facs;
 
 	nr_found = 0;
-	CHECK_EQ(acpi_write(&ram, &m, &rsdp), 0);
+	CHECK_EQ(acpi_write(&ram, &m, &rsdp, &facs), 0);
 	CHECK(rsdp >= 0xe0000 && rsdp < 0x100000 && rsdp % 16 == 0);
 	CHECK(is(rsdp, "RSD PTR "));
 	CHECK_EQ(sum(ram_ptr(&ram, rsdp, 36), 20), 0);
@@ -110,9 +110,13 @@ static void test_acpi(unsigned nr_cpus, const char *dir)
 	check_table(madt);
 	CHECK(is(fadt, "FACP") && is(madt, "APIC"));
 	CHECK_EQ(get32(fadt + 4), 244);
-	facs = get32(fadt + 36);
+	CHECK_EQ(get32(fadt + 36), facs);
 	dsdt = get32(fadt + 40);
 	CHECK(is(facs, "FACS") && facs % 64 == 0);
+	CHECK_EQ(acpi_waking_vector(&ram, facs), 0);
+	*(uint32_t *)ram_ptr(&ram, facs + 12, 4) = 0x9a000;
+	CHECK_EQ(acpi_waking_vector(&ram, facs), 0x9a000);
+	*(uint32_t *)ram_ptr(&ram, facs + 12, 4) = 0;
 	check_table(dsdt);
 	CHECK(is(dsdt, "DSDT"));
 	CHECK_EQ(get32(fadt + 76), 0x608); /* PM timer */
@@ -125,7 +129,7 @@ static void test_acpi(unsigned nr_cpus, const char *dir)
 
 static void test_mptable(unsigned nr_cpus)
 {
-	struct machine m = { nr_cpus, 2 };
+	struct machine m = { nr_cpus, 2, true };
 	gpa_t ptr = LAYOUT_MPTABLE, table;
 	uint16_t len, entries;
 	gpa_t p;
@@ -184,14 +188,14 @@ static void test_aml(void)
 
 int main(int argc, char **argv)
 {
-	struct machine too_many = { 256, 2 };
-	gpa_t rsdp;
+	struct machine too_many = { 256, 2, true };
+	gpa_t rsdp, facs;
 
 	CHECK_EQ(ram_init(&ram, 4 << 20), 0);
 	test_acpi(1, NULL);
 	test_acpi(4, argc > 1 ? argv[1] : NULL);
 	test_acpi(254, NULL);
-	CHECK_EQ(acpi_write(&ram, &too_many, &rsdp), -ENOSPC);
+	CHECK_EQ(acpi_write(&ram, &too_many, &rsdp, &facs), -ENOSPC);
 	test_mptable(1);
 	test_mptable(254);
 	test_aml();

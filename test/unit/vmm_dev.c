@@ -8,6 +8,7 @@
 #include "vmm/dev/power.h"
 #include "vmm/dev/rtc.h"
 #include "vmm/dev/testdev.h"
+#include "vmm/dev/vmport.h"
 #include "vmm/status.h"
 
 static struct bus pio, mmio;
@@ -32,7 +33,23 @@ static void send(void *arg, uint8_t byte)
 }
 
 static const struct irq_sink irq = { set_irq, NULL };
-static const struct power_sink sink = { end, NULL };
+static int sleeps, wakes;
+
+static void note_sleep(void *arg)
+{
+	sleeps++;
+}
+
+static void note_wake(void *arg)
+{
+	wakes++;
+}
+
+static const struct power_sink sink = {
+	.end = end,
+	.sleep = note_sleep,
+	.wake = note_wake,
+};
 
 static uint32_t in(uint16_t port, unsigned len)
 {
@@ -205,6 +222,61 @@ static void test_power(void)
 	power_free(power);
 }
 
+#define PM1_STS	    (POWER_PM1A_EVT)
+#define PM1_EN	    (POWER_PM1A_EVT + 2)
+#define PM1_RTC	    0x400
+#define PM1_PWRBTN  0x100
+#define PM1_WAK	    0x8000
+#define PM1_SLEEP   (0x2000 | POWER_SLP_TYP_S3 << 10)
+#define NEXT_SECOND 2000000000
+
+/* S3: sleeps by SLP_EN, is woken by the RTC if enabled, and by the button. */
+static void test_sleep(void)
+{
+	struct loop_timer stop;
+	struct power *power;
+	struct loop loop;
+	struct rtc *rtc;
+
+	setup();
+	CHECK_EQ(loop_init(&loop), 0);
+	loop_add_timer(&loop, &stop, stop_loop, &loop);
+	rtc = rtc_new(&pio, &irq, &loop);
+	power = power_new(&pio, &irq, &sink);
+	rtc_on_alarm(rtc, power_rtc_alarm, power);
+	out(POWER_PM1A_CNT, 2, PM1_SLEEP);
+	CHECK_EQ(sleeps, 1);
+	for (unsigned reg = 1; reg <= 5; reg += 2)
+		set_cmos(reg, 0xc0); /* an alarm each second */
+	set_cmos(0x0b, 0x22);
+	loop_set_timer(&loop, &stop, loop_now_ns() + NEXT_SECOND);
+	loop_run(&loop);
+	CHECK_EQ(cmos(0x0c) & 0xa0, 0xa0);
+	CHECK_EQ(in(PM1_STS, 2) & (PM1_RTC | PM1_WAK), PM1_RTC);
+	CHECK_EQ(wakes, 0); /* not enabled */
+	out(PM1_STS, 2, PM1_RTC);
+	out(PM1_EN, 2, PM1_RTC);
+	loop.stop = false;
+	loop_set_timer(&loop, &stop, loop_now_ns() + NEXT_SECOND);
+	loop_run(&loop);
+	CHECK_EQ(wakes, 1);
+	CHECK_EQ(in(PM1_STS, 2) & (PM1_RTC | PM1_WAK), PM1_RTC | PM1_WAK);
+	CHECK_EQ(in(PM1_EN, 2), 0);
+	CHECK_EQ(lines & BIT(POWER_SCI_IRQ), 0);
+	power_press_button(power); /* awake: just a button */
+	CHECK_EQ(wakes, 1);
+	out(PM1_STS, 2, PM1_PWRBTN | PM1_WAK);
+	out(POWER_PM1A_CNT, 2, PM1_SLEEP);
+	CHECK_EQ(sleeps, 2);
+	power_press_button(power);
+	CHECK_EQ(wakes, 2);
+	CHECK_EQ(in(PM1_STS, 2) & (PM1_PWRBTN | PM1_WAK), PM1_PWRBTN | PM1_WAK);
+	CHECK_EQ(ended, -1);
+	rtc_free(rtc);
+	power_free(power);
+	loop_exit(&loop);
+}
+
 static void test_testdev(void)
 {
 	struct debugcon *console_dev;
@@ -240,11 +312,28 @@ static void test_testdev(void)
 	ram_exit(&ram);
 }
 
+static void test_vmport(void)
+{
+	struct kvm_regs regs = { .rax = 0x564d5868, .rcx = 10, .rbx = 1 };
+	bool changed;
+
+	CHECK_EQ(vmport_call(&regs, &changed), 6);
+	CHECK(changed);
+	CHECK_EQ(regs.rbx, 0x564d5868);
+	regs = (struct kvm_regs){ .rax = 0x564d5868, .rcx = 0xfff, .rbx = 1 };
+	CHECK_EQ(vmport_call(&regs, &changed), 0x564d5868);
+	CHECK(!changed && regs.rbx == 1);
+	regs.rax = 0;
+	CHECK_EQ(vmport_call(&regs, &changed), 0xffffffff);
+}
+
 int main(void)
 {
+	test_vmport();
 	test_rtc();
 	test_i8042();
 	test_power();
+	test_sleep();
 	test_testdev();
 	return test_done();
 }

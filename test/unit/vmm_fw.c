@@ -90,6 +90,8 @@ static void test_fwcfg(void)
 	CHECK_EQ(size, ram.size);
 	out(0x510, 2, 0x11); /* no such item */
 	CHECK_EQ(in(0x511, 1), 0);
+	out(0x510, 2, 0x8000); /* not item 0, but the first for this kind */
+	CHECK_EQ(in(0x511, 1), 0);
 
 	CHECK_EQ(fwcfg_add_file(f, "a", "hello", 5), 0);
 	CHECK_EQ(fwcfg_add_int(f, "dir/b", 7), 0);

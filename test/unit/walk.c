@@ -66,6 +66,7 @@ static void sync_model(void)
 	model.role = mmu.role;
 	model.cr3 = mmu.cr3;
 	model.pkru = mmu.pkru;
+	model.pkrs = mmu.pkrs;
 	memcpy(model.pdptr, mmu.pdptr, sizeof(model.pdptr));
 }
 
@@ -233,15 +234,17 @@ static void test_protection_keys(const struct shape *s)
 	uint64_t leaf = c.base[s->leaf] | PTE_P;
 
 	mmu.role.nx = true;
-	for (unsigned int n = 0; n < 1u << 7; n++) {
+	for (unsigned int n = 0; n < 1u << 8; n++) {
 		unsigned int key = n & 8 ? 13 : 0;
 
 		mmu.role.wp = n & 1;
 		mmu.role.smap = n & 2;
 		mmu.role.pke = n & 4;
+		mmu.role.pks = n & 128;
 		mmu.pkru = 0x55555555;
 		mmu.pkru &= ~(3u << 2 * key);
 		mmu.pkru |= (n >> 4 & 3) << 2 * key;
+		mmu.pkrs = mmu.pkru ^ (n & 64 ? ~0u : 0);
 		sync_model();
 		for (unsigned int perm = 0; perm < 8; perm++) {
 			poke(c.entry[s->leaf], leaf | (perm & 1 ? PTE_W : 0) |
@@ -251,7 +254,8 @@ static void test_protection_keys(const struct shape *s)
 			all_accesses(&c);
 		}
 	}
-	mmu.pkru = 0;
+	mmu.pkru = mmu.pkrs = 0;
+	mmu.role.pke = mmu.role.pks = false;
 }
 
 /* Each bit of each entry, present or not, under each limit of addresses. */

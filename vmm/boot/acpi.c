@@ -56,7 +56,6 @@ struct acpi_fadt {
 #define FADT_WBINVD	  (1 << 0)
 #define FADT_C1_SUPPORTED (1 << 2)
 #define FADT_SLP_BUTTON	  (1 << 5) /* no fixed sleep button */
-#define FADT_FIX_RTC	  (1 << 6) /* no RTC wake status */
 #define FADT_TMR_32BIT	  (1 << 8)
 #define FADT_RESET_REG	  (1 << 10)
 #define FADT_ARCH_LEGACY  0x01
@@ -170,14 +169,14 @@ static void acpi_refer(struct acpi_tables *t, uint32_t offset, uint8_t width)
 		t->overflow = true;
 }
 
-static gpa_t acpi_put_dsdt(struct acpi_tables *t)
+static gpa_t acpi_put_dsdt(struct acpi_tables *t, bool sleep)
 {
 	uint8_t buf[4096];
 	struct aml aml = { buf, sizeof(struct acpi_header), sizeof(buf),
 			   false };
 	struct acpi_header head;
 
-	dsdt_write(&aml);
+	dsdt_write(&aml, sleep);
 	t->overflow |= aml.overflow;
 	head = acpi_head("DSDT", 2, aml.len);
 	memcpy(buf, &head, sizeof(head));
@@ -219,7 +218,7 @@ static gpa_t acpi_put_fadt(struct acpi_tables *t, gpa_t dsdt, gpa_t facs)
 		.boot_arch =
 			FADT_ARCH_LEGACY | FADT_ARCH_8042 | FADT_ARCH_NO_VGA,
 		.flags = FADT_WBINVD | FADT_C1_SUPPORTED | FADT_SLP_BUTTON |
-			 FADT_FIX_RTC | FADT_TMR_32BIT | FADT_RESET_REG,
+			 FADT_TMR_32BIT | FADT_RESET_REG,
 		.reset_reg = GAS_PORT(8, POWER_RESET_PORT),
 		.reset_value = POWER_RESET_VALUE,
 	};
@@ -264,6 +263,16 @@ static gpa_t acpi_put_madt(struct acpi_tables *tables, const struct machine *m)
 	return acpi_put(tables, &t, len);
 }
 
+uint32_t acpi_waking_vector(const struct ram *ram, gpa_t facs)
+{
+	const struct acpi_facs *p = ram_ptr(ram, facs, sizeof(*p));
+	uint32_t vector = 0;
+
+	if (facs && p)
+		memcpy(&vector, &p->waking_vector, sizeof(vector));
+	return vector;
+}
+
 /* RSDT or XSDT: the addresses of the other tables, @width bytes each. */
 static gpa_t acpi_put_list(struct acpi_tables *t, const char *signature,
 			   size_t width, const gpa_t *tables, unsigned nr)
@@ -282,12 +291,12 @@ static gpa_t acpi_put_list(struct acpi_tables *t, const char *signature,
 
 int acpi_build(struct acpi_tables *t, const struct machine *m, gpa_t base)
 {
-	gpa_t dsdt, facs, tables[2];
+	gpa_t dsdt, tables[2];
 
 	*t = (struct acpi_tables){ .base = base };
-	dsdt = acpi_put_dsdt(t);
-	facs = acpi_put_facs(t);
-	tables[0] = acpi_put_fadt(t, dsdt, facs);
+	dsdt = acpi_put_dsdt(t, m->sleep);
+	t->facs = acpi_put_facs(t);
+	tables[0] = acpi_put_fadt(t, dsdt, t->facs);
 	tables[1] = acpi_put_madt(t, m);
 	t->rsdt = acpi_put_list(t, "RSDT", 4, tables, 2);
 	t->xsdt = acpi_put_list(t, "XSDT", 8, tables, 2);
@@ -308,13 +317,15 @@ void acpi_fill_rsdp(struct acpi_rsdp *rsdp, const struct acpi_tables *t)
 
 #define RSDP_ROOM 64
 
-int acpi_write(const struct ram *ram, const struct machine *m, gpa_t *rsdp)
+int acpi_write(const struct ram *ram, const struct machine *m, gpa_t *rsdp,
+	       gpa_t *facs)
 {
 	struct acpi_tables t;
 	struct acpi_rsdp root;
 	int r = acpi_build(&t, m, LAYOUT_ACPI + RSDP_ROOM);
 
 	*rsdp = LAYOUT_ACPI;
+	*facs = t.facs;
 	if (r)
 		return r;
 	if (t.base + t.len > LAYOUT_ACPI_END)

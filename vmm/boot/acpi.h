@@ -11,6 +11,7 @@
 struct machine {
 	unsigned nr_cpus;   /* APIC ids 0 to nr_cpus - 1 */
 	unsigned timer_pin; /* I/O APIC pin of ISA interrupt 0: 0 or 2 */
+	bool sleep;	    /* it can wake up from S3 */
 };
 
 /*
@@ -35,7 +36,7 @@ struct acpi_tables {
 		uint32_t at;
 	} sums[ACPI_SUMS_MAX];
 	unsigned nr_sums;
-	gpa_t rsdt, xsdt;
+	gpa_t rsdt, xsdt, facs;
 	bool overflow;
 };
 
@@ -57,5 +58,15 @@ struct acpi_rsdp {
 
 void acpi_fill_rsdp(struct acpi_rsdp *rsdp, const struct acpi_tables *t);
 
-/* acpi_write - write the tables; @rsdp gets where they start.  0 or -errno. */
-int acpi_write(const struct ram *ram, const struct machine *m, gpa_t *rsdp);
+/*
+ * acpi_write - write the tables; @rsdp gets where they start, @facs where the
+ * FACS is.  0 or -errno.
+ */
+int acpi_write(const struct ram *ram, const struct machine *m, gpa_t *rsdp,
+	       gpa_t *facs);
+
+/*
+ * acpi_waking_vector - where the guest wants to go on in real mode when it
+ * wakes up from S3; 0 if it has not said so.
+ */
+uint32_t acpi_waking_vector(const struct ram *ram, gpa_t facs);

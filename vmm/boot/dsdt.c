@@ -58,6 +58,20 @@ static void dsdt_write_device(struct aml *a, const struct dsdt_device *d)
 	aml_end(a, device);
 }
 
+/* Name (@name, Package () { PM1a type, PM1b type, 0, 0 }) */
+static void dsdt_write_sleep(struct aml *a, const char *name, unsigned type)
+{
+	size_t package;
+
+	aml_name(a, name);
+	package = aml_begin_package(a, 4);
+	aml_int(a, type);
+	aml_int(a, type);
+	aml_int(a, 0);
+	aml_int(a, 0);
+	aml_end(a, package);
+}
+
 /*
  * Name (@name, ...): where INTA# of each PCI device goes.  @gsis is for device
  * numbers that are 1, 2, 3 and 0 modulo 4.
@@ -110,9 +124,9 @@ static void dsdt_write_pic(struct aml *a)
 	aml_end(a, method);
 }
 
-void dsdt_write(struct aml *a)
+void dsdt_write(struct aml *a, bool sleep)
 {
-	size_t scope, device, package;
+	size_t scope, device;
 
 	dsdt_write_pic(a);
 
@@ -129,12 +143,7 @@ void dsdt_write(struct aml *a)
 		dsdt_write_device(a, &dsdt_devices[i]);
 	aml_end(a, scope);
 
-	/* Name (\_S5, Package () { PM1a type, PM1b type, 0, 0 }) */
-	aml_name(a, "\\_S5_");
-	package = aml_begin_package(a, 4);
-	aml_int(a, POWER_SLP_TYP_S5);
-	aml_int(a, POWER_SLP_TYP_S5);
-	aml_int(a, 0);
-	aml_int(a, 0);
-	aml_end(a, package);
+	if (sleep)
+		dsdt_write_sleep(a, "\\_S3_", POWER_SLP_TYP_S3);
+	dsdt_write_sleep(a, "\\_S5_", POWER_SLP_TYP_S5);
 }

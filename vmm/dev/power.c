@@ -10,6 +10,7 @@
 #define PM1_GBL	     0x0020
 #define PM1_PWRBTN   0x0100
 #define PM1_RTC	     0x0400
+#define PM1_WAK_STS  0x8000
 #define PM1_STS_MASK 0x8f31 /* bits that are cleared by writing ones */
 #define PM1_EN_MASK  (PM1_TMR_STS | PM1_GBL | PM1_PWRBTN | PM1_RTC)
 
@@ -31,6 +32,7 @@ struct power {
 	uint16_t pm1_sts, pm1_en, pm1_cnt;
 	uint16_t gpe_sts, gpe_en;
 	uint8_t rst_cnt, port92;
+	bool asleep;
 	uint64_t start_ns;
 	uint64_t tmr_half; /* half-turns of the timer already in pm1_sts */
 };
@@ -62,8 +64,26 @@ static void power_update(struct power *p)
 static void power_write_cnt(struct power *p, uint16_t val)
 {
 	p->pm1_cnt = val & ~PM1_CNT_SLP_EN;
-	if ((val & PM1_CNT_SLP_EN) && PM1_CNT_SLP_TYP(val) == POWER_SLP_TYP_S5)
+	if (!(val & PM1_CNT_SLP_EN))
+		return;
+	switch (PM1_CNT_SLP_TYP(val)) {
+	case POWER_SLP_TYP_S5:
 		p->sink->end(p->sink->arg, STATUS_POWEROFF);
+		break;
+	case POWER_SLP_TYP_S3:
+		p->asleep = true;
+		p->sink->sleep(p->sink->arg);
+		break;
+	}
+}
+
+/* Ends S3; the guest finds nothing but the reason. */
+static void power_wake(struct power *p)
+{
+	p->asleep = false;
+	p->pm1_sts |= PM1_WAK_STS;
+	p->pm1_en = p->pm1_cnt = p->gpe_en = 0;
+	p->sink->wake(p->sink->arg);
 }
 
 /* The PM1a and GPE0 blocks, 16 bits at a time. */
@@ -170,10 +190,24 @@ void power_reset(struct power *p)
 	p->sink->end(p->sink->arg, STATUS_REBOOT);
 }
 
+void power_rtc_alarm(void *power)
+{
+	struct power *p = power;
+
+	pthread_mutex_lock(&p->lock);
+	p->pm1_sts |= PM1_RTC;
+	if (p->asleep && (p->pm1_en & PM1_RTC))
+		power_wake(p);
+	power_update(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
 void power_press_button(struct power *p)
 {
 	pthread_mutex_lock(&p->lock);
 	p->pm1_sts |= PM1_PWRBTN;
+	if (p->asleep)
+		power_wake(p);
 	power_update(p);
 	pthread_mutex_unlock(&p->lock);
 }

@@ -15,12 +15,18 @@
 #define POWER_RESET_PORT  0xcf9
 #define POWER_RESET_VALUE 0x06
 #define POWER_SLP_TYP_S5  0
+#define POWER_SLP_TYP_S3  1
 
 struct power;
 
-/* What a device calls to end the run; @status as in vmm/status.h. */
+/*
+ * What devices call: to end the run, with a status as in vmm/status.h; to put
+ * the machine to sleep (S3) and to wake it up.
+ */
 struct power_sink {
 	void (*end)(void *arg, int status);
+	void (*sleep)(void *arg);
+	void (*wake)(void *arg);
 	void *arg;
 };
 
@@ -31,7 +37,13 @@ void power_free(struct power *p);
 /* power_reset - the guest pulled a reset line. */
 void power_reset(struct power *p);
 
-/* power_press_button - the user pressed the power button; any thread. */
+/* power_rtc_alarm - the RTC's alarm went off; any thread. */
+void power_rtc_alarm(void *power);
+
+/*
+ * power_press_button - the user pressed the power button; any thread.  It
+ * wakes a sleeping machine.
+ */
 void power_press_button(struct power *p);
 
 /* power_read_rst_cnt, power_write_rst_cnt - reset control, port 0xcf9. */

@@ -46,6 +46,8 @@ struct rtc {
 	uint8_t cmos[128]; /* time registers: valid while B_SET is set */
 	int64_t offset_s;  /* guest time - host time */
 	int64_t seen_ns;   /* host time up to which events are in RTC_C */
+	void (*alarm)(void *arg);
+	void *alarm_arg;
 };
 
 static int64_t rtc_host_ns(void)
@@ -185,11 +187,14 @@ static void rtc_update(struct rtc *r)
 {
 	int64_t now = rtc_host_ns();
 	uint8_t *flags = &r->cmos[RTC_C];
+	bool had_alarm = *flags & r->cmos[RTC_B] & C_ALARM;
 
 	rtc_catch_up(r, now);
 	*flags &= ~C_IRQ;
 	if (*flags & r->cmos[RTC_B] & (C_PERIODIC | C_ALARM | C_UPDATE))
 		*flags |= C_IRQ;
+	if (r->alarm && !had_alarm && (*flags & r->cmos[RTC_B] & C_ALARM))
+		r->alarm(r->alarm_arg);
 	irq_line_set(&r->irq, *flags & C_IRQ);
 	rtc_arm(r, now);
 }
@@ -309,6 +314,12 @@ struct rtc *rtc_new(struct bus *pio, const struct irq_sink *irq,
 void rtc_free(struct rtc *rtc)
 {
 	free(rtc);
+}
+
+void rtc_on_alarm(struct rtc *rtc, void (*fn)(void *arg), void *arg)
+{
+	rtc->alarm = fn;
+	rtc->alarm_arg = arg;
 }
 
 void rtc_set_cmos(struct rtc *rtc, unsigned reg, uint8_t val)

@@ -14,6 +14,12 @@ struct rtc *rtc_new(struct bus *pio, const struct irq_sink *irq,
 		    struct loop *loop);
 void rtc_free(struct rtc *rtc);
 
+/*
+ * rtc_on_alarm - @fn is called when an enabled alarm goes off, with the
+ * clock's lock held.
+ */
+void rtc_on_alarm(struct rtc *rtc, void (*fn)(void *arg), void *arg);
+
 /* rtc_set_cmos - a byte of battery-backed memory; @reg from 0x0e to 0x7f. */
 void rtc_set_cmos(struct rtc *rtc, unsigned reg, uint8_t val);
 

@@ -454,6 +454,85 @@ static void leave_long_mode(void)
 	CHECK_TRAP("CR4 bit 15", TRY_CR(4, read_cr4() | BIT(15)), X_GP, 0);
 }
 
+#define MSR_PKRS 0x6e1
+#define PKEY(n)	 ((u64)(n) << 59)
+#define PK_AD(n) BIT(2 * (n))
+#define PK_WD(n) BIT(2 * (n) + 1)
+#define WRPKRU(rights)                                                         \
+	asm volatile("wrpkru" : : "a"((u32)(rights)), "c"(0), "d"(0) : "memor" \
+								       "y")
+
+/* Data accesses to pages with key 3, as @set makes their rights change. */
+static void keys(void (*set)(u32 rights), u64 flags, int fault)
+{
+	map4k(VA, page, PTE_P | PTE_W | PKEY(3) | flags);
+	set(0);
+	CHECK_OK("write", try_write(VA));
+	set(~(u32)(PK_AD(3) | PK_WD(3) | PK_AD(0) | PK_WD(0)));
+	CHECK_OK("other keys", try_rmw(VA));
+	set(PK_AD(3));
+	CHECK_PF("AD read", try_read(VA), fault, VA);
+	CHECK_PF("AD write", try_write(VA), fault | PF_W, VA);
+	*(u8 *)page = 0xc3;
+	CHECK_OK("AD fetch", try_call(VA));
+	set(PK_WD(3));
+	CHECK_OK("WD read", try_read(VA));
+	CHECK_PF("WD write", try_write(VA), fault | PF_W, VA);
+	write_cr0(read_cr0() & ~CR0_WP);
+	CHECK_OK("WD write, WP=0", try_write(VA));
+	write_cr0(read_cr0() | CR0_WP);
+	CHECK_PF("WD write", try_rmw(VA), fault | PF_W, VA);
+	set(0);
+	CHECK_OK("again", try_write(VA));
+}
+
+static void set_pkrs(u32 rights)
+{
+	wrmsr(MSR_PKRS, rights);
+}
+
+static void supervisor_keys(void)
+{
+	write_cr0(read_cr0() | CR0_WP);
+	write_cr4(read_cr4() | CR4_PKS);
+	keys(set_pkrs, 0, PF_P | PF_PK);
+	set_pkrs(PK_AD(3));
+	CHECK_PF("user", run_user(user_read, VA), PF_P | PF_U, VA);
+	map4k(VA, page, PTE_P | PTE_W | PTE_U | PKEY(3));
+	CHECK_OK("user page", try_write(VA));
+	CHECK_USER_OK("user page", run_user(user_write, VA));
+	map4k(VA, page, PTE_P | PTE_W | PKEY(3));
+	CHECK_PF("on", try_read(VA), PF_P | PF_PK, VA);
+	write_cr4(read_cr4() & ~CR4_PKS);
+	CHECK_OK("off", try_read(VA));
+	CHECK_TRAP("msr",
+		   TRY("wrmsr",
+		       :
+		       : "c"(MSR_PKRS), "a"(0), "d"(1)),
+		   X_GP, 0);
+	set_pkrs(0);
+}
+
+static void set_pkru(u32 rights)
+{
+	WRPKRU(rights);
+}
+
+static void user_keys(void)
+{
+	write_cr0(read_cr0() | CR0_WP);
+	write_cr4(read_cr4() | CR4_PKE);
+	keys(set_pkru, PTE_U, PF_P | PF_PK);
+	set_pkru(PK_AD(3));
+	CHECK_PF("user", run_user(user_read, VA), PF_P | PF_U | PF_PK, VA);
+	set_pkru(PK_WD(3));
+	CHECK_USER_OK("user", run_user(user_read, VA));
+	CHECK_PF("user", run_user(user_write, VA), PF_P | PF_W | PF_U | PF_PK,
+		 VA);
+	set_pkru(0);
+	write_cr4(read_cr4() & ~CR4_PKE);
+}
+
 void guest_main(void)
 {
 	phys_bits = cpuid_max(0x80000000) >= 0x80000008
@@ -478,6 +557,8 @@ void guest_main(void)
 	RUN_IF(nx, no_execute);
 	RUN_IF(has(FEAT_SMEP), smep);
 	RUN_IF(has(FEAT_SMAP), smap);
+	RUN_IF(has(FEAT_PKS), supervisor_keys);
+	RUN_IF(has(FEAT_PKU), user_keys);
 	RUN(large_2m);
 	RUN_IF(has(FEAT_PDPE1GB), large_1g);
 	RUN(canonical);

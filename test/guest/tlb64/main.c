@@ -120,6 +120,40 @@ static void code_remap(void)
 	}
 }
 
+/* A byte of a large page stands for all of it, in data and in code. */
+static void large_pages(void)
+{
+	static const u64 at[] = { 0, 0x5000, 0x1ff000 };
+	const u64 va = TEST_VA + BIT(30), pa[2] = { 0x4000000, 0x4200000 };
+
+	for (int k = 0; k < 2; k++)
+		for (unsigned i = 0; i < ARRAY_SIZE(at); i++) {
+			u8 *p = (u8 *)(pa[k] + at[i]);
+
+			*(u64 *)p = 0x100 * k + i;
+			p[0x100] = 0xb8; /* mov $k, %eax; ret */
+			*(u32 *)(p + 0x101) = k;
+			p[0x105] = 0xc3;
+		}
+	for (int n = 0; n < 12; n++) {
+		int k = n & 1;
+
+		*pte_make(cr3_root(), va, 2) = pa[k] | RW | PTE_PS;
+		invlpg(va + at[n % 3] + 0x18);
+		for (unsigned i = 0; i < ARRAY_SIZE(at); i++) {
+			CHECK_EQ("load", *(volatile u64 *)(va + at[i]),
+				 0x100 * k + i);
+			CHECK_EQ("call", call(va + at[i] + 0x100), k);
+		}
+		/* The neighbours stay as they are. */
+		CHECK_EQ("small", load(), *(u64 *)page[0]);
+	}
+	*pte_at(cr3_root(), va, 2) = 0;
+	invlpg(va + 0x5000);
+	CHECK_PF("gone", try_read(va), 0, va);
+	CHECK_PF("gone", try_call(va + 0x1ff100), PF_I, va + 0x1ff100);
+}
+
 /*
  * A page whose code jumps directly into the page behind it, which is
  * remapped while a loop runs through both.
@@ -327,6 +361,7 @@ void guest_main(void)
 	RUN(permissions);
 	RUN(widened);
 	RUN(code_remap);
+	RUN(large_pages);
 	RUN(chained_remap);
 	RUN(two_roots);
 	RUN_IF(has(FEAT_PGE), global_pages);
