@@ -88,42 +88,86 @@ static enum cpu_result fetch_bytes(struct cpu *c, gva_t gva, uint8_t *buf,
 				   unsigned int n)
 {
 	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
-	struct mmio none = { 0 };
+	struct mmio none;
 	enum cpu_result r;
 
+	none.nr_rd = none.pos_rd = 0; /* the rest is not looked at */
 	r = mem_read(&c->mmu, &none, gva, buf, n, access, &c->fault);
 	if (r == CPU_EXIT)
 		c->exit.reason = EXIT_EMULATE; /* code in MMIO */
 	return r;
 }
 
-enum cpu_result fetch_insn(struct cpu *c, struct insn *i)
-{
-	unsigned int room = segment_room(c);
-	uint64_t base = c->code_size == CODE64 ? 0 : c->seg[SEG_CS].base;
-	gva_t gva = base + c->rip;
-	unsigned int page_room, n;
+/* Bytes at rip, as far as they were fetched. */
+struct fetch {
+	gva_t gva;
+	unsigned int room; /* that may be fetched in all */
+	unsigned int n;
 	uint8_t buf[16];
-	enum cpu_result r;
-	enum decode_result dr;
+};
 
-	if (c->code_size == CODE64 ? !canonical(c, c->rip) : !room)
+/* What lies in the page of rip. */
+static enum cpu_result fetch_first(struct cpu *c, struct fetch *f)
+{
+	unsigned int page_room;
+
+	f->room = segment_room(c);
+	if (c->code_size == CODE64 ? !canonical(c, c->rip) : !f->room)
 		return cpu_raise_gp(c);
+	f->gva = c->rip;
 	if (c->code_size != CODE64)
-		gva = (uint32_t)gva;
-	page_room = PAGE_SIZE - (gva & ~PAGE_MASK);
-	n = room < page_room ? room : page_room;
-	r = fetch_bytes(c, gva, buf, n);
-	if (r != CPU_OK)
-		return r;
-	dr = insn_decode(buf, n, c->code_size, i);
-	if (dr == DECODE_MORE && n < room) {
-		r = fetch_bytes(c, gva + n, buf + n, room - n);
+		f->gva = (uint32_t)(c->seg[SEG_CS].base + c->rip);
+	page_room = PAGE_SIZE - (f->gva & ~PAGE_MASK);
+	f->n = f->room < page_room ? f->room : page_room;
+	return fetch_bytes(c, f->gva, f->buf, f->n);
+}
+
+static enum cpu_result fetch_decode(struct cpu *c, struct fetch *f,
+				    struct insn *i)
+{
+	enum decode_result dr = insn_decode(f->buf, f->n, c->code_size, i);
+	enum cpu_result r;
+
+	if (dr == DECODE_MORE && f->n < f->room) {
+		r = fetch_bytes(c, f->gva + f->n, f->buf + f->n,
+				f->room - f->n);
 		if (r != CPU_OK)
 			return r;
-		dr = insn_decode(buf, room, c->code_size, i);
+		dr = insn_decode(f->buf, f->room, c->code_size, i);
 	}
 	return dr == DECODE_OK ? CPU_OK : cpu_raise_gp(c);
+}
+
+enum cpu_result fetch_insn(struct cpu *c, struct insn *i)
+{
+	struct fetch f;
+	enum cpu_result r = fetch_first(c, &f);
+
+	return r == CPU_OK ? fetch_decode(c, &f, i) : r;
+}
+
+/* The same, but it need not be decoded again if the bytes still are those. */
+static enum cpu_result recall_insn(struct cpu *c, const struct insn **i)
+{
+	const unsigned int slot =
+		c->rip * 0x9e3779b97f4a7c15ull >> (64 - CAREFUL_BITS);
+	struct careful_entry *e = &vcpu_dbt(c)->careful[slot ? slot : 1];
+	struct fetch f;
+	enum cpu_result r = fetch_first(c, &f);
+
+	*i = &e->insn;
+	if (r != CPU_OK)
+		return r;
+	if (e->insn.len && e->rip == c->rip && e->insn.len <= f.n &&
+	    e->insn.code_size == c->code_size &&
+	    !__builtin_memcmp(e->insn.bytes, f.buf, e->insn.len))
+		return CPU_OK;
+	e->has_code = false;
+	e->rip = c->rip;
+	r = fetch_decode(c, &f, &e->insn);
+	if (r != CPU_OK)
+		e->insn.len = 0;
+	return r;
 }
 
 /* #UD and #NM by the units an instruction needs. */
@@ -517,7 +561,7 @@ static enum cpu_result check_code_breakpoint(struct cpu *c,
  * KVM's forced emulation prefix, UD2 and the letters "kvm": skips it and takes
  * the instruction behind it.  Otherwise leaves the UD2 alone.
  */
-static enum cpu_result skip_prefix(struct cpu *c, struct insn *i,
+static enum cpu_result skip_prefix(struct cpu *c, const struct insn **i,
 				   const struct attempt *a)
 {
 	static const uint8_t prefix[] = { 0x0f, 0x0b, 'k', 'v', 'm' };
@@ -532,12 +576,12 @@ static enum cpu_result skip_prefix(struct cpu *c, struct insn *i,
 		return CPU_OK;
 	c->rip = cut_rip(c, c->rip + sizeof(prefix));
 	r = check_code_breakpoint(c, a);
-	return r == CPU_OK ? fetch_insn(c, i) : r;
+	return r == CPU_OK ? recall_insn(c, i) : r;
 }
 
 enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 {
-	struct insn *i = &vcpu_dbt(c)->insn;
+	const struct insn *i = NULL;
 	struct attempt a;
 	enum cpu_result r;
 
@@ -545,9 +589,9 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 	c->exits[EXIT_CAREFUL]++;
 	r = check_code_breakpoint(c, &a);
 	if (r == CPU_OK)
-		r = fetch_insn(c, i);
+		r = recall_insn(c, &i);
 	if (r == CPU_OK && unlikely(c->fep) && i->row->id == ID_UD2)
-		r = skip_prefix(c, i, &a);
+		r = skip_prefix(c, &i, &a);
 	if (r == CPU_OK)
 		r = check_insn(c, i);
 	if (r == CPU_OK) {

@@ -188,7 +188,8 @@ static void forget_pages(struct dbt *d, const struct memslots *slots)
 
 			if (s)
 				s->page_flags[(p->gpa - s->gpa) >>
-					      PAGE_SHIFT] &= ~PGF_CODE;
+					      PAGE_SHIFT] &=
+					~(PGF_CODE | PGF_PERMITTED);
 		}
 	}
 }

@@ -73,3 +73,18 @@ void *dbt_link(struct cpu *c, const struct link_stub *s)
 	lock_drop(&d->lock);
 	return b->entry;
 }
+
+void *dbt_changed(struct cpu *c, const struct changed_stub *s)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	struct tlb_table *tt = running_table(c);
+	struct block *b = d->by_addr[s->block];
+
+	lock_take(&d->lock);
+	block_outdated(d, b);
+	lock_drop(&d->lock);
+	jcache_drop(&tt->jc, b->rip);
+	jcache_drop(&tt->jc, s->rip);
+	c->exits[EXIT_CODE_WRITE]++;
+	return dbt_lookup(c, s->rip);
+}

@@ -133,8 +133,8 @@ static bool must_finish(const struct cpu *c)
 static bool must_be_careful(const struct cpu *c)
 {
 	return c->sti_shadow || c->movss_shadow || c->careful ||
-	       c->singlestep || must_finish(c) ||
-	       (c->rflags & RFLAGS_TF) || debug_armed(c);
+	       c->singlestep || must_finish(c) || (c->rflags & RFLAGS_TF) ||
+	       debug_armed(c);
 }
 
 /* A direct jump came here for the first time: patch it to its target. */
@@ -169,6 +169,7 @@ static void where(struct cpu *c, enum leave_code code)
 	case LEAVE_LINK:
 	case LEAVE_RIP:
 	case LEAVE_CAREFUL:
+	case LEAVE_CHANGED:
 		/* All their stubs begin with it. */
 		c->rip = ((const struct rip_stub *)ra)->rip;
 		return;
@@ -194,6 +195,7 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 	switch (code) {
 	case LEAVE_LOOKUP:
 	case LEAVE_RIP:
+	case LEAVE_CHANGED:
 		return CAREFUL_ON;
 	case LEAVE_LINK:
 		link_jump(c, ra, mode);
@@ -342,6 +344,7 @@ enum exit_reason dbt_run(struct cpu *c)
 	enum exit_reason reason;
 	void *gs = get_gs();
 
+	pages_sample(c);
 	run_gate_enter(v);
 	c->mmu.live = true;
 	fault_set_current(c);

@@ -89,7 +89,7 @@ struct memref xlat_operand(struct xlat *x, const struct insn *i,
 		return shared(x, &x->share_insn[0], i);
 	x->t1_win = NO_WINDOW;
 	if (xlat_constant_ea(x, i, &ea)) {
-		xlat_tlb_page(x, ea, 1, write, false);
+		xlat_tlb_page(x, ea, size, write, false);
 		return (struct memref){ T0, T1, 0 };
 	}
 	xlat_ea(x, i, size - 1, true);
