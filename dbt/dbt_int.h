@@ -56,6 +56,8 @@ enum dbt_slot {
 	D_GS_AC,
 	D_STATUS, /* PEXT and PDEP masks of RFLAGS: status flags, the others */
 	D_NOT_STATUS,
+	D_IN_PAGE, /* likewise of addresses: offset in the page, the rest */
+	D_PAGE,
 	D_NOT_IF,
 	D_NOT_AC,
 	D_WINDOW, /* addends of the windows of the current block */
@@ -118,6 +120,10 @@ struct pcmap {
 	uint16_t restore; /* code that makes flags exact and leaves, or 0 */
 	uint8_t spill; /* host register whose value is in D_SPILL, or H_NONE */
 };
+
+/* pcmap.spill: in the middle of a string instruction, see xlat_string.c. */
+#define SPILL_STOS 0xfd
+#define SPILL_MOVS 0xfe
 
 struct link {
 	uint8_t *site; /* write address of the rel32 */
