@@ -46,9 +46,10 @@ enum dbt_slot {
 	D_SPAN128,
 	D_SPAN256,
 	D_SPAN512,
-	D_GO,	 /* 0: leave at the next block boundary */
-	D_STATE, /* struct vcpu_dbt * */
-	D_GS,	 /* the GS base that is set */
+	D_GO,	  /* 0: leave at the next block boundary */
+	D_STATE,  /* struct vcpu_dbt * */
+	D_ADDEND, /* for t1, from dbt_miss */
+	D_GS,	  /* the GS base that is set */
 	/* GS base for supervisor mode without and with RFLAGS.AC; 0: a helper
 	 * knows */
 	D_GS_PLAIN,
@@ -57,7 +58,6 @@ enum dbt_slot {
 	D_NOT_STATUS,
 	D_NOT_IF,
 	D_NOT_AC,
-	D_ADDEND, /* for t1, from dbt_miss */
 	D_WINDOW, /* addends of the windows of the current block */
 	D_WINDOW_LAST = D_WINDOW + MAX_WINDOWS - 1,
 	NR_DBT_SLOTS,
@@ -172,12 +172,17 @@ struct code_page {
 
 #define MAX_SELF_PAGES 256
 
-#define CODE_SIZE      (160ul << 20)
-#define META_SIZE      (512ul << 20)
+#define CODE_SIZE (160ul << 20)
+#define META_SIZE (512ul << 20)
+#ifdef RING3_SANITIZE /* emptied for each input of a fuzzer */
+#define HASH_BITS      10
+#define PAGE_HASH_BITS 8
+#else
 #define HASH_BITS      18
 #define PAGE_HASH_BITS 14
-#define MAX_VCPUS      256
-#define MAX_BLOCKS     (1u << 21)
+#endif
+#define MAX_VCPUS  256
+#define MAX_BLOCKS (1u << 21)
 
 struct dbt {
 	struct lock lock; /* translations, links, pages */

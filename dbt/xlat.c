@@ -194,6 +194,9 @@ static void plan(struct xlat *x)
 	else
 		plan_block(x);
 	loop_windows(x);
+	/* Each turn compares at the entry. */
+	if (x->self)
+		x->loop_end = NO_LOOP;
 	if (x->eager || x->self)
 		flags_none(x);
 	else
@@ -267,8 +270,8 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->mode = mode;
 	x->code_size = mode & MODE_CODE_SIZE;
 	x->spill = H_NONE;
-	x->snippet = x->done = x->failed = x->eager = x->shadow = x->self =
-		false;
+	x->snippet = x->done = x->failed = x->eager = x->shadow = false;
+	x->self = false;
 	x->nr_insns = x->nr_cold = x->nr_islands = 0;
 	x->share_insn = no_share;
 	x->flag_form = x->dirty = false;

@@ -32,8 +32,8 @@ enum cold_kind {
 	COLD_LOOP,    /* in `check`: the next turn of a loop goes to the block's
 			 entry */
 	COLD_LIGHT,   /* calls dbt_light with `light` */
-	COLD_CHANGED, /* the guest's code is not what it was */
 	COLD_RIP,     /* leave with a guest rip: thunk `leave` */
+	COLD_CHANGED, /* the guest's code is not what it was */
 };
 
 struct cold {
@@ -205,6 +205,10 @@ void xlat_jump_far(struct xlat *x, uint64_t rip);
 /* xlat_leave - ends a path with a way out at guest address @rip. */
 void xlat_leave(struct xlat *x, enum leave_code code, uint64_t rip);
 
+/* xlat_check.c: before instruction @n: compares the bytes of the next ones, as
+ * many as need it here. */
+void xlat_check(struct xlat *x, unsigned int n);
+
 /* xlat_event.c */
 /* event_goes_on - whether a block may go on behind the ACT_HELPER or
  * ACT_STRING instruction. */
@@ -214,9 +218,6 @@ void xlat_event(struct xlat *x, const struct insn *i, bool last);
 /* xlat_end_shadow - the instruction behind STI is done. */
 void xlat_end_shadow(struct xlat *x);
 void xlat_cold_light(struct xlat *x, const struct cold *c);
-/* xlat_check.c: before instruction @n: compares the bytes of the next ones, as
- * many as need it here. */
-void xlat_check(struct xlat *x, unsigned int n);
 
 /* xlat.c */
 /* xlat_one_insn - translates x->insn[n], which is at x->next. */

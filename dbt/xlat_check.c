@@ -8,13 +8,17 @@
  */
 static bool may_write(const struct insn *i)
 {
-	if (i->row->action == ACT_HELPER || i->row->action == ACT_STRING ||
-	    i->row->id == ID_PUSH || (i->row->attr & IA_COND))
+	switch (i->row->action) {
+	case ACT_COPY:
+		return (i->mem_access & ACC_W) || (i->row->attr & IA_COND);
+	case ACT_STACK:
+		return i->row->id == ID_PUSH || (i->mem_access & ACC_W);
+	case ACT_NOP:
+	case ACT_BRANCH:
+		return false;
+	default:
 		return true;
-	for (unsigned int n = 0; n < i->nops; n++)
-		if (i->op[n].kind == OPK_STR_DST)
-			return true;
-	return i->mem_access & ACC_W;
+	}
 }
 
 struct compare {
@@ -83,6 +87,7 @@ void xlat_check(struct xlat *x, unsigned int n)
 	} while (!may_write(&x->insn[n]) && ++n < x->nr_decoded);
 	/* What follows is out of reach for the jumps that wait. */
 	xlat_islands(x, 255, false);
+	x->t1_win = NO_WINDOW;
 	compare(&k, x->hva + start, x->src + start,
 		(end < room ? end : room) - start);
 	if (end > room)

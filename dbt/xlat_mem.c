@@ -251,8 +251,8 @@ static void cold_tlb(struct xlat *x, const struct cold *c)
 {
 	struct emit *e = &x->e;
 	struct miss_stub s = { .size = c->size,
-			       .write = c->write,
 			       .ahead = c->ahead,
+			       .write = c->write,
 			       .done = c->done - c->back,
 			       .window = c->window,
 			       .exact = c->exact };
