@@ -70,9 +70,11 @@ static struct block *find_block(struct cpu *c, uint32_t mode, bool *global)
 	if (walk_gva(&c->mmu, c->rip, access, &w, &f) != CPU_OK)
 		return NULL;
 	*global = w.global;
-	lock_take(&d->lock);
 	b = block_find(d, c->rip, w.gpa, mode);
-	lock_drop(&d->lock);
+	if (unlikely(b && !pages_fresh(c, b, true))) {
+		pages_refresh(c, b);
+		b = block_find(d, c->rip, w.gpa, mode);
+	}
 	if (likely(b && !b->gpa2))
 		return b;
 	if ((c->rip & ~PAGE_MASK) > PAGE_SIZE - 15 && (b || crosses(c, w.gpa)))
@@ -298,6 +300,18 @@ static bool may_leave(const struct cpu *c)
 	return !must_finish(c) && !c->sti_shadow && !c->movss_shadow;
 }
 
+/* What the jump caches lead to is looked at again if user mode has run. */
+static void note_outside(struct cpu *c)
+{
+	struct vcpu_dbt *v = vcpu_dbt(c);
+	uint64_t epoch = __atomic_load_n(&v->d->epoch, __ATOMIC_ACQUIRE);
+
+	if (likely(v->epoch == epoch))
+		return;
+	v->epoch = epoch;
+	tlb_forget_code(c->mmu.tlb);
+}
+
 static enum exit_reason run_loop(struct cpu *c)
 {
 	struct vcpu_dbt *v = vcpu_dbt(c);
@@ -306,6 +320,7 @@ static enum exit_reason run_loop(struct cpu *c)
 	for (;;) {
 		if (unlikely(v->nr_writes || v->drop_all))
 			pages_pending(c);
+		note_outside(c);
 		__atomic_store_n(&c->dbt[D_GO], 1, __ATOMIC_SEQ_CST);
 		/* After D_GO, which a quiet holder clears to call us here. */
 		if (unlikely(__atomic_load_n(&v->d->quiet, __ATOMIC_SEQ_CST))) {
@@ -323,6 +338,11 @@ static enum exit_reason run_loop(struct cpu *c)
 		if (turn(c, &reason) == CAREFUL_LEAVE)
 			return reason;
 	}
+}
+
+void dbt_outside(struct dbt *d)
+{
+	__atomic_fetch_add(&d->epoch, 1, __ATOMIC_SEQ_CST);
 }
 
 int dbt_guard(struct cpu *c, void (*fn)(void *arg), void *arg)

@@ -118,5 +118,21 @@ END
 	done
 }
 
+# case_sandbox MACHINE - under QEMU's own seccomp filter.
+case_sandbox() {
+	local kernel initrd
+
+	kernel=$(scripts/fetch-kernel.sh) || return 1
+	initrd=$(initrd sandbox <<'END'
+echo "guest: ok"
+poweroff -f
+END
+	) || return 1
+	qemu -M "$1" -cpu max -smp 2 -m 512M -kernel "$kernel" \
+		-initrd "$initrd" -append "$append" -sandbox \
+		on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+	ended $?
+}
+
 . test/clients/qemu-firmware.sh
 . test/clients/qemu-state.sh

@@ -26,6 +26,7 @@ for machine in pc q35; do
 	run_case grub $machine
 done
 run_case split q35
+run_case sandbox q35
 run_case ovmf shell
 run_case ovmf linux
 run_case snapshot q35
