@@ -17,7 +17,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 out=build/kut
 # Not the flags of the make that runs this.
-unset MAKEFLAGS MFLAGS MAKELEVEL
+unset MAKEFLAGS MFLAGS MAKELEVEL KUT_RC
 ring3=build/ring3
 expect=test/kut/expect.tsv
 one=
