@@ -246,12 +246,6 @@ struct careful_entry {
 	uint8_t spill;	  /* as in struct pcmap */
 };
 
-/* Pages whose code a vCPU compares at once in a new epoch, and the epochs after
- * which it starts anew with those that it needs. */
-#define MAX_ACTIVE    128
-#define ACTIVE_HASH   256
-#define ACTIVE_EPOCHS 256
-
 struct vcpu_dbt {
 	struct dbt *d;
 	struct cpu *c;
