@@ -32,6 +32,7 @@ enum {
 	OPT_CPU,
 	OPT_FIRMWARE,
 	OPT_FIRMWARE_LOG,
+	OPT_FIRMWARE_VARS,
 	OPT_DISK,
 };
 
@@ -52,6 +53,7 @@ static const struct option long_options[] = {
 	{ "raw-addr", required_argument, NULL, OPT_RAW_ADDR },
 	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "firmware", required_argument, NULL, OPT_FIRMWARE },
+	{ "firmware-vars", required_argument, NULL, OPT_FIRMWARE_VARS },
 	{ "firmware-log", required_argument, NULL, OPT_FIRMWARE_LOG },
 	{ "stats", optional_argument, NULL, OPT_STATS },
 	{ "verbose", no_argument, NULL, 'v' },
@@ -102,6 +104,8 @@ static const char help_head[] =
 	"      --firmware FILE   start firmware instead of a kernel: a BIOS or "
 	"UEFI\n"
 	"                        image, or \"seabios\" for Debian's\n"
+	"      --firmware-vars FILE  flash chip with UEFI's variables, "
+	"written to\n"
 	"      --firmware-log FILE  what it writes to debug port 0x402\n"
 	"      --stats[=json]    afterwards, count the exits, on stderr\n"
 	"  -v, --verbose         tell what is chosen and what is skipped\n"
@@ -298,6 +302,9 @@ static int run_option(struct run_args *a, int opt, const char *arg)
 		return run_add_disk(a, arg);
 	case OPT_FIRMWARE:
 		return run_set_firmware(a, arg);
+	case OPT_FIRMWARE_VARS:
+		a->config.firmware_vars = arg;
+		return 0;
 	case OPT_FIRMWARE_LOG:
 		a->config.firmware_log = arg;
 		return 0;

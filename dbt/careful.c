@@ -520,6 +520,11 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 {
 	switch (r) {
 	case CPU_OK:
+		/* It serializes: what others wrote before counts. */
+		if (unlikely(i->row->id == ID_CPUID)) {
+			dbt_outside(vcpu_dbt(c)->d);
+			c->dbt[D_GO] = 0;
+		}
 		return retire(c, i, a->tf, reason);
 	case CPU_FAULT:
 		c->io.state = 0;

@@ -55,6 +55,9 @@ static void bytes_set(struct code_page *p, unsigned int start, unsigned int end)
 {
 	for (unsigned int n = start / 64; n <= (end - 1) / 64; n++)
 		p->bytes[n] |= word_mask(n, start, end);
+	/* page_agrees() goes without the lock. */
+	__atomic_fetch_or(&p->lines, word_mask(0, start / 64, (end + 63) / 64),
+			  __ATOMIC_RELEASE);
 }
 
 bool page_holds(const struct code_page *p, unsigned int start, unsigned int end)
@@ -92,8 +95,13 @@ int page_enter(struct dbt *d, struct block *b, gpa_t gpa, unsigned int start,
 			return -1;
 		}
 		__builtin_memcpy(p->copy + start, src, end - start);
+		__atomic_thread_fence(__ATOMIC_RELEASE);
 		bytes_set(p, start, end);
 	}
+	if (gpa == b->gpa)
+		b->page = p;
+	else
+		b->page2 = p;
 	*r = (struct page_ref){
 		.block = b, .start = start, .end = end, .next = p->refs
 	};
@@ -101,23 +109,27 @@ int page_enter(struct dbt *d, struct block *b, gpa_t gpa, unsigned int start,
 	return 0;
 }
 
-/* Forgets dead blocks, and which bytes only they were made of. */
-static void page_clean(struct code_page *p)
+static void forget_dead(struct code_page *p)
 {
 	struct page_ref **pr = &p->refs;
 
-	__builtin_memset(p->bytes, 0, sizeof(p->bytes));
 	while (*pr) {
-		struct page_ref *r = *pr;
+		if ((*pr)->block->dead)
+			*pr = (*pr)->next;
+		else
+			pr = &(*pr)->next;
+	}
+}
 
-		if (r->block->dead) {
-			*pr = r->next;
-			continue;
-		}
+/* Forgets dead blocks, and which bytes only they were made of. */
+static void page_clean(struct code_page *p)
+{
+	forget_dead(p);
+	__builtin_memset(p->bytes, 0, sizeof(p->bytes));
+	p->lines = 0;
+	for (struct page_ref *r = p->refs; r; r = r->next)
 		if (!r->block->self)
 			bytes_set(p, r->start, r->end);
-		pr = &r->next;
-	}
 }
 
 bool page_kill_range(struct dbt *d, gpa_t gpa, unsigned int len)
@@ -145,8 +157,52 @@ void page_forget(struct dbt *d, struct block *b)
 	struct code_page *p = page_find(d, b->gpa);
 
 	if (p)
-		page_clean(p);
+		forget_dead(p);
 	p = b->gpa2 ? page_find(d, b->gpa2) : NULL;
 	if (p)
-		page_clean(p);
+		forget_dead(p);
+}
+
+/* Eight bits to eight bytes of zeros or ones. */
+static uint64_t spread(uint64_t bits)
+{
+	uint64_t bytes;
+
+	__asm__("pdep %2, %1, %0"
+		: "=r"(bytes)
+		: "r"(bits), "r"(0x0101010101010101ull));
+	return bytes * 0xff;
+}
+
+bool page_agrees(const struct code_page *p, const uint8_t *mem)
+{
+	const uint64_t *now = (const uint64_t *)mem;
+	const uint64_t *then = (const uint64_t *)p->copy;
+
+	uint64_t lines = __atomic_load_n(&p->lines, __ATOMIC_ACQUIRE);
+	uint64_t diff = 0;
+
+	for (; lines; lines &= lines - 1) {
+		unsigned int n = __builtin_ctzll(lines), i = 8 * n;
+		uint64_t bits = p->bytes[n];
+
+		if (bits == ~0ull) {
+			for (; i < 8 * n + 8; i++)
+				diff |= now[i] ^ then[i];
+			continue;
+		}
+		for (; bits; i++, bits >>= 8)
+			diff |= (now[i] ^ then[i]) & spread(bits & 0xff);
+	}
+	return !diff;
+}
+
+void page_kill_stale(struct dbt *d, struct code_page *p, const uint8_t *mem)
+{
+	for (struct page_ref *r = p->refs; r; r = r->next)
+		if (!r->block->dead && !r->block->self &&
+		    __builtin_memcmp(p->copy + r->start, mem + r->start,
+				     r->end - r->start))
+			block_kill(d, r->block);
+	page_clean(p);
 }

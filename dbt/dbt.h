@@ -58,6 +58,13 @@ void dbt_put_fpu(struct cpu *c);
  */
 void dbt_commit(struct cpu *c);
 
+/*
+ * dbt_outside - somebody else than the guest may have written its memory (user
+ * mode ran, or tells the guest something by an interrupt).  A vCPU that leaves
+ * translated code after that executes no stale code.  Any thread.
+ */
+void dbt_outside(struct dbt *d);
+
 /* dbt_kick - makes dbt_run of another thread return soon.  Any thread. */
 void dbt_kick(struct cpu *c);
 

@@ -56,6 +56,8 @@ enum dbt_slot {
 	D_GS_AC,
 	D_STATUS, /* PEXT and PDEP masks of RFLAGS: status flags, the others */
 	D_NOT_STATUS,
+	D_IN_PAGE, /* likewise of addresses: offset in the page, the rest */
+	D_PAGE,
 	D_NOT_IF,
 	D_NOT_AC,
 	D_WINDOW, /* addends of the windows of the current block */
@@ -119,6 +121,10 @@ struct pcmap {
 	uint8_t spill; /* host register whose value is in D_SPILL, or H_NONE */
 };
 
+/* pcmap.spill: in the middle of a string instruction, see xlat_string.c. */
+#define SPILL_STOS 0xfd
+#define SPILL_MOVS 0xfe
+
 struct link {
 	uint8_t *site; /* write address of the rel32 */
 	uint8_t *stub; /* execution address of its stub */
@@ -139,6 +145,7 @@ struct block {
 	uint8_t *entry;	  /* of direct ones */
 	uint8_t *end;
 	struct pcmap *map;
+	struct code_page *page, *page2;
 	struct link *links; /* direct jumps that lead here */
 	struct block *hash_next;
 };
@@ -163,6 +170,8 @@ struct code_page {
 	/* protected: the bytes that blocks were made of, and a bit for each */
 	uint8_t *copy;
 	uint64_t bytes[PAGE_SIZE / 64];
+	uint64_t lines;	  /* which of bytes[] are not 0 */
+	uint64_t epoch;	  /* dbt.epoch when the copy was compared last */
 	uint32_t writes;  /* that were noticed, weighted */
 	bool self;	  /* blocks compare */
 	uint8_t patience; /* samples without a change until it is protected */
@@ -196,6 +205,7 @@ struct dbt {
 	uint32_t nr_blocks;
 	struct block *hash[1u << HASH_BITS];
 	struct code_page *pages[1u << PAGE_HASH_BITS];
+	volatile uint64_t epoch; /* counts calls of dbt_outside() */
 	bool conflict; /* no block: others were made of bytes that changed */
 	struct code_page *self_page[MAX_SELF_PAGES];
 	unsigned int nr_self, next_self;
@@ -222,6 +232,12 @@ struct dbt {
 #define SNIPPET_MAX   128u
 #define SNIPPET_SIZE  (CAREFUL_SLOTS * SNIPPET_MAX)
 
+/* Pages whose code a vCPU compares at once in a new epoch, and the epochs after
+ * which it starts anew with those that it needs. */
+#define MAX_ACTIVE    128
+#define ACTIVE_HASH   256
+#define ACTIVE_EPOCHS 256
+
 /* The translator's side of a vCPU, not reachable for translated code. */
 struct careful_entry {
 	uint64_t rip;
@@ -236,7 +252,12 @@ struct vcpu_dbt {
 	int state_fd;
 	volatile uint32_t in_run;
 	bool holds_quiet; /* between quiet_self_enter and _leave */
-	bool plain;	  /* the next block is one with MODE_PLAIN */
+	uint64_t epoch;	  /* the dbt's that the jump caches are good for */
+	/* the pages that they lead to, unless there are too many */
+	unsigned int nr_active, nr_epochs;
+	struct code_page *active[MAX_ACTIVE];
+	uint8_t active_at[ACTIVE_HASH]; /* hash: index + 1; 0: none */
+	bool plain; /* the next block is one with MODE_PLAIN */
 	/* writes to code pages that wait for the end of the current block */
 	unsigned int nr_writes;
 	bool drop_all;	   /* there were more */
@@ -307,8 +328,13 @@ bool page_holds(const struct code_page *p, unsigned int start,
 /* page_kill_range - blocks of @gpa's page that overlap [gpa, gpa + len) die.
  * Returns whether any block of the page is left. */
 bool page_kill_range(struct dbt *d, gpa_t gpa, unsigned int len);
-/* page_forget - @b is dead. */
+/* page_forget - @b, which compares its bytes, is dead. */
 void page_forget(struct dbt *d, struct block *b);
+/* page_agrees - whether blocks were made of what @mem, the page's bytes, has.
+ * Also without the lock. */
+bool page_agrees(const struct code_page *p, const uint8_t *mem);
+/* page_kill_stale - blocks that were not die.  The world is stopped. */
+void page_kill_stale(struct dbt *d, struct code_page *p, const uint8_t *mem);
 
 /* xlat.c: translates a block at rip == linear address. NULL: cache full. */
 struct block *xlat_block(struct dbt *d, struct cpu *c, uint64_t rip, gpa_t gpa,
@@ -441,8 +467,27 @@ void code_page_write(struct cpu *c, gpa_t gpa, unsigned int len);
  * block.
  */
 bool pages_permit(struct cpu *c, gpa_t gpa, unsigned int len);
+/*
+ * pages_fresh - whether @b's pages are what they were when it was made, as of
+ * the last call of dbt_outside(); @now: as of now.  Not with the lock.
+ */
+bool pages_fresh(struct cpu *c, const struct block *b, bool now);
+/* page_fresh - the same for one page. */
+bool page_fresh(struct cpu *c, struct code_page *p, bool now);
+/* pages_refresh - drops what is outdated in @b's pages; not inside a block. */
+void pages_refresh(struct cpu *c, const struct block *b);
 /* pages_sample - now and then: pages that are not written any more. */
 void pages_sample(struct cpu *c);
+
+/* epoch.c */
+/* epoch_uses - the current jump cache leads to @b. */
+void epoch_uses(struct cpu *c, const struct block *b);
+/* epoch_new - makes the jump caches good for the dbt's epoch.  Not inside a
+ * block; slow if it is another one than the last time. */
+void epoch_new(struct cpu *c);
+/* epoch_forget - no jump cache leads anywhere. */
+void epoch_forget(struct vcpu_dbt *v);
+
 /* run_code_write - mmu_ops.code_write: remembers the write. */
 void run_code_write(struct mmu *mmu, gpa_t gpa, unsigned int len);
 void pages_pending(struct cpu *c);

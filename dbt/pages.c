@@ -200,6 +200,57 @@ static const struct memslot *code_slot(struct cpu *c, gpa_t gpa)
 	return s;
 }
 
+bool page_fresh(struct cpu *c, struct code_page *p, bool now)
+{
+	uint64_t epoch =
+		__atomic_load_n(&vcpu_dbt(c)->d->epoch, __ATOMIC_ACQUIRE);
+	const struct memslot *s;
+
+	if (likely(p->epoch == epoch && !now))
+		return true;
+	s = mmu_slot(&c->mmu, p->gpa);
+	if (!s || !page_agrees(p, memslot_hva(s, p->gpa)))
+		return false;
+	p->epoch = epoch;
+	return true;
+}
+
+bool pages_fresh(struct cpu *c, const struct block *b, bool now)
+{
+	return b->self || (page_fresh(c, b->page, now) &&
+			   (!b->page2 || page_fresh(c, b->page2, now)));
+}
+
+static void refresh(struct cpu *c, struct code_page *p)
+{
+	struct vcpu_dbt *v = vcpu_dbt(c);
+	const struct memslot *s = mmu_slot(&c->mmu, p->gpa);
+	bool others = v->d->nr_cpus > 1;
+
+	if (!s)
+		return;
+	/* Not under the lock, since it may not be there. */
+	__builtin_memcpy(v->bounce, memslot_hva(s, p->gpa), PAGE_SIZE);
+	if (others)
+		quiet_self_enter(c);
+	lock_take(&v->d->lock);
+	page_kill_stale(v->d, p, v->bounce);
+	lock_drop(&v->d->lock);
+	if (others)
+		quiet_self_leave(c);
+}
+
+void pages_refresh(struct cpu *c, const struct block *b)
+{
+	uint64_t generation = vcpu_dbt(c)->d->generation;
+
+	c->exits[EXIT_CODE_WRITE]++;
+	refresh(c, b->page);
+	/* Everything may have been dropped while the others were waited for. */
+	if (b->page2 && vcpu_dbt(c)->d->generation == generation)
+		refresh(c, b->page2);
+}
+
 static bool is_self(struct dbt *d, gpa_t gpa)
 {
 	const struct code_page *p = page_find(d, gpa);
@@ -235,6 +286,20 @@ static struct block *made(struct cpu *c, struct block *b)
 	return b;
 }
 
+/* Whether no block was made because older ones are outdated; now they are gone.
+ */
+static bool was_conflict(struct cpu *c, gpa_t gpa)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	struct code_page *p = d->conflict ? page_find(d, gpa) : NULL;
+
+	if (!p)
+		return false;
+	d->conflict = false;
+	refresh(c, p);
+	return true;
+}
+
 struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 			      uint32_t mode)
 {
@@ -242,7 +307,7 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 	const struct memslot *s;
 	struct block *b;
 
-	for (;;) {
+	do {
 		s = watch(c, gpa);
 		if (!s)
 			return NULL;
@@ -250,15 +315,18 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 		 * lock. */
 		(void)*(volatile uint8_t *)memslot_hva(s, gpa);
 		lock_take(&d->lock);
-		if (likely(is_watched(c, gpa)))
-			break;
+		b = block_find(d, rip, gpa, mode);
+		if (unlikely(!is_watched(c, gpa))) {
+			lock_drop(&d->lock);
+			continue;
+		}
+		if (!b)
+			b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa),
+				       mode);
 		lock_drop(&d->lock);
-	}
-	b = block_find(d, rip, gpa, mode);
-	if (!b)
-		b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa), mode);
-	lock_drop(&d->lock);
-	return made(c, b);
+		if (likely(b) || !was_conflict(c, gpa))
+			return made(c, b);
+	} while (true);
 }
 
 struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
@@ -343,6 +411,12 @@ struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 	/* Another vCPU may have been faster, with another second page. */
 	if (found)
 		return found->gpa2 == w.gpa ? found : NULL;
+	if (unlikely(!b) && v->d->conflict) {
+		was_conflict(c, gpa);
+		v->d->conflict = true;
+		was_conflict(c, w.gpa);
+		return NULL;
+	}
 	return made(c, b);
 }
 

@@ -70,9 +70,11 @@ static struct block *find_block(struct cpu *c, uint32_t mode, bool *global)
 	if (walk_gva(&c->mmu, c->rip, access, &w, &f) != CPU_OK)
 		return NULL;
 	*global = w.global;
-	lock_take(&d->lock);
 	b = block_find(d, c->rip, w.gpa, mode);
-	lock_drop(&d->lock);
+	if (unlikely(b && !pages_fresh(c, b, true))) {
+		pages_refresh(c, b);
+		b = block_find(d, c->rip, w.gpa, mode);
+	}
 	if (likely(b && !b->gpa2))
 		return b;
 	if ((c->rip & ~PAGE_MASK) > PAGE_SIZE - 15 && (b || crosses(c, w.gpa)))
@@ -258,6 +260,7 @@ static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 		return NULL;
 	c->exits[EXIT_BLOCK_LOOKUP]++;
 	jcache_set(&tt->jc, c->rip, b->ientry, global, b->gpa2);
+	epoch_uses(c, b);
 	return b->entry;
 }
 
@@ -306,6 +309,7 @@ static enum exit_reason run_loop(struct cpu *c)
 	for (;;) {
 		if (unlikely(v->nr_writes || v->drop_all))
 			pages_pending(c);
+		epoch_new(c);
 		__atomic_store_n(&c->dbt[D_GO], 1, __ATOMIC_SEQ_CST);
 		/* After D_GO, which a quiet holder clears to call us here. */
 		if (unlikely(__atomic_load_n(&v->d->quiet, __ATOMIC_SEQ_CST))) {

@@ -230,9 +230,11 @@ void guest_reset(struct guest *g)
 
 int guest_run(struct guest *g, unsigned int patience)
 {
+	/* For debuggers: FUZZ_SLOW times as long. */
+	const char *slow = getenv("FUZZ_SLOW");
 	int r, err;
 
-	arm((long)GUEST_RUN_NS * patience);
+	arm((long)GUEST_RUN_NS * patience * (slow ? atoi(slow) : 1));
 	r = ring3_ioctl(g->vcpu, KVM_RUN, NULL);
 	err = errno;
 	arm(0);

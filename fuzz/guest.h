@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define GUEST_MEM     0x40000u /* RAM from 0 */
-#define GUEST_RUN_NS  700000
+#define GUEST_RUN_NS  300000
 #define GUEST_MAX_MSR 512
 
 struct guest {

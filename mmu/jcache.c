@@ -45,7 +45,7 @@ static void page_note(struct jcache *j, gva_t gva)
 	}
 }
 
-static bool page_noted(const struct jcache *j, gva_t gva)
+bool jcache_has_page(const struct jcache *j, gva_t gva)
 {
 	for (unsigned int n = 0; n < 2; n++) {
 		uint32_t bit = page_bit(gva, n);
@@ -146,7 +146,7 @@ static void flush_around(struct jcache *j, gva_t gva, unsigned int shift)
 
 void jcache_flush_page(struct jcache *j, gva_t gva)
 {
-	if (j->nr_log && page_noted(j, gva))
+	if (j->nr_log && jcache_has_page(j, gva))
 		flush_around(j, gva, PAGE_SHIFT);
 }
 

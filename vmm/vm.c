@@ -252,7 +252,8 @@ static int vm_load_firmware(struct vm *vm)
 		if (!vm->fwlog)
 			return STATUS_HOST;
 	}
-	if (firmware_load(&vm->firmware, config->firmware, &vm->slots, &vm->ram,
+	if (firmware_load(&vm->firmware, config->firmware,
+			  config->firmware_vars, &vm->slots, &vm->ram,
 			  &vm->mmio))
 		return STATUS_INPUT;
 	if (firmware_tell(vm->fwcfg, &vm->ram, &vm->machine) ||
@@ -354,6 +355,15 @@ static int vm_start_term(struct vm *vm)
 	return r;
 }
 
+static int vm_create_disks(struct vm *vm)
+{
+	const struct disks_env env = { &vm->fd, vm->pci, &vm->pio, &vm->ram,
+				       &vm->irq };
+
+	return disks_create(&vm->disks, &env, vm->config->disks,
+			    vm->config->nr_disks);
+}
+
 static int vm_build(struct vm *vm)
 {
 	int r;
@@ -366,8 +376,7 @@ static int vm_build(struct vm *vm)
 	if (!r)
 		r = vm_create_devices(vm);
 	if (!r)
-		r = disks_create(&vm->disks, &vm->fd, vm->pci, &vm->ram,
-				 vm->config->disks, vm->config->nr_disks);
+		r = vm_create_disks(vm);
 	if (!r)
 		r = vm_load(vm);
 	if (!r)

@@ -30,8 +30,9 @@ struct vm_config {
 	unsigned nr_cpus;
 	struct cpumodel cpu;
 	struct boot_config boot;
-	const char *firmware;	  /* path, or NULL: boot a kernel */
-	const char *firmware_log; /* where its messages go, or NULL */
+	const char *firmware;	   /* path, or NULL: boot a kernel */
+	const char *firmware_vars; /* file of its variables, or NULL */
+	const char *firmware_log;  /* where its messages go, or NULL */
 	struct disk_config disks[DISKS_MAX];
 	unsigned nr_disks;
 	enum stats_format stats;

@@ -139,6 +139,10 @@ expect 4 "is empty" run --accel "$accel" --firmware "$tmp/empty"
 head -c 65536 /dev/zero >"$tmp/fw"
 expect 6 "cannot write --firmware-log" run --accel "$accel" --firmware \
 	"$tmp/fw" --firmware-log "$tmp/none/log"
+expect 4 "cannot write --firmware-vars" run --accel "$accel" --firmware \
+	"$tmp/fw" --firmware-vars "$tmp/none"
+expect 4 "multiple of 4 KiB" run --accel "$accel" --firmware "$tmp/fw" \
+	--firmware-vars "$tmp/text"
 
 # Disks.
 # disk STATUS TEXT DISK - the disk is looked at before the kernel.
