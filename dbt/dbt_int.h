@@ -192,7 +192,7 @@ struct vcpu_dbt {
 	bool plain;	  /* the next block is one with MODE_PLAIN */
 	/* writes to code pages that wait for the end of the current block */
 	unsigned int nr_writes;
-	bool drop_all; /* there were more */
+	bool drop_all;	   /* there were more */
 	bool miss_faulted; /* LEAVE_MISS: c->fault is the instruction's */
 	struct {
 		gpa_t gpa;
@@ -318,6 +318,9 @@ bool x87_stores_nothing(struct cpu *c, const struct insn *i);
 bool x87_state(const struct insn *i);
 /* x87_probe - its operand's faults: first the control word, then the end. */
 enum cpu_result x87_probe(struct cpu *c, const struct insn *i, gva_t gva);
+/* x87_in_parts - whether its operand is accessed field by field: 80 bits too.
+ */
+bool x87_in_parts(const struct insn *i);
 /* x87_wrapped - such an operand that wraps at the end of the address size. */
 enum cpu_result x87_wrapped(struct cpu *c, const struct insn *i, uint64_t off);
 

@@ -94,7 +94,8 @@ static void emit_ientry(struct xlat *x)
 static const struct share no_share[2] = { { .win = NO_WINDOW },
 					  { .win = NO_WINDOW } };
 
-/* The current instruction, and the end of the shadow that STI before it cast. */
+/* The current instruction, and the end of the shadow that STI before it cast.
+ */
 static void insn_in_shadow(struct xlat *x, const struct insn *i)
 {
 	bool shadow = x->shadow;
@@ -112,6 +113,18 @@ static void insn_in_shadow(struct xlat *x, const struct insn *i)
 		xlat_end_shadow(x);
 }
 
+/*
+ * Whether a page fault of its memory operand is all that happens.  x87 and MMX
+ * instructions may have an exception that waits, and what converts and stores
+ * has set MXCSR.
+ */
+static bool faults_plainly(const struct insn_row *row)
+{
+	return !(row->attr &
+		 (IA_ALIGN | IA_COND | IA_VSIB | IA_X87 | IA_MMX)) &&
+	       row->id != ID_VCVTPS2PH;
+}
+
 void xlat_one_insn(struct xlat *x, unsigned int n)
 {
 	struct pcmap *m = &x->map[x->nr_insns];
@@ -122,7 +135,7 @@ void xlat_one_insn(struct xlat *x, unsigned int n)
 			     .guest = x->rip - x->block_rip };
 	x->share_insn = &x->share[2 * n];
 	x->spill = H_NONE;
-	x->exact = !(x->insn[n].row->attr & (IA_ALIGN | IA_COND | IA_VSIB));
+	x->exact = faults_plainly(x->insn[n].row);
 	x->cur = n;
 	x->flag_form = x->clobber[n];
 	x->t1_next = NO_WINDOW;

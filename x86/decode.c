@@ -308,7 +308,11 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 	insn->off_opcode = p - start;
 	insn->opcode = *p++;
 	slot = ext.map < NR_MAPS ? insn_slots[ext.map][insn->opcode] : 0;
-	if (!slot && ext.map >= M2)
+	/* What VEX does not define looks like the opcode without VEX. */
+	if (!slot && insn->vex && (insn->map & 3) == 1 &&
+	    insn_slots[M1][insn->opcode])
+		slot = insn_slots[M1][insn->opcode] & SLOT_MODRM;
+	else if (!slot && ext.map >= M2)
 		slot = SLOT_MODRM;
 	insn->addrsize = address_size(insn);
 	if (slot & SLOT_MODRM)

@@ -497,7 +497,8 @@ static void noise(struct work *w)
 	/* Not offered, EVEX and XOP for instance; the host may have them. */
 	if (i.row->id == ID_INVALID &&
 	    (zydis_knows(w->mode, i.bytes) ||
-	     (i.off_opcode >= 3 && i.bytes[i.off_opcode - 3] == 0x8f)))
+	     (i.off_opcode >= 3 && i.bytes[i.off_opcode - 3] == 0x8f) ||
+	     (i.off_opcode >= 4 && i.bytes[i.off_opcode - 4] == 0x62)))
 		w->c->twin = TWIN_UD;
 	flags_ok(w->c, i.row);
 	append(w, &i, i.row - rows);
@@ -516,6 +517,23 @@ static void place(struct work *w)
 	if (one_in(&w->g, 4) && (page < CODE_PAGES - 1 || one_in(&w->g, 8)))
 		off = PAGE_SIZE - 1 - rng_below(&w->g, 20);
 	c->rip = base + page * PAGE_SIZE + off;
+}
+
+bool gen_stray(enum code_size mode, const uint8_t *code, unsigned int len)
+{
+	const char *reason;
+	struct insn i;
+
+	for (unsigned int at = 0; at < len; at += i.len) {
+		if (insn_decode(code + at, 15, mode, &i) != DECODE_OK)
+			return false;
+		if (treatment_of(i.row, &reason) != TREAT_NATIVE ||
+		    saves_x87(i.row) || i.row->flags_u ||
+		    (i.row->id == ID_INT && i.imm == 0x80) ||
+		    (i.row->id == ID_INVALID && zydis_knows(mode, i.bytes)))
+			return true;
+	}
+	return false;
 }
 
 void gen_finish(struct fuzz_case *c)

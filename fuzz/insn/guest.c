@@ -193,7 +193,6 @@ void guest_forget(void)
 	dbt_enter_quiet(dbt);
 	dbt_slots_changed(dbt, cpu->mmu.slots);
 	dbt_leave_quiet(dbt);
-	memset(dbt->misaligned, 0, sizeof(dbt->misaligned));
 }
 
 bool guest_has(unsigned int feat)
@@ -327,10 +326,10 @@ void guest_run(const struct fuzz_case *c, enum executor exec, struct result *r)
 	r->mmio_hash = 0;
 	do {
 		reason = dbt_run(cpu);
+		dbt_put_fpu(cpu);
 		if (reason == EXIT_EPT_VIOLATION)
 			device(r);
 	} while (reason == EXIT_EPT_VIOLATION);
-	dbt_put_fpu(cpu);
 	store(r);
 	if (reason == EXIT_VMCALL && at_out()) {
 		r->kind = RESULT_DONE;

@@ -66,9 +66,15 @@ static void report(const struct generated *g, unsigned int at, uint64_t index)
 		return;
 	}
 	count.bad++;
+	case_disassemble(stdout, &c);
+	run_explain(at, stdout);
+	printf("made simpler:\n");
 	shrink(&c);
 	case_disassemble(stdout, &c);
 	run_one(&c, stdout);
+	guest_forget();
+	if (run_one(&c, NULL))
+		printf("only with older translations\n");
 	if (opt.verbose)
 		case_write(stdout, &c);
 	if (opt.save)
