@@ -155,6 +155,7 @@ int irq_line(void *object, void *arg, void *user)
 
 	if (!vm->irqchip)
 		return -ENXIO;
+	dbt_outside(vm->dbt);
 	line->status = irqchip_set_irq(vm->irqchip, line->irq, IRQ_SOURCE_USER,
 				       line->level);
 	return 0;
@@ -224,6 +225,7 @@ int irq_signal_msi(void *object, void *arg, void *user)
 
 	if (!vm->irqchip || (msi->flags & ~KVM_MSI_VALID_DEVID))
 		return -EINVAL;
+	dbt_outside(vm->dbt);
 	return irqchip_send_msi(vm->irqchip, msi->address_lo, msi->address_hi,
 				msi->data);
 }

@@ -59,8 +59,10 @@ static void ready(struct api_vm *avm, const void *which)
 
 	pthread_mutex_lock(&e->irqfd_lock);
 	for (struct irqfd *f = e->irqfds; f; f = f->next) {
-		if (f == which && consume(f->fd))
-			deliver(avm->vm->irqchip, f);
+		if (f != which || !consume(f->fd))
+			continue;
+		dbt_outside(avm->vm->dbt);
+		deliver(avm->vm->irqchip, f);
 	}
 	pthread_mutex_unlock(&e->irqfd_lock);
 }

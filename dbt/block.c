@@ -13,22 +13,6 @@ static uint32_t block_hash(uint64_t rip, gpa_t gpa, uint32_t mode)
 	return h >> (64 - HASH_BITS);
 }
 
-static struct code_page **page_bucket(struct dbt *d, gpa_t gpa)
-{
-	uint64_t h = (gpa >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull;
-
-	return &d->pages[h >> (64 - PAGE_HASH_BITS)];
-}
-
-static struct code_page *page_find(struct dbt *d, gpa_t gpa)
-{
-	struct code_page *p = *page_bucket(d, gpa);
-
-	while (p && p->gpa != (gpa & PAGE_MASK))
-		p = p->next;
-	return p;
-}
-
 struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode)
 {
 	struct block *b = __atomic_load_n(&d->hash[block_hash(rip, gpa, mode)],
@@ -39,42 +23,19 @@ struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode)
 	return b;
 }
 
-/* Enters [start, end) of a guest page as @b's bytes. */
-static int page_add(struct dbt *d, struct block *b, gpa_t gpa,
-		    unsigned int start, unsigned int end)
-{
-	struct code_page *p = page_find(d, gpa);
-	struct page_ref *r = meta_alloc(d, sizeof(*r));
-
-	if (!r)
-		return -1;
-	if (!p) {
-		struct code_page **pb = page_bucket(d, gpa);
-
-		p = meta_alloc(d, sizeof(*p));
-		if (!p)
-			return -1;
-		*p = (struct code_page){ .gpa = gpa & PAGE_MASK, .next = *pb };
-		*pb = p;
-	}
-	*r = (struct page_ref){
-		.block = b, .start = start, .end = end, .next = p->refs
-	};
-	p->refs = r;
-	return 0;
-}
-
-int block_add(struct dbt *d, struct block *b)
+int block_add(struct dbt *d, struct block *b, const uint8_t *src)
 {
 	struct block **bucket = &d->hash[block_hash(b->rip, b->gpa, b->mode)];
 	unsigned int start = b->gpa & ~PAGE_MASK;
-	unsigned int end = start + b->len;
+	unsigned int end = start + b->len, room = PAGE_SIZE - start;
 
 	if (d->nr_blocks == MAX_BLOCKS)
 		return -1;
-	if (b->gpa2 && page_add(d, b, b->gpa2, 0, end - PAGE_SIZE))
+	if (b->gpa2 &&
+	    page_enter(d, b, b->gpa2, 0, end - PAGE_SIZE, src + room))
 		return -1;
-	if (page_add(d, b, b->gpa, start, end < PAGE_SIZE ? end : PAGE_SIZE))
+	if (page_enter(d, b, b->gpa, start, end < PAGE_SIZE ? end : PAGE_SIZE,
+		       src))
 		return -1;
 	b->hash_next = *bucket;
 	/* block_find() and block_at() go without the lock. */
@@ -160,10 +121,10 @@ static void hash_remove(struct dbt *d, struct block *b)
 		*p = b->hash_next;
 }
 
-void block_kill(struct dbt *d, struct block *b)
+/* Nobody finds or jumps to @b anew. */
+static void block_retire(struct dbt *d, struct block *b)
 {
 	int64_t xdiff = d->code_x - d->code_w;
-	uint8_t *w = b->entry - xdiff;
 
 	hash_remove(d, b);
 	b->dead = true;
@@ -171,29 +132,22 @@ void block_kill(struct dbt *d, struct block *b)
 		if (!site_dead(d, l->site + xdiff))
 			patch_rel32(l->site, l->site + xdiff, l->stub);
 	b->links = NULL;
+}
+
+void block_kill(struct dbt *d, struct block *b)
+{
+	uint8_t *w = b->entry - (d->code_x - d->code_w);
+
+	block_retire(d, b);
 	/* Whoever still comes (jump caches) is sent back to look again. */
 	w[0] = 0xe8;
 	patch_rel32(w + 1, b->entry + 1, d->thunk[LEAVE_STALE]);
 }
 
-bool page_kill_range(struct dbt *d, gpa_t gpa, unsigned int len)
+void block_outdated(struct dbt *d, struct block *b)
 {
-	struct code_page *p = page_find(d, gpa);
-	unsigned int start = gpa & ~PAGE_MASK;
-	struct page_ref **pr;
-
-	if (!p)
-		return false;
-	for (pr = &p->refs; *pr;) {
-		struct page_ref *r = *pr;
-		bool hit = r->start < start + len && start < r->end;
-
-		if (hit && !r->block->dead)
-			block_kill(d, r->block);
-		if (r->block->dead)
-			*pr = r->next;
-		else
-			pr = &r->next;
-	}
-	return p->refs;
+	if (b->dead)
+		return;
+	block_retire(d, b);
+	page_forget(d, b);
 }

@@ -110,15 +110,24 @@ void *meta_alloc(struct dbt *d, size_t size)
 	return p;
 }
 
+static void forget_code(struct cpu *c)
+{
+	tlb_forget_code(c->mmu.tlb);
+	epoch_forget(vcpu_dbt(c));
+}
+
 void cache_reset(struct dbt *d)
 {
+	/* Clients set many slots before they run anything. */
+	if (!d->nr_blocks && d->meta_next == d->meta)
+		return;
 	d->code_w_next = d->code_start;
 	d->meta_next = d->meta;
-	d->nr_blocks = 0;
+	d->nr_blocks = d->nr_self = 0;
 	d->generation++;
 	__builtin_memset(d->hash, 0, sizeof(d->hash));
 	__builtin_memset(d->pages, 0, sizeof(d->pages));
 	for (unsigned int i = 0; i < d->nr_cpus; i++)
 		if (d->cpu[i])
-			tlb_forget_code(d->cpu[i]->mmu.tlb);
+			forget_code(d->cpu[i]);
 }

@@ -18,6 +18,7 @@
 struct attempt {
 	bool sti_shadow, movss_shadow;
 	bool tf, rf;
+	uint64_t pending_dbg; /* held back by MOV SS */
 };
 
 static void attempt_begin(struct cpu *c, struct attempt *a)
@@ -25,7 +26,8 @@ static void attempt_begin(struct cpu *c, struct attempt *a)
 	*a = (struct attempt){ .sti_shadow = c->sti_shadow,
 			       .movss_shadow = c->movss_shadow,
 			       .tf = c->rflags & RFLAGS_TF,
-			       .rf = c->rflags & RFLAGS_RF };
+			       .rf = c->rflags & RFLAGS_RF,
+			       .pending_dbg = c->pending_dbg };
 	c->sti_shadow = c->movss_shadow = false;
 	c->rflags &= ~RFLAGS_RF;
 	c->mmio.pos_rd = 0;
@@ -39,6 +41,9 @@ static void attempt_undo(struct cpu *c, const struct attempt *a)
 	c->movss_shadow = a->movss_shadow;
 	if (a->rf)
 		c->rflags |= RFLAGS_RF;
+	/* OUT is not executed again: its breakpoints stay. */
+	if (c->mmio.wants)
+		c->pending_dbg = a->pending_dbg;
 }
 
 static enum careful_result deliver(struct cpu *c, enum exit_reason *reason)
@@ -83,42 +88,86 @@ static enum cpu_result fetch_bytes(struct cpu *c, gva_t gva, uint8_t *buf,
 				   unsigned int n)
 {
 	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
-	struct mmio none = { 0 };
+	struct mmio none;
 	enum cpu_result r;
 
+	none.nr_rd = none.pos_rd = 0; /* the rest is not looked at */
 	r = mem_read(&c->mmu, &none, gva, buf, n, access, &c->fault);
 	if (r == CPU_EXIT)
 		c->exit.reason = EXIT_EMULATE; /* code in MMIO */
 	return r;
 }
 
-enum cpu_result fetch_insn(struct cpu *c, struct insn *i)
-{
-	unsigned int room = segment_room(c);
-	uint64_t base = c->code_size == CODE64 ? 0 : c->seg[SEG_CS].base;
-	gva_t gva = base + c->rip;
-	unsigned int page_room, n;
+/* Bytes at rip, as far as they were fetched. */
+struct fetch {
+	gva_t gva;
+	unsigned int room; /* that may be fetched in all */
+	unsigned int n;
 	uint8_t buf[16];
-	enum cpu_result r;
-	enum decode_result dr;
+};
 
-	if (c->code_size == CODE64 ? !canonical(c, c->rip) : !room)
+/* What lies in the page of rip. */
+static enum cpu_result fetch_first(struct cpu *c, struct fetch *f)
+{
+	unsigned int page_room;
+
+	f->room = segment_room(c);
+	if (c->code_size == CODE64 ? !canonical(c, c->rip) : !f->room)
 		return cpu_raise_gp(c);
+	f->gva = c->rip;
 	if (c->code_size != CODE64)
-		gva = (uint32_t)gva;
-	page_room = PAGE_SIZE - (gva & ~PAGE_MASK);
-	n = room < page_room ? room : page_room;
-	r = fetch_bytes(c, gva, buf, n);
-	if (r != CPU_OK)
-		return r;
-	dr = insn_decode(buf, n, c->code_size, i);
-	if (dr == DECODE_MORE && n < room) {
-		r = fetch_bytes(c, gva + n, buf + n, room - n);
+		f->gva = (uint32_t)(c->seg[SEG_CS].base + c->rip);
+	page_room = PAGE_SIZE - (f->gva & ~PAGE_MASK);
+	f->n = f->room < page_room ? f->room : page_room;
+	return fetch_bytes(c, f->gva, f->buf, f->n);
+}
+
+static enum cpu_result fetch_decode(struct cpu *c, struct fetch *f,
+				    struct insn *i)
+{
+	enum decode_result dr = insn_decode(f->buf, f->n, c->code_size, i);
+	enum cpu_result r;
+
+	if (dr == DECODE_MORE && f->n < f->room) {
+		r = fetch_bytes(c, f->gva + f->n, f->buf + f->n,
+				f->room - f->n);
 		if (r != CPU_OK)
 			return r;
-		dr = insn_decode(buf, room, c->code_size, i);
+		dr = insn_decode(f->buf, f->room, c->code_size, i);
 	}
 	return dr == DECODE_OK ? CPU_OK : cpu_raise_gp(c);
+}
+
+enum cpu_result fetch_insn(struct cpu *c, struct insn *i)
+{
+	struct fetch f;
+	enum cpu_result r = fetch_first(c, &f);
+
+	return r == CPU_OK ? fetch_decode(c, &f, i) : r;
+}
+
+/* The same, but it need not be decoded again if the bytes still are those. */
+static enum cpu_result recall_insn(struct cpu *c, const struct insn **i)
+{
+	const unsigned int slot =
+		c->rip * 0x9e3779b97f4a7c15ull >> (64 - CAREFUL_BITS);
+	struct careful_entry *e = &vcpu_dbt(c)->careful[slot ? slot : 1];
+	struct fetch f;
+	enum cpu_result r = fetch_first(c, &f);
+
+	*i = &e->insn;
+	if (r != CPU_OK)
+		return r;
+	if (e->insn.len && e->rip == c->rip && e->insn.len <= f.n &&
+	    e->insn.code_size == c->code_size &&
+	    !__builtin_memcmp(e->insn.bytes, f.buf, e->insn.len))
+		return CPU_OK;
+	e->has_code = false;
+	e->rip = c->rip;
+	r = fetch_decode(c, &f, &e->insn);
+	if (r != CPU_OK)
+		e->insn.len = 0;
+	return r;
 }
 
 /* #UD and #NM by the units an instruction needs. */
@@ -393,22 +442,29 @@ static bool is_step(const struct cpu *c, const struct insn *i, bool tf)
 	}
 }
 
-/* #DB after the instruction at @before: single step, data breakpoints. */
-static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
-				uint64_t before, enum exit_reason *reason)
+/* trap_bits - DR6 bits of the #DB that is due behind @i: single step, data and
+ * port breakpoints; none yet behind MOV SS. */
+static uint64_t trap_bits(struct cpu *c, const struct insn *i, bool tf)
 {
 	uint64_t bits = c->pending_dbg;
 
 	if (c->movss_shadow)
-		return CAREFUL_ON;
-	if (is_step(c, i, tf))
+		return 0;
+	if (unlikely(is_step(c, i, tf)))
 		bits |= DR6_BS;
 	if (likely(!bits))
-		return CAREFUL_ON;
+		return 0;
 	c->pending_dbg = 0;
 	/* Between two elements of a repeated string instruction. */
-	if (i && (i->row->attr & IA_REP) && i->rep && c->next_rip == before)
+	if (i && (i->row->attr & IA_REP) && i->rep && c->next_rip == c->rip)
 		c->rflags |= RFLAGS_RF;
+	return bits;
+}
+
+/* trap - delivers that #DB. */
+static enum careful_result trap(struct cpu *c, uint64_t bits,
+				enum exit_reason *reason)
+{
 	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = bits };
 	if (c->host_dr7 && !(bits & DR6_BS)) {
 		*reason = EXIT_EXCEPTION;
@@ -417,21 +473,38 @@ static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
 	return deliver(c, reason);
 }
 
+/* trap_later - leaves it to root mode's next entry: an exit comes first, which
+ * shows the state between the instruction and the #DB. */
+static void trap_later(struct cpu *c, uint64_t bits)
+{
+	if (likely(!bits) || (c->host_dr7 && !(bits & DR6_BS)))
+		return;
+	c->dr6 = debug_dr6_merge(c, bits);
+	c->pending =
+		(struct event){ .type = EVENT_EXCEPTION, .vector = VEC_DB };
+}
+
+static void advance(struct cpu *c)
+{
+	c->rip = c->next_rip;
+	c->mmio.nr_rd = 0;
+	c->io.state = 0;
+}
+
 /* After an instruction that is done. */
 static enum careful_result retire(struct cpu *c, const struct insn *i, bool tf,
 				  enum exit_reason *reason)
 {
-	const uint64_t before = c->rip;
+	uint64_t bits = trap_bits(c, i, tf);
 
-	c->rip = c->next_rip;
-	c->mmio.nr_rd = 0;
-	c->io.state = 0;
-	if (trap(c, i, tf, before, reason) == CAREFUL_LEAVE)
-		return CAREFUL_LEAVE;
+	advance(c);
 	if (c->mmio.nr_wr) {
+		trap_later(c, bits);
 		*reason = EXIT_EPT_VIOLATION;
 		return CAREFUL_LEAVE;
 	}
+	if (unlikely(bits) && trap(c, bits, reason) == CAREFUL_LEAVE)
+		return CAREFUL_LEAVE;
 	if (c->singlestep) {
 		c->fault = (struct x86_fault){ .vector = VEC_DB,
 					       .address = DR6_BS };
@@ -447,10 +520,16 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 {
 	switch (r) {
 	case CPU_OK:
+		/* It serializes: what others wrote before counts. */
+		if (unlikely(i->row->id == ID_CPUID)) {
+			dbt_outside(vcpu_dbt(c)->d);
+			c->dbt[D_GO] = 0;
+		}
 		return retire(c, i, a->tf, reason);
 	case CPU_FAULT:
 		c->io.state = 0;
 		c->mmio.nr_wr = 0;
+		c->pending_dbg = a->pending_dbg;
 		return deliver(c, reason);
 	default:
 		attempt_undo(c, a);
@@ -487,7 +566,7 @@ static enum cpu_result check_code_breakpoint(struct cpu *c,
  * KVM's forced emulation prefix, UD2 and the letters "kvm": skips it and takes
  * the instruction behind it.  Otherwise leaves the UD2 alone.
  */
-static enum cpu_result skip_prefix(struct cpu *c, struct insn *i,
+static enum cpu_result skip_prefix(struct cpu *c, const struct insn **i,
 				   const struct attempt *a)
 {
 	static const uint8_t prefix[] = { 0x0f, 0x0b, 'k', 'v', 'm' };
@@ -502,12 +581,12 @@ static enum cpu_result skip_prefix(struct cpu *c, struct insn *i,
 		return CPU_OK;
 	c->rip = cut_rip(c, c->rip + sizeof(prefix));
 	r = check_code_breakpoint(c, a);
-	return r == CPU_OK ? fetch_insn(c, i) : r;
+	return r == CPU_OK ? recall_insn(c, i) : r;
 }
 
 enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 {
-	struct insn *i = &vcpu_dbt(c)->insn;
+	const struct insn *i = NULL;
 	struct attempt a;
 	enum cpu_result r;
 
@@ -515,9 +594,9 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 	c->exits[EXIT_CAREFUL]++;
 	r = check_code_breakpoint(c, &a);
 	if (r == CPU_OK)
-		r = fetch_insn(c, i);
+		r = recall_insn(c, &i);
 	if (r == CPU_OK && unlikely(c->fep) && i->row->id == ID_UD2)
-		r = skip_prefix(c, i, &a);
+		r = skip_prefix(c, &i, &a);
 	if (r == CPU_OK)
 		r = check_insn(c, i);
 	if (r == CPU_OK) {
@@ -538,11 +617,7 @@ enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
 
 void dbt_commit(struct cpu *c)
 {
-	enum exit_reason ignored;
-	bool single = c->singlestep;
-
 	c->sti_shadow = c->movss_shadow = false;
-	c->singlestep = false;
-	retire(c, NULL, c->rflags & RFLAGS_TF, &ignored);
-	c->singlestep = single;
+	advance(c);
+	trap_later(c, trap_bits(c, NULL, c->rflags & RFLAGS_TF));
 }

@@ -80,6 +80,8 @@ static void init_slots(struct cpu *c, struct vcpu_dbt *v)
 	c->dbt[D_GO] = 1;
 	c->dbt[D_STATUS] = RFLAGS_STATUS;
 	c->dbt[D_NOT_STATUS] = ~(RFLAGS_STATUS | RFLAGS_VM | RFLAGS_RF);
+	c->dbt[D_IN_PAGE] = ~PAGE_MASK;
+	c->dbt[D_PAGE] = PAGE_MASK;
 	c->dbt[D_NOT_IF] = ~RFLAGS_IF;
 	c->dbt[D_NOT_AC] = ~RFLAGS_AC;
 	c->dbt[D_JC_MASK] = MASK(JC_BITS);
@@ -186,7 +188,8 @@ static void forget_pages(struct dbt *d, const struct memslots *slots)
 
 			if (s)
 				s->page_flags[(p->gpa - s->gpa) >>
-					      PAGE_SHIFT] &= ~PGF_CODE;
+					      PAGE_SHIFT] &=
+					~(PGF_CODE | PGF_PERMITTED);
 		}
 	}
 }

@@ -52,8 +52,18 @@ int dbt_guard(struct cpu *c, void (*fn)(void *arg), void *arg);
 /* dbt_put_fpu - saves live vector state to cpu->xsave; no-op if not live. */
 void dbt_put_fpu(struct cpu *c);
 
-/* dbt_commit - rip = next_rip, shadows end, pending TF #DB is raised. */
+/*
+ * dbt_commit - rip = next_rip, shadows end; a #DB trap that is due is left in
+ * cpu->pending, DR6 set, for the next entry.
+ */
 void dbt_commit(struct cpu *c);
+
+/*
+ * dbt_outside - somebody else than the guest may have written its memory (user
+ * mode ran, or tells the guest something by an interrupt).  A vCPU that leaves
+ * translated code after that executes no stale code.  Any thread.
+ */
+void dbt_outside(struct dbt *d);
 
 /* dbt_kick - makes dbt_run of another thread return soon.  Any thread. */
 void dbt_kick(struct cpu *c);

@@ -46,15 +46,18 @@ enum dbt_slot {
 	D_SPAN128,
 	D_SPAN256,
 	D_SPAN512,
-	D_GO,	 /* 0: leave at the next block boundary */
-	D_STATE, /* struct vcpu_dbt * */
-	D_GS,	 /* the GS base that is set */
+	D_GO,	  /* 0: leave at the next block boundary */
+	D_STATE,  /* struct vcpu_dbt * */
+	D_ADDEND, /* for t1, from dbt_miss */
+	D_GS,	  /* the GS base that is set */
 	/* GS base for supervisor mode without and with RFLAGS.AC; 0: a helper
 	 * knows */
 	D_GS_PLAIN,
 	D_GS_AC,
 	D_STATUS, /* PEXT and PDEP masks of RFLAGS: status flags, the others */
 	D_NOT_STATUS,
+	D_IN_PAGE, /* likewise of addresses: offset in the page, the rest */
+	D_PAGE,
 	D_NOT_IF,
 	D_NOT_AC,
 	D_WINDOW, /* addends of the windows of the current block */
@@ -76,6 +79,7 @@ enum leave_code {
 	LEAVE_CAREFUL, /* execute the one at rip carefully: struct rip_stub */
 	LEAVE_MISS,    /* a memory access that the TLB cannot serve */
 	LEAVE_STALE,   /* entry of a block that was dropped */
+	LEAVE_CHANGED, /* code is not what it was: struct changed_stub */
 	LEAVE_FAULT,   /* a host signal; vcpu_dbt.fault */
 	LEAVE_SNIPPET, /* a careful snippet ended */
 	LEAVE_LIGHT,   /* dbt_light did; see vcpu_dbt.light_* */
@@ -94,9 +98,16 @@ struct __attribute__((packed)) rip_stub {
 	uint64_t rip;
 };
 
+struct __attribute__((packed)) changed_stub {
+	uint64_t rip;
+	uint32_t block; /* index in dbt.by_addr[] */
+};
+
 struct __attribute__((packed)) miss_stub {
 	int32_t retry; /* distance of the retry point from this struct */
+	uint16_t done; /* ... from there to where the addend is in t1 */
 	uint16_t size;
+	uint16_t ahead; /* bytes of the access behind the one at t0 */
 	uint8_t write;
 	uint8_t window; /* what cannot be entered goes on behind this struct */
 	uint8_t exact;	/* a fault of the walk is the instruction's */
@@ -109,6 +120,10 @@ struct pcmap {
 	uint16_t restore; /* code that makes flags exact and leaves, or 0 */
 	uint8_t spill; /* host register whose value is in D_SPILL, or H_NONE */
 };
+
+/* pcmap.spill: in the middle of a string instruction, see xlat_string.c. */
+#define SPILL_STOS 0xfd
+#define SPILL_MOVS 0xfe
 
 struct link {
 	uint8_t *site; /* write address of the rel32 */
@@ -124,11 +139,13 @@ struct block {
 	uint16_t len; /* guest bytes */
 	uint16_t nr_insns;
 	bool dead;
+	bool self;	  /* compares its guest bytes itself */
 	uint8_t *ientry;  /* execution address: entry of indirect jumps */
 	uint8_t *checked; /* of backward direct ones: tests D_GO */
 	uint8_t *entry;	  /* of direct ones */
 	uint8_t *end;
 	struct pcmap *map;
+	struct code_page *page, *page2;
 	struct link *links; /* direct jumps that lead here */
 	struct block *hash_next;
 };
@@ -140,18 +157,41 @@ struct page_ref {
 	struct page_ref *next;
 };
 
+/*
+ * A guest page with code is protected: no TLB has a write entry for it, so that
+ * all writes are noticed.  Or, if it is written often, its blocks compare their
+ * bytes whenever they are entered and behind each write of their own; then it
+ * is like any page without code.
+ */
 struct code_page {
 	gpa_t gpa;
 	struct page_ref *refs;
 	struct code_page *next;
+	/* protected: the bytes that blocks were made of, and a bit for each */
+	uint8_t *copy;
+	uint64_t bytes[PAGE_SIZE / 64];
+	uint64_t lines;	  /* which of bytes[] are not 0 */
+	uint64_t epoch;	  /* dbt.epoch when the copy was compared last */
+	uint32_t writes;  /* that were noticed, weighted */
+	bool self;	  /* blocks compare */
+	uint8_t patience; /* samples without a change until it is protected */
+	uint8_t still;	  /* samples without a change so far */
+	uint64_t sum;	  /* of the page's bytes at the last one */
 };
 
-#define CODE_SIZE      (160ul << 20)
-#define META_SIZE      (512ul << 20)
+#define MAX_SELF_PAGES 256
+
+#define CODE_SIZE (160ul << 20)
+#define META_SIZE (512ul << 20)
+#ifdef RING3_SANITIZE /* emptied for each input of a fuzzer */
+#define HASH_BITS      10
+#define PAGE_HASH_BITS 8
+#else
 #define HASH_BITS      18
 #define PAGE_HASH_BITS 14
-#define MAX_VCPUS      256
-#define MAX_BLOCKS     (1u << 21)
+#endif
+#define MAX_VCPUS  256
+#define MAX_BLOCKS (1u << 21)
 
 struct dbt {
 	struct lock lock; /* translations, links, pages */
@@ -165,6 +205,11 @@ struct dbt {
 	uint32_t nr_blocks;
 	struct block *hash[1u << HASH_BITS];
 	struct code_page *pages[1u << PAGE_HASH_BITS];
+	volatile uint64_t epoch; /* counts calls of dbt_outside() */
+	bool conflict; /* no block: others were made of bytes that changed */
+	struct code_page *self_page[MAX_SELF_PAGES];
+	unsigned int nr_self, next_self;
+	uint64_t sample_tsc; /* when they are looked at again */
 	void *thunk_enter;
 	void *thunk[NR_LEAVES];
 	void *thunk_miss;
@@ -178,10 +223,22 @@ struct dbt {
 	uint64_t generation; /* full flushes so far */
 };
 
-#define SNIPPET_SIZE 65536u
+/*
+ * The careful form's memory of instructions, by a hash of rip: each has a slot
+ * of the vCPU's snippets.  Slot 0 is for the others.
+ */
+#define CAREFUL_BITS  9
+#define CAREFUL_SLOTS (1u << CAREFUL_BITS)
+#define SNIPPET_MAX   128u
+#define SNIPPET_SIZE  (CAREFUL_SLOTS * SNIPPET_MAX)
 
 /* The translator's side of a vCPU, not reachable for translated code. */
-struct careful_entry;
+struct careful_entry {
+	uint64_t rip;
+	struct insn insn; /* .len = 0: none */
+	bool has_code;	  /* its snippet is in the slot */
+	uint8_t spill;	  /* as in struct pcmap */
+};
 
 struct vcpu_dbt {
 	struct dbt *d;
@@ -189,7 +246,12 @@ struct vcpu_dbt {
 	int state_fd;
 	volatile uint32_t in_run;
 	bool holds_quiet; /* between quiet_self_enter and _leave */
-	bool plain;	  /* the next block is one with MODE_PLAIN */
+	uint64_t epoch;	  /* the dbt's that the jump caches are good for */
+	/* the pages that they lead to, unless there are too many */
+	unsigned int nr_active, nr_epochs;
+	struct code_page *active[MAX_ACTIVE];
+	uint8_t active_at[ACTIVE_HASH]; /* hash: index + 1; 0: none */
+	bool plain; /* the next block is one with MODE_PLAIN */
 	/* writes to code pages that wait for the end of the current block */
 	unsigned int nr_writes;
 	bool drop_all;	   /* there were more */
@@ -206,10 +268,10 @@ struct vcpu_dbt {
 	uint8_t light_result; /* enum careful_result */
 	uint8_t light_reason; /* enum exit_reason */
 	/* careful form */
-	uint8_t *snip_w, *snip_x; /* ring of snippets */
-	uint32_t snip_pos;
+	uint8_t *snip_w, *snip_x; /* snippets */
 	uint8_t snippet_spill;
-	struct insn insn; /* the one being executed carefully */
+	struct careful_entry careful[CAREFUL_SLOTS];
+	struct insn insn; /* one being looked at */
 	uint8_t bounce[4096 + 128] __attribute__((aligned(64)));
 };
 
@@ -234,23 +296,47 @@ void cache_reset(struct dbt *d);
  * so that a vCPU may look for one without the lock.
  */
 struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode);
-int block_add(struct dbt *d, struct block *b);
+/* block_add - @src: the block's guest bytes.  -1: full, or d->conflict. */
+int block_add(struct dbt *d, struct block *b, const uint8_t *src);
 struct block *block_at(struct dbt *d, const uint8_t *host);
+/* block_kill - the world is stopped. */
 void block_kill(struct dbt *d, struct block *b);
+/* block_outdated - the same for one that compares its bytes, in a running
+ * world: it is still executed where they are right. */
+void block_outdated(struct dbt *d, struct block *b);
 /* block_link - patches the jump of a link stub to @b's entry. */
 void block_link(struct dbt *d, const struct link_stub *s, struct block *b);
+/* block_insn - the instruction that host address @host belongs to. */
+const struct pcmap *block_insn(const struct block *b, const uint8_t *host);
+
+/* codepage.c; the lock is held */
+/* page_find - also without the lock. */
+struct code_page *page_find(struct dbt *d, gpa_t gpa);
+/* page_enter - [start, end) of @gpa's page, @src, as @b's bytes; -1 likewise.
+ */
+int page_enter(struct dbt *d, struct block *b, gpa_t gpa, unsigned int start,
+	       unsigned int end, const uint8_t *src);
+/* page_holds - whether blocks were made of a byte in [start, end). */
+bool page_holds(const struct code_page *p, unsigned int start,
+		unsigned int end);
 /* page_kill_range - blocks of @gpa's page that overlap [gpa, gpa + len) die.
  * Returns whether any block of the page is left. */
 bool page_kill_range(struct dbt *d, gpa_t gpa, unsigned int len);
-/* block_insn - the instruction that host address @host belongs to. */
-const struct pcmap *block_insn(const struct block *b, const uint8_t *host);
+/* page_forget - @b, which compares its bytes, is dead. */
+void page_forget(struct dbt *d, struct block *b);
+/* page_agrees - whether blocks were made of what @mem, the page's bytes, has.
+ * Also without the lock. */
+bool page_agrees(const struct code_page *p, const uint8_t *mem);
+/* page_kill_stale - blocks that were not die.  The world is stopped. */
+void page_kill_stale(struct dbt *d, struct code_page *p, const uint8_t *mem);
 
 /* xlat.c: translates a block at rip == linear address. NULL: cache full. */
 struct block *xlat_block(struct dbt *d, struct cpu *c, uint64_t rip, gpa_t gpa,
 			 const uint8_t *hva, uint32_t mode);
 /* xlat_crossing - the instruction at rip, whose bytes lie in two pages. */
 struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
-			    gpa_t gpa, gpa_t gpa2, const struct insn *i,
+			    gpa_t gpa, gpa_t gpa2, const uint8_t *hva,
+			    const uint8_t *hva2, const struct insn *i,
 			    uint32_t mode);
 
 /* mode bits of a block */
@@ -340,6 +426,8 @@ void *dbt_miss(struct cpu *c, const struct miss_stub *s);
  * know and for a direct one that was not taken before. */
 void *dbt_lookup(struct cpu *c, uint64_t rip);
 void *dbt_link(struct cpu *c, const struct link_stub *s);
+/* ... and where code is not what it was when it was translated. */
+void *dbt_changed(struct cpu *c, const struct changed_stub *s);
 
 /*
  * light.c: executes an ACT_HELPER or ACT_STRING instruction in the middle of
@@ -370,6 +458,33 @@ enum leave_code dbt_enter(struct cpu *c, void *code);
 /* pages.c */
 /* code_page_write - guest RAM was written; not from inside a block. */
 void code_page_write(struct cpu *c, gpa_t gpa, unsigned int len);
+/*
+ * pages_permit - whether a write of [gpa, gpa + len) to a page with code
+ * touches no code; it may then be done at once, but no later.  From inside a
+ * block.
+ */
+bool pages_permit(struct cpu *c, gpa_t gpa, unsigned int len);
+/*
+ * pages_fresh - whether @b's pages are what they were when it was made, as of
+ * the last call of dbt_outside(); @now: as of now.  Not with the lock.
+ */
+bool pages_fresh(struct cpu *c, const struct block *b, bool now);
+/* page_fresh - the same for one page. */
+bool page_fresh(struct cpu *c, struct code_page *p, bool now);
+/* pages_refresh - drops what is outdated in @b's pages; not inside a block. */
+void pages_refresh(struct cpu *c, const struct block *b);
+/* pages_sample - now and then: pages that are not written any more. */
+void pages_sample(struct cpu *c);
+
+/* epoch.c */
+/* epoch_uses - the current jump cache leads to @b. */
+void epoch_uses(struct cpu *c, const struct block *b);
+/* epoch_new - makes the jump caches good for the dbt's epoch.  Not inside a
+ * block; slow if it is another one than the last time. */
+void epoch_new(struct cpu *c);
+/* epoch_forget - no jump cache leads anywhere. */
+void epoch_forget(struct vcpu_dbt *v);
+
 /* run_code_write - mmu_ops.code_write: remembers the write. */
 void run_code_write(struct mmu *mmu, gpa_t gpa, unsigned int len);
 void pages_pending(struct cpu *c);

@@ -10,11 +10,11 @@
  */
 
 /*
- * The block at @rip of the mode that runs, made if need be.  @global: whether
- * its page is.
+ * The block at @rip of the mode that runs, made if need be.  @now: as in
+ * pages_fresh.  @global: whether its page is.
  */
 static struct block *block_for(struct cpu *c, uint64_t rip, uint32_t mode,
-			       bool *global)
+			       bool now, bool *global)
 {
 	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
 	struct x86_fault f;
@@ -28,7 +28,7 @@ static struct block *block_for(struct cpu *c, uint64_t rip, uint32_t mode,
 	*global = w.global;
 	b = block_find(vcpu_dbt(c)->d, rip, w.gpa, mode);
 	if (likely(b))
-		return b->gpa2 ? NULL : b;
+		return b->gpa2 || !pages_fresh(c, b, now) ? NULL : b;
 	/* It may cross into the next page. */
 	if ((rip & ~PAGE_MASK) > PAGE_SIZE - 15)
 		return NULL;
@@ -48,11 +48,13 @@ void *dbt_lookup(struct cpu *c, uint64_t rip)
 
 	if (unlikely(!c->dbt[D_GO]))
 		return NULL;
-	b = block_for(c, rip, tt->jc.mode, &global);
+	b = block_for(c, rip, tt->jc.mode, !jcache_has_page(&tt->jc, rip),
+		      &global);
 	if (unlikely(!b))
 		return NULL;
 	c->exits[EXIT_BLOCK_LOOKUP]++;
 	jcache_set(&tt->jc, rip, b->ientry, global, false);
+	epoch_uses(c, b);
 	return b->entry;
 }
 
@@ -65,11 +67,27 @@ void *dbt_link(struct cpu *c, const struct link_stub *s)
 
 	if (unlikely(!c->dbt[D_GO]))
 		return NULL;
-	b = block_for(c, s->rip, mode | (s->plain ? MODE_PLAIN : 0), &global);
+	b = block_for(c, s->rip, mode | (s->plain ? MODE_PLAIN : 0), false,
+		      &global);
 	if (unlikely(!b))
 		return NULL;
 	lock_take(&d->lock);
 	block_link(d, s, b);
 	lock_drop(&d->lock);
 	return b->entry;
+}
+
+void *dbt_changed(struct cpu *c, const struct changed_stub *s)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	struct tlb_table *tt = running_table(c);
+	struct block *b = d->by_addr[s->block];
+
+	lock_take(&d->lock);
+	block_outdated(d, b);
+	lock_drop(&d->lock);
+	jcache_drop(&tt->jc, b->rip);
+	jcache_drop(&tt->jc, s->rip);
+	c->exits[EXIT_CODE_WRITE]++;
+	return dbt_lookup(c, s->rip);
 }

@@ -19,7 +19,21 @@ static bool may_prefill_write(const struct cpu *c, const struct memslot *s,
 	return w->pte_w && !c->mmu.role.pke && !c->mmu.role.pks;
 }
 
-static bool fill(struct cpu *c, const struct miss_stub *s)
+/* Beside the code of a page with code: the addend for this access only. */
+static bool permit(struct cpu *c, const struct miss_stub *s,
+		   const struct memslot *slot, gva_t gva, gpa_t gpa)
+{
+	if (s->window ||
+	    !pages_permit(c, gpa - (s->size - 1), s->size + s->ahead))
+		return false;
+	memslot_mark_dirty(slot, gpa);
+	c->dbt[D_ADDEND] = (uint64_t)memslot_hva(slot, gpa) - gva;
+	return true;
+}
+
+enum filled { FILL_NOT, FILL_ENTRY, FILL_ONCE /* D_ADDEND */ };
+
+static enum filled fill(struct cpu *c, const struct miss_stub *s)
 {
 	gva_t gva = c->dbt[D_T0];
 	unsigned int access = cpu_access(c) | (s->write ? ACCESS_WRITE : 0);
@@ -33,21 +47,21 @@ static bool fill(struct cpu *c, const struct miss_stub *s)
 	if (s->window)
 		access &= ~ACCESS_WRITE;
 	if ((gva & ~PAGE_MASK) + 1 < s->size || !canonical(c, gva))
-		return false;
+		return FILL_NOT;
 	if (walk_gva(&c->mmu, gva, access, &w, &c->fault) != CPU_OK) {
 		c->fault.address = gva - s->size + 1;
 		vcpu_dbt(c)->miss_faulted = s->exact;
-		return false;
+		return FILL_NOT;
 	}
 	slot = memslot_find(c->mmu.slots, w.gpa);
 	if (!slot || (s->write && (slot->flags & MEMSLOT_READONLY)))
-		return false;
+		return FILL_NOT;
 	flags = &slot->page_flags[(w.gpa - slot->gpa) >> PAGE_SHIFT];
 	if (s->write && (*flags & PGF_CODE))
-		return false;
+		return permit(c, s, slot, gva, w.gpa) ? FILL_ONCE : FILL_NOT;
 	writable = may_prefill_write(c, slot, &w) && !(*flags & PGF_CODE);
 	if (s->write && s->window && !writable)
-		return false;
+		return FILL_NOT;
 	writable |= s->write;
 	if (s->write)
 		memslot_mark_dirty(slot, w.gpa);
@@ -55,20 +69,24 @@ static bool fill(struct cpu *c, const struct miss_stub *s)
 		__atomic_or_fetch(flags, PGF_WRITABLE, __ATOMIC_SEQ_CST);
 	/* A translation may have begun meanwhile; it drops write entries. */
 	if (writable && (__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
-		return false;
+		return FILL_NOT;
 	tt = tlb_current(c->mmu.tlb, tlb_mode_of(c));
 	if (!tt ||
 	    !tlb_fill(c->mmu.tlb, tt, gva, memslot_hva(slot, w.gpa & PAGE_MASK),
 		      writable, w.global, w.page_shift))
-		return false;
+		return FILL_NOT;
 	c->exits[EXIT_TLB_MISS]++;
-	return true;
+	return FILL_ENTRY;
 }
 
 void *dbt_miss(struct cpu *c, const struct miss_stub *s)
 {
+	enum filled how;
+
 	vcpu_dbt(c)->miss_faulted = false;
-	if (fill(c, s))
-		return (uint8_t *)s + s->retry;
+	how = fill(c, s);
+	if (how != FILL_NOT)
+		return (uint8_t *)s + s->retry +
+		       (how == FILL_ONCE ? s->done : 0);
 	return s->window ? (void *)(s + 1) : NULL;
 }

@@ -3,10 +3,23 @@
 #include "mmu/walk.h"
 
 /*
- * Guest pages and the blocks translated from them: a page with blocks has no
- * write entry in any TLB, so every write to it comes here and drops the blocks
- * that it overlaps.
+ * Guest pages and the blocks translated from them.  A protected page has no
+ * write entry in any TLB, so every write to it comes here: it is let through if
+ * it is beside the code, else it drops the blocks that it overlaps.  A page
+ * that is written often gets blocks that compare their own bytes, and write
+ * entries, until it has not changed for a while.
  */
+
+/* Weights of writes beside and into code, and the sum that is too much. */
+#define WRITE_BESIDE 1
+#define WRITE_INTO   8
+#define WRITES_MAX   256
+
+/* Between looks at pages that compare, in TSC cycles; pages a look. */
+#define SAMPLE_TSC   25000000
+#define SAMPLE_PAGES 8
+#define MIN_PATIENCE 4
+#define MAX_PATIENCE 128
 
 static const struct memslot *find_flags(const struct cpu *c, gpa_t gpa,
 					uint8_t **flags)
@@ -18,15 +31,68 @@ static const struct memslot *find_flags(const struct cpu *c, gpa_t gpa,
 	return s;
 }
 
+/* The blocks of a page compare their bytes from now on.  The world is stopped.
+ */
+static void make_self(struct dbt *d, struct code_page *p)
+{
+	page_kill_range(d, p->gpa, PAGE_SIZE);
+	p->self = true;
+	p->still = 0;
+	p->patience = p->patience ? p->patience : MIN_PATIENCE / 2;
+	if (p->patience < MAX_PATIENCE)
+		p->patience *= 2;
+	d->self_page[d->nr_self++] = p;
+}
+
 static void drop_blocks(struct cpu *c, gpa_t gpa, unsigned int len)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
+	unsigned int start = gpa & ~PAGE_MASK;
+	struct code_page *p;
 	uint8_t *flags;
 
 	lock_take(&d->lock);
+	p = page_find(d, gpa);
+	if (p)
+		p->writes += page_holds(p, start, start + len) ? WRITE_INTO
+							       : WRITE_BESIDE;
+	if (p && p->writes >= WRITES_MAX && d->nr_self < MAX_SELF_PAGES)
+		make_self(d, p);
 	if (!page_kill_range(d, gpa, len) && find_flags(c, gpa, &flags))
 		__atomic_and_fetch(flags, (uint8_t)~PGF_CODE, __ATOMIC_SEQ_CST);
 	lock_drop(&d->lock);
+}
+
+/* With the lock: whether code may come from the page's other bytes meanwhile
+ * is decided by the flag, which the next translation sees. */
+static bool permit(struct dbt *d, gpa_t gpa, unsigned int len, uint8_t *flags)
+{
+	unsigned int start = gpa & ~PAGE_MASK;
+	struct code_page *p = page_find(d, gpa);
+
+	if (!p || !(*flags & PGF_CODE) || p->writes >= WRITES_MAX ||
+	    page_holds(p, start, start + len))
+		return false;
+	p->writes += WRITE_BESIDE;
+	if (d->nr_cpus > 1)
+		__atomic_or_fetch(flags, PGF_PERMITTED, __ATOMIC_SEQ_CST);
+	return true;
+}
+
+bool pages_permit(struct cpu *c, gpa_t gpa, unsigned int len)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	uint8_t *flags;
+	bool ok;
+
+	if (!find_flags(c, gpa, &flags))
+		return false;
+	if (d->nr_cpus == 1)
+		return permit(d, gpa, len, flags);
+	lock_take(&d->lock);
+	ok = permit(d, gpa, len, flags);
+	lock_drop(&d->lock);
+	return ok;
 }
 
 void code_page_write(struct cpu *c, gpa_t gpa, unsigned int len)
@@ -102,11 +168,12 @@ static void drop_write_entries(struct cpu *c, gpa_t gpa)
 		quiet_self_enter(c);
 	s = find_flags(c, gpa, &flags);
 	for (unsigned int i = 0; s && i < d->nr_cpus; i++)
-		if (d->cpu[i])
+		if (d->cpu[i] && (*flags & PGF_WRITABLE))
 			tlb_drop_writable(d->cpu[i]->mmu.tlb,
 					  memslot_hva(s, gpa & PAGE_MASK));
 	if (s)
-		__atomic_and_fetch(flags, (uint8_t)~PGF_WRITABLE,
+		__atomic_and_fetch(flags,
+				   (uint8_t) ~(PGF_WRITABLE | PGF_PERMITTED),
 				   __ATOMIC_SEQ_CST);
 	if (d->nr_cpus > 1)
 		quiet_self_leave(c);
@@ -125,19 +192,90 @@ static const struct memslot *code_slot(struct cpu *c, gpa_t gpa)
 	while ((s = find_flags(c, gpa, &flags))) {
 		if (!(__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
 			__atomic_or_fetch(flags, PGF_CODE, __ATOMIC_SEQ_CST);
-		if (!(__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_WRITABLE))
+		if (!(__atomic_load_n(flags, __ATOMIC_SEQ_CST) &
+		      (PGF_WRITABLE | PGF_PERMITTED)))
 			break;
 		drop_write_entries(c, gpa);
 	}
 	return s;
 }
 
-/* Whether it still is: another code_slot() may have waited. */
-static bool is_code(const struct cpu *c, gpa_t gpa)
+bool page_fresh(struct cpu *c, struct code_page *p, bool now)
+{
+	uint64_t epoch =
+		__atomic_load_n(&vcpu_dbt(c)->d->epoch, __ATOMIC_ACQUIRE);
+	const struct memslot *s;
+
+	if (likely(p->epoch == epoch && !now))
+		return true;
+	s = mmu_slot(&c->mmu, p->gpa);
+	if (!s || !page_agrees(p, memslot_hva(s, p->gpa)))
+		return false;
+	p->epoch = epoch;
+	return true;
+}
+
+bool pages_fresh(struct cpu *c, const struct block *b, bool now)
+{
+	return b->self || (page_fresh(c, b->page, now) &&
+			   (!b->page2 || page_fresh(c, b->page2, now)));
+}
+
+static void refresh(struct cpu *c, struct code_page *p)
+{
+	struct vcpu_dbt *v = vcpu_dbt(c);
+	const struct memslot *s = mmu_slot(&c->mmu, p->gpa);
+	bool others = v->d->nr_cpus > 1;
+
+	if (!s)
+		return;
+	/* Not under the lock, since it may not be there. */
+	__builtin_memcpy(v->bounce, memslot_hva(s, p->gpa), PAGE_SIZE);
+	if (others)
+		quiet_self_enter(c);
+	lock_take(&v->d->lock);
+	page_kill_stale(v->d, p, v->bounce);
+	lock_drop(&v->d->lock);
+	if (others)
+		quiet_self_leave(c);
+}
+
+void pages_refresh(struct cpu *c, const struct block *b)
+{
+	uint64_t generation = vcpu_dbt(c)->d->generation;
+
+	c->exits[EXIT_CODE_WRITE]++;
+	refresh(c, b->page);
+	/* Everything may have been dropped while the others were waited for. */
+	if (b->page2 && vcpu_dbt(c)->d->generation == generation)
+		refresh(c, b->page2);
+}
+
+static bool is_self(struct dbt *d, gpa_t gpa)
+{
+	const struct code_page *p = page_find(d, gpa);
+
+	return p && p->self;
+}
+
+/* Makes sure that writes to the page are noticed, by whom it be. */
+static const struct memslot *watch(struct cpu *c, gpa_t gpa)
 {
 	uint8_t *flags;
 
-	return find_flags(c, gpa, &flags) && (*flags & PGF_CODE);
+	return is_self(vcpu_dbt(c)->d, gpa) ? find_flags(c, gpa, &flags)
+					    : code_slot(c, gpa);
+}
+
+/* Whether they still are.  With the lock, so that it stays true. */
+static bool is_watched(const struct cpu *c, gpa_t gpa)
+{
+	uint8_t *flags;
+
+	if (is_self(vcpu_dbt(c)->d, gpa))
+		return true;
+	return find_flags(c, gpa, &flags) && (*flags & PGF_CODE) &&
+	       !(*flags & PGF_PERMITTED);
 }
 
 static struct block *made(struct cpu *c, struct block *b)
@@ -148,23 +286,47 @@ static struct block *made(struct cpu *c, struct block *b)
 	return b;
 }
 
+/* Whether no block was made because older ones are outdated; now they are gone.
+ */
+static bool was_conflict(struct cpu *c, gpa_t gpa)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	struct code_page *p = d->conflict ? page_find(d, gpa) : NULL;
+
+	if (!p)
+		return false;
+	d->conflict = false;
+	refresh(c, p);
+	return true;
+}
+
 struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 			      uint32_t mode)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
-	const struct memslot *s = code_slot(c, gpa);
+	const struct memslot *s;
 	struct block *b;
 
-	if (!s)
-		return NULL;
-	/* A fault on the code's host page must not come under the lock. */
-	(void)*(volatile uint8_t *)memslot_hva(s, gpa);
-	lock_take(&d->lock);
-	b = block_find(d, rip, gpa, mode);
-	if (!b)
-		b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa), mode);
-	lock_drop(&d->lock);
-	return made(c, b);
+	do {
+		s = watch(c, gpa);
+		if (!s)
+			return NULL;
+		/* A fault on the code's host page must not come under the
+		 * lock. */
+		(void)*(volatile uint8_t *)memslot_hva(s, gpa);
+		lock_take(&d->lock);
+		b = block_find(d, rip, gpa, mode);
+		if (unlikely(!is_watched(c, gpa))) {
+			lock_drop(&d->lock);
+			continue;
+		}
+		if (!b)
+			b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa),
+				       mode);
+		lock_drop(&d->lock);
+		if (likely(b) || !was_conflict(c, gpa))
+			return made(c, b);
+	} while (true);
 }
 
 struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
@@ -172,18 +334,19 @@ struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
 {
 	struct dbt *d = vcpu_dbt(c)->d;
 	const struct memslot *s;
-	struct block *b;
+	struct block *b = NULL;
 	uint8_t *flags;
 
-	s = find_flags(c, gpa, &flags);
-	if (!s || (d->nr_cpus > 1 && !is_code(c, gpa)))
+	s = d->nr_cpus > 1 ? find_flags(c, gpa, &flags) : watch(c, gpa);
+	if (!s)
 		return NULL;
-	code_slot(c, gpa);
 	(void)*(volatile uint8_t *)memslot_hva(s, gpa);
 	lock_take(&d->lock);
-	b = block_find(d, rip, gpa, mode);
-	if (!b) {
-		b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa), mode);
+	if (likely(is_watched(c, gpa))) {
+		b = block_find(d, rip, gpa, mode);
+		if (!b)
+			b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa),
+				       mode);
 		c->exits[EXIT_BLOCK_MISS]++;
 	}
 	lock_drop(&d->lock);
@@ -215,6 +378,7 @@ struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
 	gva_t next = (c->rip & PAGE_MASK) + PAGE_SIZE;
 	struct vcpu_dbt *v = vcpu_dbt(c);
+	const struct memslot *s, *s2;
 	struct insn *i = &v->insn;
 	struct block *b, *found;
 	struct x86_fault f;
@@ -222,27 +386,100 @@ struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 
 	if (walk_gva(&c->mmu, next, access, &w, &f) != CPU_OK)
 		return NULL;
-	lock_take(&v->d->lock);
 	b = block_find(v->d, c->rip, gpa, mode);
-	lock_drop(&v->d->lock);
 	if (b && b->gpa2 == w.gpa)
 		return b;
 	if (b)
 		drop_crossing(c, gpa, w.gpa, mode);
-	if (!code_slot(c, gpa) || !code_slot(c, w.gpa) || !is_code(c, gpa))
-		return NULL;
+	s = watch(c, gpa);
+	s2 = watch(c, w.gpa);
 	/* From here on a write to either page is noticed. */
-	if (fetch_insn(c, i) != CPU_OK ||
+	if (!s || !s2 || fetch_insn(c, i) != CPU_OK ||
 	    (c->rip & ~PAGE_MASK) + i->len <= PAGE_SIZE)
 		return NULL;
 	lock_take(&v->d->lock);
-	b = block_find(v->d, c->rip, gpa, mode);
-	found = b;
+	b = found = block_find(v->d, c->rip, gpa, mode);
+	if (!is_watched(c, gpa) || !is_watched(c, w.gpa)) {
+		lock_drop(&v->d->lock);
+		return NULL;
+	}
 	if (!b)
-		b = xlat_crossing(v->d, c, c->rip, gpa, w.gpa, i, mode);
+		b = xlat_crossing(v->d, c, c->rip, gpa, w.gpa,
+				  memslot_hva(s, gpa), memslot_hva(s2, w.gpa),
+				  i, mode);
 	lock_drop(&v->d->lock);
 	/* Another vCPU may have been faster, with another second page. */
 	if (found)
 		return found->gpa2 == w.gpa ? found : NULL;
+	if (unlikely(!b) && v->d->conflict) {
+		was_conflict(c, gpa);
+		v->d->conflict = true;
+		was_conflict(c, w.gpa);
+		return NULL;
+	}
 	return made(c, b);
+}
+
+/* Where a look at a page's bytes goes on if they are not there. */
+struct sample {
+	const uint64_t *hva;
+	uint64_t sum;
+};
+
+static void sum_page(void *arg)
+{
+	struct sample *s = arg;
+	uint64_t h = 0;
+
+	for (unsigned int i = 0; i < PAGE_SIZE / 8; i++)
+		h = (h ^ s->hva[i]) * 0x9e3779b97f4a7c15ull + (h >> 29);
+	s->sum = h;
+}
+
+/* Whether the page has not changed for long enough. */
+static bool is_still(struct cpu *c, struct code_page *p)
+{
+	struct sample s = { .sum = p->sum };
+	const struct memslot *slot = memslot_find(c->mmu.slots, p->gpa);
+
+	if (!slot)
+		return false;
+	s.hva = (const uint64_t *)memslot_hva(slot, p->gpa);
+	if (dbt_guard(c, sum_page, &s))
+		return false;
+	p->still = s.sum == p->sum ? p->still + 1 : 0;
+	p->sum = s.sum;
+	return p->still >= p->patience;
+}
+
+static void make_protected(struct dbt *d, unsigned int n)
+{
+	struct code_page *p = d->self_page[n];
+
+	page_kill_range(d, p->gpa, PAGE_SIZE);
+	p->self = false;
+	p->writes = 0;
+	d->self_page[n] = d->self_page[--d->nr_self];
+}
+
+void pages_sample(struct cpu *c)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+	unsigned int n;
+	uint64_t now;
+
+	if (likely(!d->nr_self))
+		return;
+	now = __builtin_ia32_rdtsc();
+	if (now < d->sample_tsc)
+		return;
+	/* Blocks go away here, and nobody must find them meanwhile. */
+	dbt_enter_quiet(d);
+	d->sample_tsc = now + SAMPLE_TSC;
+	for (unsigned int i = 0; i < SAMPLE_PAGES && i < d->nr_self; i++) {
+		n = d->next_self++ % d->nr_self;
+		if (is_still(c, d->self_page[n]))
+			make_protected(d, n);
+	}
+	dbt_leave_quiet(d);
 }

@@ -70,9 +70,11 @@ static struct block *find_block(struct cpu *c, uint32_t mode, bool *global)
 	if (walk_gva(&c->mmu, c->rip, access, &w, &f) != CPU_OK)
 		return NULL;
 	*global = w.global;
-	lock_take(&d->lock);
 	b = block_find(d, c->rip, w.gpa, mode);
-	lock_drop(&d->lock);
+	if (unlikely(b && !pages_fresh(c, b, true))) {
+		pages_refresh(c, b);
+		b = block_find(d, c->rip, w.gpa, mode);
+	}
 	if (likely(b && !b->gpa2))
 		return b;
 	if ((c->rip & ~PAGE_MASK) > PAGE_SIZE - 15 && (b || crosses(c, w.gpa)))
@@ -133,8 +135,8 @@ static bool must_finish(const struct cpu *c)
 static bool must_be_careful(const struct cpu *c)
 {
 	return c->sti_shadow || c->movss_shadow || c->careful ||
-	       c->singlestep || must_finish(c) ||
-	       (c->rflags & RFLAGS_TF) || debug_armed(c);
+	       c->singlestep || must_finish(c) || (c->rflags & RFLAGS_TF) ||
+	       debug_armed(c);
 }
 
 /* A direct jump came here for the first time: patch it to its target. */
@@ -169,6 +171,7 @@ static void where(struct cpu *c, enum leave_code code)
 	case LEAVE_LINK:
 	case LEAVE_RIP:
 	case LEAVE_CAREFUL:
+	case LEAVE_CHANGED:
 		/* All their stubs begin with it. */
 		c->rip = ((const struct rip_stub *)ra)->rip;
 		return;
@@ -194,6 +197,7 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 	switch (code) {
 	case LEAVE_LOOKUP:
 	case LEAVE_RIP:
+	case LEAVE_CHANGED:
 		return CAREFUL_ON;
 	case LEAVE_LINK:
 		link_jump(c, ra, mode);
@@ -256,6 +260,7 @@ static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 		return NULL;
 	c->exits[EXIT_BLOCK_LOOKUP]++;
 	jcache_set(&tt->jc, c->rip, b->ientry, global, b->gpa2);
+	epoch_uses(c, b);
 	return b->entry;
 }
 
@@ -304,6 +309,7 @@ static enum exit_reason run_loop(struct cpu *c)
 	for (;;) {
 		if (unlikely(v->nr_writes || v->drop_all))
 			pages_pending(c);
+		epoch_new(c);
 		__atomic_store_n(&c->dbt[D_GO], 1, __ATOMIC_SEQ_CST);
 		/* After D_GO, which a quiet holder clears to call us here. */
 		if (unlikely(__atomic_load_n(&v->d->quiet, __ATOMIC_SEQ_CST))) {
@@ -342,6 +348,7 @@ enum exit_reason dbt_run(struct cpu *c)
 	enum exit_reason reason;
 	void *gs = get_gs();
 
+	pages_sample(c);
 	run_gate_enter(v);
 	c->mmu.live = true;
 	fault_set_current(c);

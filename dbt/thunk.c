@@ -48,6 +48,7 @@ static void enter_tail(struct emit *e)
 	load_flags(e);
 	load_guest(e);
 	emit_gs_load(e, T0, SLOT_OFF(D_T0), 8);
+	emit_gs_load(e, T1, SLOT_OFF(D_ADDEND), 8);
 	emit_gs_jmp(e, SLOT_OFF(D_ENTRY));
 }
 
@@ -164,10 +165,12 @@ void thunks_emit(struct dbt *d, struct emit *e)
 {
 	emit_enter(d, e);
 	for (unsigned int i = 0; i < NR_LEAVES; i++)
-		if (i != LEAVE_LINK && i != LEAVE_LOOKUP)
+		if (i != LEAVE_LINK && i != LEAVE_LOOKUP && i != LEAVE_CHANGED)
 			emit_leave(d, e, i);
 	emit_light_call(d, e);
 	d->thunk_miss = emit_light(e, dbt_miss, D_RA, LEAVE_MISS);
 	d->thunk[LEAVE_LINK] = emit_light(e, dbt_link, D_RA, LEAVE_LINK);
+	d->thunk[LEAVE_CHANGED] =
+		emit_light(e, dbt_changed, D_RA, LEAVE_CHANGED);
 	d->thunk[LEAVE_LOOKUP] = emit_light(e, dbt_lookup, D_T0, LEAVE_LOOKUP);
 }

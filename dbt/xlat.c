@@ -57,7 +57,7 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 		ok = xlat_branch(x, i);
 		break;
 	default:
-		xlat_event(x, i, i + 1 == &x->insn[x->nr_decoded]);
+		xlat_event(x, i, x->self || i + 1 == &x->insn[x->nr_decoded]);
 		return;
 	}
 	if (!ok)
@@ -133,6 +133,10 @@ void xlat_one_insn(struct xlat *x, unsigned int n)
 	x->next += x->insn[n].len;
 	*m = (struct pcmap){ .host = x->e.w - x->loop_entry,
 			     .guest = x->rip - x->block_rip };
+	if (x->self) {
+		xlat_check(x, n);
+		x->t1_win = NO_WINDOW;
+	}
 	x->share_insn = &x->share[2 * n];
 	x->spill = H_NONE;
 	x->exact = faults_plainly(x->insn[n].row);
@@ -174,11 +178,13 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 	struct insn *i;
 
 	x->nr_decoded = 0;
+	x->src[0] = *hva;
 	do {
 		i = &x->insn[x->nr_decoded];
 		if (insn_decode(hva + off, room - off, x->code_size, i) !=
 		    DECODE_OK)
 			return false;
+		__builtin_memcpy(x->src + off, i->bytes, 15);
 		off += i->len;
 	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(x, i));
 	return true;
@@ -200,7 +206,10 @@ static void plan(struct xlat *x)
 	else
 		plan_block(x);
 	loop_windows(x);
-	if (x->eager)
+	/* Each turn compares at the entry. */
+	if (x->self)
+		x->loop_end = NO_LOOP;
+	if (x->eager || x->self)
 		flags_none(x);
 	else
 		plan_flags(x, x->nr_decoded, NO_RECIPE);
@@ -244,6 +253,7 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 			     .gpa = gpa,
 			     .gpa2 = gpa2,
 			     .mode = x->mode,
+			     .self = x->self,
 			     .len = x->next - x->block_rip,
 			     .nr_insns = x->nr_insns,
 			     .ientry = ientry + x->e.xdiff,
@@ -253,7 +263,7 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 			     .map = map };
 	if (!b->len)
 		b->len = 1;
-	if (block_add(d, b))
+	if (block_add(d, b, x->src))
 		return NULL;
 	d->code_w_next = (uint8_t *)(((uintptr_t)x->e.w + 15) & ~15ul);
 	return b;
@@ -273,6 +283,7 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->code_size = mode & MODE_CODE_SIZE;
 	x->spill = H_NONE;
 	x->snippet = x->done = x->failed = x->eager = x->shadow = false;
+	x->self = false;
 	x->nr_insns = x->nr_cold = x->nr_islands = 0;
 	x->share_insn = no_share;
 	x->flag_form = x->dirty = false;
@@ -292,7 +303,15 @@ static bool xlat_start(struct xlat *x, struct dbt *d, struct cpu *c,
 	if (x->e.w + BLOCK_ROOM > x->e.end)
 		return false;
 	emit_ientry(x);
+	x->entry = x->e.w;
 	return true;
+}
+
+static bool compares(struct dbt *d, gpa_t gpa)
+{
+	const struct code_page *p = page_find(d, gpa);
+
+	return p && p->self;
 }
 
 /* What does not work out is tried again in a form that does (@eager). */
@@ -306,6 +325,8 @@ static struct block *make_block(struct dbt *d, struct cpu *c, uint64_t rip,
 	if (!xlat_start(x, d, c, rip, mode))
 		return NULL;
 	x->eager = eager;
+	x->self = compares(d, gpa);
+	x->hva = hva;
 	entry = x->loop_entry = x->e.w;
 	xlat_insns(x, hva);
 	xlat_loop(x);
@@ -323,7 +344,8 @@ struct block *xlat_block(struct dbt *d, struct cpu *c, uint64_t rip, gpa_t gpa,
 }
 
 struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
-			    gpa_t gpa, gpa_t gpa2, const struct insn *i,
+			    gpa_t gpa, gpa_t gpa2, const uint8_t *hva,
+			    const uint8_t *hva2, const struct insn *i,
 			    uint32_t mode)
 {
 	struct xlat *x = d->xlat;
@@ -334,6 +356,10 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 	entry = x->loop_entry = x->e.w;
 	x->insn[0] = *i;
 	x->nr_decoded = 1;
+	x->hva = hva;
+	x->hva2 = hva2;
+	x->self = compares(d, gpa) || compares(d, gpa2);
+	__builtin_memcpy(x->src, i->bytes, sizeof(i->bytes));
 	x->loop_end = NO_LOOP;
 	plan_none(x);
 	flags_none(x);

@@ -26,13 +26,14 @@ struct island {
 
 /* Out-of-line code, emitted behind the block. */
 enum cold_kind {
-	COLD_TLB,  /* TLB miss, or an access near the start of a page */
-	COLD_LINK, /* direct jump not linked yet */
-	COLD_BACK, /* the same for a backward one */
-	COLD_LOOP, /* in `check`: the next turn of a loop goes to the block's
-		      entry */
-	COLD_LIGHT, /* calls dbt_light with `light` */
-	COLD_RIP,  /* leave with a guest rip: thunk `leave` */
+	COLD_TLB,     /* TLB miss, or an access near the start of a page */
+	COLD_LINK,    /* direct jump not linked yet */
+	COLD_BACK,    /* the same for a backward one */
+	COLD_LOOP,    /* in `check`: the next turn of a loop goes to the block's
+			 entry */
+	COLD_LIGHT,   /* calls dbt_light with `light` */
+	COLD_RIP,     /* leave with a guest rip: thunk `leave` */
+	COLD_CHANGED, /* the guest's code is not what it was */
 };
 
 struct cold {
@@ -43,9 +44,11 @@ struct cold {
 	bool exact;	/* COLD_TLB: a fault of the walk is the instruction's */
 	uint8_t leave;	/* COLD_RIP: which way out */
 	uint16_t size;
+	uint16_t ahead; /* COLD_TLB: bytes of the access behind t0 */
 	uint8_t *site;	/* rel32 that leads here (write address) */
 	uint8_t *check; /* COLD_TLB: the same of its second way in */
-	uint8_t *back; /* where the main line goes on (write address) */
+	uint8_t *back;	/* where the main line goes on (write address) */
+	uint8_t *done;	/* COLD_TLB: ... with the addend in t1 */
 	union {
 		uint64_t rip;
 		const struct light_site *light;
@@ -97,6 +100,10 @@ struct xlat {
 		next; /* of the current instruction, and of its successor */
 	unsigned int nr_decoded;
 	struct insn insn[MAX_INSNS];
+	/* their bytes; where they are in memory, and those in a second page */
+	uint8_t src[MAX_INSNS * 15 + 1];
+	const uint8_t *hva, *hva2;
+	bool self; /* code compares its bytes */
 	/* for each instruction its ModRM operand, then its stack access */
 	struct share share[2 * MAX_INSNS];
 	const struct share *share_insn; /* those of the current one */
@@ -124,6 +131,7 @@ struct xlat {
 	bool snippet;	  /* memory operand is at [t0] already */
 	bool done;	  /* the block has ended */
 	bool failed;	  /* metadata full */
+	uint8_t *entry;	  /* entry of direct jumps (write address) */
 	uint8_t *checked; /* entry of backward jumps (write address) */
 	bool shadow;	  /* the previous instruction was STI */
 	bool eager;	  /* no jump may wait, no flag be clobbered */
@@ -197,6 +205,10 @@ void xlat_jump_far(struct xlat *x, uint64_t rip);
 /* xlat_leave - ends a path with a way out at guest address @rip. */
 void xlat_leave(struct xlat *x, enum leave_code code, uint64_t rip);
 
+/* xlat_check.c: before instruction @n: compares the bytes of the next ones, as
+ * many as need it here. */
+void xlat_check(struct xlat *x, unsigned int n);
+
 /* xlat_event.c */
 /* event_goes_on - whether a block may go on behind the ACT_HELPER or
  * ACT_STRING instruction. */
@@ -206,6 +218,13 @@ void xlat_event(struct xlat *x, const struct insn *i, bool last);
 /* xlat_end_shadow - the instruction behind STI is done. */
 void xlat_end_shadow(struct xlat *x);
 void xlat_cold_light(struct xlat *x, const struct cold *c);
+/* xlat_light_call - calls the helper of @i. */
+void xlat_light_call(struct xlat *x, const struct insn *i);
+/* xlat_count - counts @i where its exit would be counted; uses t0. */
+void xlat_count(struct xlat *x, const struct insn *i);
+
+/* xlat_string.c; false: use the helper */
+bool xlat_string(struct xlat *x, const struct insn *i);
 
 /* xlat.c */
 /* xlat_one_insn - translates x->insn[n], which is at x->next. */

@@ -15,6 +15,16 @@ void xlat_leave(struct xlat *x, enum leave_code code, uint64_t rip)
 	x->done = true;
 }
 
+/*
+ * A jump that is linked must not be among the bytes at the entry that
+ * block_kill() replaces: its target may go after the block itself has gone.
+ */
+static void spare_entry(struct xlat *x)
+{
+	while (x->e.w < x->entry + 5)
+		emit8(&x->e, 0x90);
+}
+
 static bool same_page(const struct xlat *x, uint64_t rip)
 {
 	return (rip ^ x->block_rip) >> PAGE_SHIFT == 0;
@@ -27,6 +37,7 @@ void xlat_jump(struct xlat *x, uint64_t rip)
 	enum cold_kind kind = rip <= x->rip ? COLD_BACK : COLD_LINK;
 
 	if (same_page(x, rip)) {
+		spare_entry(x);
 		xlat_cold(x, kind, emit_jmp_link(e))->rip = rip;
 		return;
 	}
@@ -249,6 +260,7 @@ static bool xlat_jcc(struct xlat *x, const struct insn *i)
 	if (same_page(x, target)) {
 		enum cold_kind kind = target <= x->rip ? COLD_BACK : COLD_LINK;
 
+		spare_entry(x);
 		xlat_cold(x, kind, emit_jcc_link(e, cc))->rip = target;
 		return true;
 	}

@@ -145,6 +145,7 @@ static void table_load(struct xlat *x, struct cold *c)
 	} else {
 		xlat_island(x, emit_jrcxz(e), c, false);
 	}
+	c->done = e->w;
 	xlat_islands(x, 30, false);
 }
 
@@ -208,7 +209,8 @@ void xlat_tlb_page(struct xlat *x, uint64_t ea, unsigned int size, bool write,
 
 	xlat_islands(x, 60, false);
 	emit_mov_ri(&x->e, T0, ea);
-	c = cold_access(x, size, write, window);
+	c = cold_access(x, 1, write, window);
+	c->ahead = size - 1;
 	c->back = x->e.w;
 	emit_mov_ri(&x->e, T1, (ea & x->c->page_mask) >> PAGE_SHIFT);
 	table_load(x, c);
@@ -253,7 +255,9 @@ static void cold_tlb(struct xlat *x, const struct cold *c)
 {
 	struct emit *e = &x->e;
 	struct miss_stub s = { .size = c->size,
+			       .ahead = c->ahead,
 			       .write = c->write,
+			       .done = c->done - c->back,
 			       .window = c->window,
 			       .exact = c->exact };
 	uint8_t *miss = e->w;
@@ -281,6 +285,14 @@ void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
 	emit_call(e, x->d->thunk[LEAVE_LINK]);
 	s.site = site - e->w;
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
+}
+
+static void cold_changed(struct xlat *x, const struct cold *c)
+{
+	struct changed_stub s = { .rip = c->rip, .block = x->d->nr_blocks };
+
+	emit_call(&x->e, x->d->thunk[LEAVE_CHANGED]);
+	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
 }
 
 static void cold_rip(struct xlat *x, const struct cold *c, unsigned int code)
@@ -322,6 +334,8 @@ void xlat_emit_cold(struct xlat *x)
 		emit_here32(&x->e, c->site);
 		if (c->kind == COLD_LIGHT)
 			xlat_cold_light(x, c);
+		else if (c->kind == COLD_CHANGED)
+			cold_changed(x, c);
 		else
 			cold_rip(x, c, c->leave);
 	}

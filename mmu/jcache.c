@@ -45,7 +45,7 @@ static void page_note(struct jcache *j, gva_t gva)
 	}
 }
 
-static bool page_noted(const struct jcache *j, gva_t gva)
+bool jcache_has_page(const struct jcache *j, gva_t gva)
 {
 	for (unsigned int n = 0; n < 2; n++) {
 		uint32_t bit = page_bit(gva, n);
@@ -102,10 +102,11 @@ void jcache_drop(struct jcache *j, uint64_t rip)
 
 void jcache_clear(struct jcache *j)
 {
-	const uint16_t *log = log_of(j);
+	const uint16_t *log;
 
-	if (!j->gs || !j->nr_log)
+	if (!j->nr_log)
 		return;
+	log = log_of(j);
 	for (uint32_t n = 0; n < j->nr_log; n++) {
 		*code_at(j, log[n]) = j->empty;
 		*rip_at(j, log[n]) = 0;
@@ -145,7 +146,7 @@ static void flush_around(struct jcache *j, gva_t gva, unsigned int shift)
 
 void jcache_flush_page(struct jcache *j, gva_t gva)
 {
-	if (j->nr_log && page_noted(j, gva))
+	if (j->nr_log && jcache_has_page(j, gva))
 		flush_around(j, gva, PAGE_SHIFT);
 }
 

@@ -58,6 +58,8 @@ void jcache_set(struct jcache *j, uint64_t rip, void *code, bool global,
 		bool next);
 /* jcache_get - the code that jcache_set entered for @rip, or NULL. */
 void *jcache_get(const struct jcache *j, uint64_t rip);
+/* jcache_has_page - whether there may be entries for code in @gva's page. */
+bool jcache_has_page(const struct jcache *j, gva_t gva);
 /* jcache_drop - forgets one entry. */
 void jcache_drop(struct jcache *j, uint64_t rip);
 

@@ -26,8 +26,9 @@ struct memslot {
 
 #define MEMSLOT_MAX 32764 /* ids 0..32763, as KVM_CAP_NR_MEMSLOTS tells */
 
-#define PGF_CODE     BIT(0) /* blocks were translated from this page */
-#define PGF_WRITABLE BIT(1) /* some TLB may hold a write entry for it */
+#define PGF_CODE      BIT(0) /* blocks were translated from this page */
+#define PGF_WRITABLE  BIT(1) /* some TLB may hold a write entry for it */
+#define PGF_PERMITTED BIT(2) /* a vCPU may be writing beside the code */
 
 struct memslots {
 	uint32_t nr;
