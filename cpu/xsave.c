@@ -287,7 +287,7 @@ enum cpu_result op_xsave(struct cpu *c, const struct insn *i)
 	enum cpu_result r = xsave_begin(&x, c, i);
 
 	if (r == CPU_OK)
-		r = xop_probe(&x, fpu_xsave_size(x.rfbm));
+		r = xop_probe_byte(&x, fpu_xsave_size(x.rfbm) - 1);
 	if (r == CPU_OK)
 		r = xop_read(&x, XSAVE_HEADER, &bv, sizeof(bv));
 	if (r != CPU_OK)

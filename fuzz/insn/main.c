@@ -114,6 +114,10 @@ static void fuzz(void)
 				if (!ok[i])
 					report(&batch[i], i, index + i);
 		index += n;
+		if (opt.verbose && !(index % (NATIVE_BATCH * 4096)))
+			printf("%llu cases, %llu failed\n",
+			       (unsigned long long)count.cases,
+			       (unsigned long long)count.bad);
 		if (count.bad >= opt.max_bad)
 			break;
 	}
