@@ -21,6 +21,11 @@ enum cpu_result far_check_rip(struct cpu *c, const struct desc *cs,
 	return seg_check_rip(c, &s, rip);
 }
 
+uint64_t far_rip(const struct cpu *c, const struct desc *cs, uint64_t rip)
+{
+	return cpu_64bit(c) && !(cs->ar & AR_L) ? (uint32_t)rip : rip;
+}
+
 void far_commit_cs(struct cpu *c, const struct desc *cs, unsigned int cpl)
 {
 	desc_to_seg(cs, (cs->sel & ~3u) | cpl, &c->seg[SEG_CS]);
@@ -122,8 +127,10 @@ static enum cpu_result commit(struct cpu *c, const struct desc *cs,
 
 static enum cpu_result jump_to(struct cpu *c, struct desc *cs, uint64_t rip)
 {
-	enum cpu_result r = far_check_rip(c, cs, rip);
+	enum cpu_result r;
 
+	rip = far_rip(c, cs, rip);
+	r = far_check_rip(c, cs, rip);
 	if (r == CPU_OK)
 		r = desc_touch(c, cs);
 	if (r != CPU_OK)
@@ -161,6 +168,7 @@ static enum cpu_result call_same(struct cpu *c, struct desc *cs, uint64_t rip,
 	r = stack_check(c, &st);
 	if (r == CPU_OK)
 		r = desc_touch(c, cs);
+	rip = far_rip(c, cs, rip);
 	/* Intel's processors have pushed when they look at the target. */
 	if (r == CPU_OK)
 		r = stack_write(c, &st);
@@ -399,12 +407,6 @@ enum cpu_result far_return_ss(struct cpu *c, uint16_t sel, unsigned int cpl,
 	return seg_ss_desc(c, sel, cpl, VEC_GP, d);
 }
 
-uint64_t far_return_rip(const struct cpu *c, const struct desc *cs,
-			uint64_t rip)
-{
-	return cpu_64bit(c) && !(cs->ar & AR_L) ? (uint32_t)rip : rip;
-}
-
 /* RETF to an outer level: SS:SP lies above the parameters. */
 static enum cpu_result ret_outer(struct cpu *c, struct stack *st,
 				 struct desc *cs, uint64_t rip, uint16_t params)
@@ -446,7 +448,7 @@ static enum cpu_result ret_protected(struct cpu *c, const struct insn *i,
 	r = far_return_cs(c, sel, &cs);
 	if (r != CPU_OK)
 		return r;
-	rip = far_return_rip(c, &cs, rip);
+	rip = far_rip(c, &cs, rip);
 	if (sel_rpl(sel) > c->cpl)
 		return ret_outer(c, st, &cs, rip, params);
 	r = far_check_rip(c, &cs, rip);

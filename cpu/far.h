@@ -14,11 +14,10 @@
 enum cpu_result far_return_cs(struct cpu *c, uint16_t sel, struct desc *d);
 
 /*
- * far_return_rip - RIP as a far return takes it from the stack: from 64-bit to
- * 32-bit code the upper half is dropped.
+ * far_rip - RIP of a far transfer: from 64-bit to 32-bit code the upper half of
+ * it is dropped.
  */
-uint64_t far_return_rip(const struct cpu *c, const struct desc *cs,
-			uint64_t rip);
+uint64_t far_rip(const struct cpu *c, const struct desc *cs, uint64_t rip);
 
 /*
  * far_return_ss - likewise the stack segment for the new CPL @cpl and code

@@ -110,7 +110,7 @@ static enum cpu_result finish(struct cpu *c, struct stack *st, struct desc *cs,
 	const bool outer = cpl > c->cpl;
 	enum cpu_result r = CPU_OK;
 	struct desc ss = { 0 };
-	uint64_t flags, rip = far_return_rip(c, cs, frame[0]);
+	uint64_t flags, rip = far_rip(c, cs, frame[0]);
 
 	if (pops_ss)
 		r = far_return_ss(c, frame[4], cpl, cs, &ss);

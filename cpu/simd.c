@@ -98,12 +98,18 @@ static void gather_begin(struct gather *g, const struct insn *i)
 	g->mask = i->op[2].reg;
 }
 
+/* Elements wrap with the mode, not with the address size. */
+static uint64_t cut(const struct cpu *c, uint64_t off)
+{
+	return cpu_64bit(c) ? off : (uint32_t)off;
+}
+
 /* Elements are read and written without alignment checks. */
 static enum cpu_result element_read(struct cpu *c, unsigned int seg,
 				    uint64_t off, void *to, unsigned int size)
 {
 	gva_t gva;
-	enum cpu_result r = cpu_linear(c, seg, off, size, ACC_R, &gva);
+	enum cpu_result r = cpu_linear(c, seg, cut(c, off), size, ACC_R, &gva);
 
 	if (r != CPU_OK)
 		return r;
@@ -218,7 +224,7 @@ static enum cpu_result probe(struct cpu *c, unsigned int seg, uint64_t off)
 	gva_t gva;
 	gpa_t gpa;
 
-	r = cpu_linear(c, seg, off, 1, ACC_W, &gva);
+	r = cpu_linear(c, seg, cut(c, off), 1, ACC_W, &gva);
 	if (r == CPU_OK)
 		r = mem_host(&c->mmu, gva, 1, acc, &hva, &gpa, &c->fault);
 	return r;
@@ -252,7 +258,7 @@ static enum cpu_result element_write(struct cpu *c, unsigned int seg,
 				     unsigned int size)
 {
 	gva_t gva;
-	enum cpu_result r = cpu_linear(c, seg, off, size, ACC_W, &gva);
+	enum cpu_result r = cpu_linear(c, seg, cut(c, off), size, ACC_W, &gva);
 
 	if (r != CPU_OK)
 		return r;

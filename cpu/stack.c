@@ -87,6 +87,9 @@ static enum cpu_result stack_linear(struct cpu *c, const struct stack *st,
 				    unsigned int access, gva_t *gva)
 {
 	if (likely(st->flat)) {
+		/* #AC comes before the look at the address. */
+		if (unlikely(linear_misaligned(c, off, bytes, st->access)))
+			return cpu_raise_error(c, VEC_AC, 0);
 		*gva = off;
 		if (canonical(c, off) && canonical(c, off + bytes - 1))
 			return CPU_OK;

@@ -331,11 +331,7 @@ enum cpu_result op_xsavec(struct cpu *c, const struct insn *i)
 	fpu_end(c, live);
 	header[0] = (get64(&a, XSAVE_HEADER) | pkru_in_use(c)) & x.rfbm;
 	header[1] = x.rfbm | XSAVE_COMPACT;
-	/* The legacy region counts if something of it is in use. */
-	if (header[0] & (XCR0_X87 | XCR0_SSE))
-		r = xop_probe_byte(&x, 0);
-	if (r == CPU_OK)
-		r = write_legacy(&x, header[0], header[0] & XCR0_SSE, &a);
+	r = write_legacy(&x, header[0], header[0] & XCR0_SSE, &a);
 	if (r == CPU_OK)
 		r = write_extended(&x, header[0],
 				   fpu_pkru_compact_offset(x.rfbm), &a);

@@ -103,6 +103,18 @@ static void code_after(const struct fuzz_case *c, const struct result *r,
 	}
 }
 
+/* Whether @r ended in what was put into the code pages as data. */
+static bool in_data(const struct fuzz_case *c, const struct result *r)
+{
+	for (unsigned int n = 0; n < CASE_PATCHES; n++) {
+		const struct patch *p = &c->patch[n];
+
+		if (r->kind == RESULT_FAULT && r->rip - p->addr < p->len)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Blocks that changed their own code, or jumped into the middle of an
  * instruction, may have executed something that has no twin.
@@ -112,7 +124,7 @@ static bool went_astray(const struct fuzz_case *c, const struct result *r)
 	uint8_t code[CASE_BYTES + 16];
 	struct insn i;
 
-	if (in_harness(r))
+	if (in_harness(r) || in_data(c, r))
 		return true;
 	code_after(c, r, code, sizeof(code));
 	if (memcmp(code, c->bytes, c->len) && gen_stray(c->mode, code, c->len))
