@@ -201,7 +201,17 @@ static enum cpu_result mask_load(struct cpu *c, const struct insn *i,
 	const uint64_t off = cpu_lea(c, i);
 	struct vec dst = { { 0 } };
 	enum cpu_result r;
+	gva_t gva;
 
+	/* Addresses come before pages. */
+	for (unsigned int n = 0; n < count; n++) {
+		if (!selected(&mask, n, size))
+			continue;
+		r = cpu_linear(c, i->seg, cut(c, off + n * size), size, ACC_R,
+			       &gva);
+		if (r != CPU_OK)
+			return r;
+	}
 	for (unsigned int n = 0; n < count; n++) {
 		if (!selected(&mask, n, size))
 			continue;

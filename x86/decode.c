@@ -340,6 +340,8 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 	insn->opsize = operand_size(insn, ext.rex, insn->row->attr);
 	if (insn->row == INSN_UNDEFINED && insn->vex && (insn->map & 3) == 1)
 		return p + legacy_imm(insn->opcode);
+	if (insn->row == INSN_UNDEFINED && insn->vex)
+		return p + ((insn->map & 3) == 3);
 	if (insn->row == INSN_UNDEFINED)
 		return p + (ext.map == M3 || ext.map == V3);
 	if (insn->vex && (insn->p66 || insn->rep || insn->lock || insn->rex))

@@ -148,6 +148,16 @@ static void coverage(void)
 	       often, used - often - never, never);
 }
 
+static bool replay_case(const struct fuzz_case *c, const char *name)
+{
+	if (run_one(c, NULL))
+		return true;
+	printf("%s:\n", name);
+	case_disassemble(stdout, c);
+	run_one(c, stdout);
+	return false;
+}
+
 static int replay(int argc, char **argv)
 {
 	static struct fuzz_case c;
@@ -155,20 +165,20 @@ static int replay(int argc, char **argv)
 
 	for (int n = 0; n < argc; n++) {
 		FILE *f = fopen(argv[n], "r");
-		bool ok = f && !case_read(f, &c);
+		int more = f ? 1 : -1;
 
+		while (more > 0 && (more = case_read(f, &c)) > 0) {
+			bool ok = replay_case(&c, argv[n]);
+
+			passed += ok;
+			failed += !ok;
+		}
+		if (more < 0) {
+			printf("%s: not a file of cases\n", argv[n]);
+			failed++;
+		}
 		if (f)
 			fclose(f);
-		if (!ok)
-			printf("%s: not a case\n", argv[n]);
-		if (ok && !run_one(&c, NULL)) {
-			ok = false;
-			printf("%s:\n", argv[n]);
-			case_disassemble(stdout, &c);
-			run_one(&c, stdout);
-		}
-		passed += ok;
-		failed += !ok;
 	}
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed ? 1 : 0;

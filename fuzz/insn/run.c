@@ -103,6 +103,12 @@ static void code_after(const struct fuzz_case *c, const struct result *r,
 	}
 }
 
+/* Whether a string instruction's destination came near the case's code. */
+static bool stored_here(const struct fuzz_case *c, const struct result *r)
+{
+	return r->gpr[RDI] - c->rip + PAGE_SIZE < 2 * PAGE_SIZE;
+}
+
 /* Whether @r ended in what was put into the code pages as data. */
 static bool in_data(const struct fuzz_case *c, const struct result *r)
 {
@@ -123,17 +129,23 @@ static bool went_astray(const struct fuzz_case *c, const struct result *r)
 {
 	uint8_t code[CASE_BYTES + 16];
 	struct insn i;
+	bool changed;
 
 	if (in_harness(r) || in_data(c, r))
 		return true;
 	code_after(c, r, code, sizeof(code));
-	if (memcmp(code, c->bytes, c->len) && gen_stray(c->mode, code, c->len))
+	changed = memcmp(code, c->bytes, c->len);
+	if (changed && gen_stray(c->mode, code, c->len))
 		return true;
 	for (unsigned int at = 0; at < c->len; at += i.len) {
 		uint64_t to;
 
-		if (insn_decode(code + at, 15, c->mode, &i) != DECODE_OK)
+		if (insn_decode(c->bytes + at, 15, c->mode, &i) != DECODE_OK)
 			return false;
+		/* How soon a repeated store to its own code counts is open. */
+		if ((changed || stored_here(c, r)) && (i.row->attr & IA_REP) &&
+		    i.rep)
+			return true;
 		to = at + i.len + i.imm;
 		if (i.row->action == ACT_BRANCH && i.op[0].kind == OPK_REL &&
 		    to < c->len && gen_stray(c->mode, code + to, c->len - to))
