@@ -85,7 +85,7 @@ static void put_far(struct work *w, uint8_t *p, unsigned int size,
 
 static void put_iret(struct work *w, uint8_t *p, unsigned int size)
 {
-	uint64_t fl = rng64(&w->g) & 0x254fd7, sp;
+	uint64_t fl = rng64(&w->g) & 0x254fd7, sp, ss = SEL_DATA;
 
 	/*
 	 * The new AC already counts for what is popped behind it; the host's
@@ -97,9 +97,9 @@ static void put_iret(struct work *w, uint8_t *p, unsigned int size)
 	memcpy(p + 2 * size, &fl, size);
 	sp = gen_target(&w->g, w->c, 8);
 	memcpy(p + 3 * size, &sp, size);
-	memcpy(p + 4 * size,
-	       &(uint64_t){ one_in(&w->g, 4) ? gen_selector(&w->g) : SEL_DATA },
-	       size);
+	if (one_in(&w->g, 4))
+		ss = gen_selector(&w->g);
+	memcpy(p + 4 * size, &ss, size);
 }
 
 /* Contents of a memory operand that mean something to its instruction. */

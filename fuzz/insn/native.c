@@ -190,7 +190,8 @@ static void map_arena(void)
 	}
 	all += arena_nr_pages * PAGE_SIZE;
 	memset(all, 0xcc, PAGE_SIZE);
-	memcpy(all, native_out, native_out_end - native_out);
+	memcpy(all, native_out,
+	       (uintptr_t)native_out_end - (uintptr_t)native_out);
 	map_fixed(OUT, PAGE_SIZE, PROT_READ | PROT_EXEC, fd,
 		  arena_nr_pages * PAGE_SIZE);
 	map_fixed(OUT_HIGH, PAGE_SIZE, PROT_READ | PROT_EXEC, fd,
