@@ -113,6 +113,18 @@ static void insn_in_shadow(struct xlat *x, const struct insn *i)
 		xlat_end_shadow(x);
 }
 
+/*
+ * Whether a page fault of its memory operand is all that happens.  x87 and MMX
+ * instructions may have an exception that waits, and what converts and stores
+ * has set MXCSR.
+ */
+static bool faults_plainly(const struct insn_row *row)
+{
+	return !(row->attr &
+		 (IA_ALIGN | IA_COND | IA_VSIB | IA_X87 | IA_MMX)) &&
+	       row->id != ID_VCVTPS2PH;
+}
+
 void xlat_one_insn(struct xlat *x, unsigned int n)
 {
 	struct pcmap *m = &x->map[x->nr_insns];
@@ -127,7 +139,7 @@ void xlat_one_insn(struct xlat *x, unsigned int n)
 	}
 	x->share_insn = &x->share[2 * n];
 	x->spill = H_NONE;
-	x->exact = !(x->insn[n].row->attr & (IA_ALIGN | IA_COND | IA_VSIB));
+	x->exact = faults_plainly(x->insn[n].row);
 	x->cur = n;
 	x->flag_form = x->clobber[n];
 	x->t1_next = NO_WINDOW;
