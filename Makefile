@@ -11,7 +11,7 @@ O := $(if $(filter release,$(MODE)),build,build-$(MODE))
 # Folders of the engine ("kernel mode" of KVM and the guest's processor).
 ENGINE := base host x86 mmu cpu dbt irqchip root api
 # Folders of user mode: the VMM and the command line.
-USER := vmm vmm/boot vmm/dev vmm/disk vmm/fw vmm/pci cli
+USER := vmm vmm/boot vmm/dev vmm/disk vmm/fw vmm/pci vmm/virtio cli
 
 CFLAGS_release := -O2 -g
 CFLAGS_debug := -O1 -g3 -DRING3_DEBUG

@@ -43,6 +43,8 @@ void regs_set(struct vcpu *v, const struct kvm_regs *in)
 #undef SET
 	c->rip = in->rip;
 	cpu_set_rflags(c, in->rflags);
+	/* What is due behind the last instruction goes, as Linux has it. */
+	c->pending.type = EVENT_NONE;
 	c->pending.type = EVENT_NONE;
 	cpu_derive(c);
 }

@@ -229,7 +229,7 @@ static bool mask_signals(const struct vcpu *v, sigset_t *old)
 	 * What is pending already and unblocked by the set ends the run before
 	 * it begins, without its handler: the client will fetch it itself.
 	 */
-	for (sig = 1; sig < 64; sig++) {
+	for (sig = 1; sig <= 64; sig++) {
 		if (sigismember(&pending, sig) == 1 && !sigismember(&set, sig))
 			return false;
 	}
@@ -242,13 +242,16 @@ static int run_masked(struct vcpu *v)
 	sigset_t old;
 	int r;
 
-	if (!mask_signals(v, &old)) {
+	vcpu_run_begin(v);
+	if (mask_signals(v, &old)) {
+		r = vcpu_run(v);
+		if (v->has_sigmask)
+			pthread_sigmask(SIG_SETMASK, &old, NULL);
+	} else {
 		v->uexit.kind = UEXIT_INTR;
-		return -EINTR;
+		r = -EINTR;
 	}
-	r = vcpu_run(v);
-	if (v->has_sigmask)
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
+	vcpu_run_end();
 	return r;
 }
 

@@ -13,6 +13,8 @@
 #include "base/types.h"
 #include "vmm/log.h"
 
+#define LIBRARY "libring3-kvm.so"
+
 /* A mapped file. */
 struct image {
 	const unsigned char *p;
@@ -144,4 +146,35 @@ int client_find(struct client *c, const char *name)
 				 c->path);
 	r = check_privileges(c);
 	return r ? r : check_image(c);
+}
+
+int client_library(const char *given, char *path, size_t size)
+{
+	static const char *const places[] = { "", "../lib/", "../lib/ring3/" };
+	char self[4096], *slash, found[4096 + 64] = "";
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	self[n < 0 ? 0 : n] = 0;
+	slash = strrchr(self, '/');
+	if (slash)
+		slash[1] = 0;
+	for (size_t i = 0; !given && i < ARRAY_SIZE(places); i++) {
+		snprintf(found, sizeof(found), "%s%s%s", self, places[i],
+			 LIBRARY);
+		if (!access(found, R_OK))
+			break;
+	}
+	if (!realpath(given ? given : found, self))
+		return log_error(EXEC_FAILED,
+				 "%s: %s; name the preload library by "
+				 "--library",
+				 given ? given : LIBRARY, strerror(errno));
+	/* The dynamic linker splits its list at these. */
+	if (strpbrk(self, ": "))
+		return log_error(EXEC_FAILED,
+				 "%s: a path with a space or a colon cannot be "
+				 "preloaded; move it",
+				 self);
+	snprintf(path, size, "%s", self);
+	return 0;
 }

@@ -21,6 +21,12 @@ struct client {
  */
 int client_find(struct client *c, const char *name);
 
+/*
+ * client_library - the path of the preload library: @given if it is not NULL,
+ * else beside this program or in ../lib.  0, or after a message an exit status.
+ */
+int client_library(const char *given, char *path, size_t size);
+
 /* Exit statuses of `ring3 exec` itself, as those of env(1) and nohup(1). */
 #define EXEC_FAILED    125
 #define EXEC_UNUSABLE  126

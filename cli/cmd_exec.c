@@ -9,8 +9,7 @@
 #include "cli/client.h"
 #include "cli/cmd.h"
 #include "vmm/log.h"
-
-#define LIBRARY "libring3-kvm.so"
+#include "vmm/status.h"
 
 enum { OPT_EXEC = 256, OPT_LOG, OPT_STATS, OPT_LIBRARY, OPT_CPUID };
 
@@ -41,7 +40,8 @@ static const char help[] =
 	"      --cpuid WHEN    on, off, auto: whether CLIENT sees hardware\n"
 	"                      virtualization when it executes CPUID itself;\n"
 	"                      auto (default) knows kvmtool\n"
-	"      --library FILE  the preload library, instead of " LIBRARY "\n"
+	"      --library FILE  the preload library, instead of "
+	"libring3-kvm.so\n"
 	"                      beside this program or in ../lib\n"
 	"  -h, --help          this help\n\n"
 	"exit status: CLIENT's, or\n"
@@ -50,16 +50,13 @@ static const char help[] =
 	"  126  CLIENT cannot be run, or cannot be given a library\n"
 	"  127  no such CLIENT\n";
 
-#define STATUS_BAD_USAGE 2
-
 struct exec_args {
 	const char *exec, *log, *stats, *library, *cpuid;
 };
 
 static int exec_bad(const char *option, const char *value, const char *want)
 {
-	return log_error(STATUS_BAD_USAGE, "%s \"%s\": %s", option, value,
-			 want);
+	return log_error(STATUS_USAGE, "%s \"%s\": %s", option, value, want);
 }
 
 static int exec_option(struct exec_args *a, int opt, const char *arg)
@@ -91,47 +88,6 @@ static int exec_option(struct exec_args *a, int opt, const char *arg)
 	return EXEC_FAILED;
 }
 
-/* find_library - beside this program, or in ../lib, or what the user says. */
-static int find_library(const struct exec_args *a, char *path, size_t size)
-{
-	static const char *const places[] = { "", "../lib/", "../lib/ring3/" };
-	char self[4096], *slash, found[4096 + 64];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	if (a->library) {
-		snprintf(found, sizeof(found), "%s", a->library);
-		if (access(found, R_OK))
-			return log_error(STATUS_BAD_USAGE, "--library %s: %s",
-					 found, strerror(errno));
-	} else {
-		self[n < 0 ? 0 : n] = 0;
-		slash = strrchr(self, '/');
-		if (!slash)
-			return log_error(EXEC_FAILED, "no /proc: use "
-						      "--library");
-		slash[1] = 0;
-		for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-			snprintf(found, sizeof(found), "%s%s%s", self,
-				 places[i], LIBRARY);
-			if (!access(found, R_OK))
-				break;
-		}
-	}
-	if (!realpath(found, self))
-		return log_error(EXEC_FAILED,
-				 "%s is not beside this program (%s); use "
-				 "--library",
-				 LIBRARY, strerror(errno));
-	/* The dynamic linker splits its list at these. */
-	if (strpbrk(self, ": "))
-		return log_error(EXEC_FAILED,
-				 "%s: a path with a space or a colon cannot be "
-				 "preloaded; move it",
-				 self);
-	snprintf(path, size, "%s", self);
-	return 0;
-}
-
 /* put_env - sets @name, or unsets it for NULL. */
 static void put_env(const char *name, const char *value)
 {
@@ -145,7 +101,7 @@ static int set_environment(const struct exec_args *a, const struct client *c)
 {
 	const char *others = getenv("LD_PRELOAD");
 	char library[4096], list[8192], file[64];
-	int r = find_library(a, library, sizeof(library));
+	int r = client_library(a->library, library, sizeof(library));
 
 	if (r)
 		return r;
@@ -179,7 +135,7 @@ int cmd_exec(int argc, char **argv)
 			return 0;
 		}
 		if (opt == '?' || opt == ':')
-			return log_error(STATUS_BAD_USAGE,
+			return log_error(STATUS_USAGE,
 					 "%s: unknown option or no value; see "
 					 "\"ring3 exec --help\"",
 					 argv[optind - 1]);
@@ -188,8 +144,8 @@ int cmd_exec(int argc, char **argv)
 			return r;
 	}
 	if (optind == argc)
-		return log_error(STATUS_BAD_USAGE, "no client given; see "
-						   "\"ring3 exec --help\"");
+		return log_error(STATUS_USAGE, "no client given; see "
+					       "\"ring3 exec --help\"");
 	r = client_find(&client, argv[optind]);
 	if (!r)
 		r = set_environment(&a, &client);

@@ -32,6 +32,8 @@ enum {
 	OPT_CPU,
 	OPT_FIRMWARE,
 	OPT_FIRMWARE_LOG,
+	OPT_FIRMWARE_VARS,
+	OPT_DISK,
 };
 
 static const char short_options[] = ":k:i:a:m:c:hVv";
@@ -49,7 +51,9 @@ static const struct option long_options[] = {
 	{ "boot", required_argument, NULL, OPT_BOOT },
 	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "raw-addr", required_argument, NULL, OPT_RAW_ADDR },
+	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "firmware", required_argument, NULL, OPT_FIRMWARE },
+	{ "firmware-vars", required_argument, NULL, OPT_FIRMWARE_VARS },
 	{ "firmware-log", required_argument, NULL, OPT_FIRMWARE_LOG },
 	{ "stats", optional_argument, NULL, OPT_STATS },
 	{ "verbose", no_argument, NULL, 'v' },
@@ -93,9 +97,15 @@ static const char help_head[] =
 	"DL=0x80;\n"
 	"                        the default for unknown files named *.bin\n"
 	"      --raw-addr ADDR   load and enter a raw image elsewhere\n"
+	"      --disk FILE[,ro][,if=virtio|ata]  a raw image as a disk; as "
+	"often as\n"
+	"                        there are disks; without KERNEL the first is "
+	"booted\n"
 	"      --firmware FILE   start firmware instead of a kernel: a BIOS or "
 	"UEFI\n"
 	"                        image, or \"seabios\" for Debian's\n"
+	"      --firmware-vars FILE  flash chip with UEFI's variables, "
+	"written to\n"
 	"      --firmware-log FILE  what it writes to debug port 0x402\n"
 	"      --stats[=json]    afterwards, count the exits, on stderr\n"
 	"  -v, --verbose         tell what is chosen and what is skipped\n"
@@ -209,6 +219,22 @@ static int run_set_firmware(struct run_args *a, const char *text)
 			 "\"seabios\" or give its file with --firmware");
 }
 
+static int run_add_disk(struct run_args *a, const char *text)
+{
+	struct vm_config *config = &a->config;
+	const char *bad = NULL;
+	char *copy = strdup(text);
+
+	if (!copy)
+		return log_error(STATUS_HOST, "no memory");
+	if (config->nr_disks == DISKS_MAX)
+		return run_bad("--disk", text, "there can be 8 disks at most");
+	if (!opt_disk(copy, &config->disks[config->nr_disks++], &bad))
+		return 0;
+	return run_bad("--disk", *bad ? bad : text,
+		       "must be FILE[,ro][,format=raw][,if=virtio|ata]");
+}
+
 static int run_set_stats(struct run_args *a, const char *text)
 {
 	if (!text || !strcmp(text, "text"))
@@ -272,8 +298,13 @@ static int run_option(struct run_args *a, int opt, const char *arg)
 		return 0;
 	case OPT_RAW_ADDR:
 		return run_set_raw_addr(a, arg);
+	case OPT_DISK:
+		return run_add_disk(a, arg);
 	case OPT_FIRMWARE:
 		return run_set_firmware(a, arg);
+	case OPT_FIRMWARE_VARS:
+		a->config.firmware_vars = arg;
+		return 0;
 	case OPT_FIRMWARE_LOG:
 		a->config.firmware_log = arg;
 		return 0;
@@ -306,6 +337,12 @@ static int run_operands(struct run_args *a, int argc, char **argv)
 {
 	int i = optind, r = 0;
 
+	/* Disks without a kernel: the firmware looks what is on them. */
+	if (a->config.nr_disks && !a->config.firmware &&
+	    !a->config.boot.kernel && i == argc)
+		r = run_set_firmware(a, "seabios");
+	if (r)
+		return r;
 	if (a->config.firmware) {
 		if (a->config.boot.kernel || a->config.boot.initrd || i < argc)
 			return log_error(STATUS_USAGE,

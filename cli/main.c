@@ -15,6 +15,7 @@ struct command {
 static const struct command commands[] = {
 	{ "run", cmd_run, "start a virtual machine" },
 	{ "exec", cmd_exec, "run a client of KVM, such as QEMU, on ring3" },
+	{ "doctor", cmd_doctor, "what this host can do for ring3" },
 };
 
 static void main_usage(FILE *out)

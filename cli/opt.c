@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/disk/disk.h"
+
 static int opt_number(const char *text, const char **end, uint64_t *val)
 {
 	char *stop;
@@ -47,4 +49,31 @@ int opt_uint(const char *text, uint64_t max, uint64_t *val)
 	if (r == -EINVAL || *end)
 		return -EINVAL;
 	return r || *val > max ? -ERANGE : 0;
+}
+
+int opt_disk(char *text, struct disk_config *disk, const char **bad)
+{
+	char *next = strchr(text, ',');
+
+	*disk = (struct disk_config){ .path = text };
+	while (next) {
+		char *word = next + 1;
+
+		*next = 0;
+		next = strchr(word, ',');
+		if (next)
+			*next = 0;
+		if (!strcmp(word, "ro"))
+			disk->readonly = true;
+		else if (!strcmp(word, "if=ata"))
+			disk->bus = DISK_ATA;
+		else if (!strcmp(word, "if=virtio"))
+			disk->bus = DISK_VIRTIO;
+		else if (strcmp(word, "format=raw"))
+			*bad = word;
+		if (*bad)
+			return -EINVAL;
+	}
+	*bad = *text ? NULL : text;
+	return *text ? 0 : -EINVAL;
 }

@@ -152,11 +152,12 @@ static enum cpu_result call_same(struct cpu *c, struct desc *cs, uint64_t rip,
 	stack_push(&st, c->next_rip);
 	r = stack_check(c, &st);
 	if (r == CPU_OK)
-		r = far_check_rip(c, cs, rip);
-	if (r == CPU_OK)
 		r = desc_touch(c, cs);
+	/* Intel's processors have pushed when they look at the target. */
 	if (r == CPU_OK)
 		r = stack_write(c, &st);
+	if (r == CPU_OK)
+		r = far_check_rip(c, cs, rip);
 	if (r != CPU_OK)
 		return r;
 	stack_load_sp(c, &st);
@@ -330,7 +331,8 @@ static enum cpu_result far_operand(struct cpu *c, const struct insn *i,
 	*rip = 0;
 	r = cpu_read(c, i->seg, at, rip, i->opsize);
 	if (r == CPU_OK)
-		r = cpu_read(c, i->seg, at + i->opsize, sel, 2);
+		r = cpu_read(c, i->seg,
+			     (at + i->opsize) & MASK(8 * i->addrsize), sel, 2);
 	return r;
 }
 
@@ -399,7 +401,7 @@ static enum cpu_result ret_outer(struct cpu *c, struct stack *st,
 	struct desc ss = { 0 };
 
 	stack_skip(st, params);
-	r = stack_pop(c, st, frame, 2);
+	r = stack_pop_sel(c, st, frame, 2, 1);
 	if (r == CPU_OK)
 		r = far_return_ss(c, frame[1], cpl, cs, &ss);
 	if (r == CPU_OK)
@@ -419,10 +421,11 @@ static enum cpu_result ret_outer(struct cpu *c, struct stack *st,
 	return CPU_OK;
 }
 
-static enum cpu_result ret_protected(struct cpu *c, struct stack *st,
-				     uint16_t sel, uint64_t rip,
-				     uint16_t params)
+static enum cpu_result ret_protected(struct cpu *c, const struct insn *i,
+				     struct stack *st, uint16_t sel,
+				     uint64_t rip)
 {
+	const uint16_t params = i->nops ? i->imm : 0;
 	enum cpu_result r;
 	struct desc cs;
 
@@ -437,6 +440,9 @@ static enum cpu_result ret_protected(struct cpu *c, struct stack *st,
 	if (r != CPU_OK)
 		return r;
 	stack_skip(st, params);
+	/* Parameters are dropped by the width of the new mode's stack. */
+	if (i->nops && !(cs.ar & AR_L))
+		st->sp = (uint32_t)st->sp;
 	stack_load_sp(c, st);
 	return commit(c, &cs, c->cpl, rip);
 }
@@ -449,11 +455,11 @@ enum cpu_result op_ret_far(struct cpu *c, const struct insn *i)
 	struct stack st;
 
 	stack_current(c, &st, i->opsize);
-	r = stack_pop(c, &st, frame, 2);
+	r = stack_pop_sel(c, &st, frame, 2, 1);
 	if (r != CPU_OK)
 		return r;
 	if (cpu_protected(c) && !cpu_vm86(c))
-		return ret_protected(c, &st, frame[1], frame[0], params);
+		return ret_protected(c, i, &st, frame[1], frame[0]);
 	if (frame[0] > c->seg[SEG_CS].limit)
 		return cpu_raise_gp(c);
 	stack_skip(&st, params);

@@ -164,6 +164,44 @@ void fpu_reset(struct cpu *c)
 	memcpy((char *)c->xsave + XSAVE_HEADER, &in_use, sizeof(in_use));
 }
 
+bool fpu_pending(struct cpu *c)
+{
+	bool live = fpu_begin(c);
+	uint16_t fsw;
+
+	__asm__ volatile("fnstsw %0" : "=a"(fsw));
+	fpu_end(c, live);
+	return fsw & 0x80; /* ES */
+}
+
+bool fpu_pending_no_store(void)
+{
+	uint16_t fsw, fcw;
+
+	__asm__ volatile("fnstsw %0; fnstcw %1" : "=a"(fsw), "=m"(fcw));
+	return fsw & ~fcw & 0x1f; /* IE, DE, ZE, OE, UE */
+}
+
+void fpu_enter_mmx(struct cpu *c)
+{
+	bool live = fpu_begin(c);
+	uint32_t any;
+
+	__asm__ volatile("movd %%mm0, %0" : "=r"(any));
+	fpu_end(c, live);
+}
+
+void fpu_reset_top(struct cpu *c)
+{
+	bool live = fpu_begin(c);
+	uint16_t env[14];
+
+	__asm__ volatile("fnstenv %0" : "=m"(env));
+	env[2] &= ~0x3800;
+	__asm__ volatile("fldenv %0" : : "m"(env));
+	fpu_end(c, live);
+}
+
 static bool has_pkru(const struct cpu *c)
 {
 	return (fpu_supported_xcr0() & XCR0_PKRU) &&

@@ -77,5 +77,26 @@ static inline void fpu_end(struct cpu *c, bool live)
 void fpu_store(struct fpu_area *a);
 void fpu_restore(const struct fpu_area *a);
 
+/* fpu_pending - whether an unmasked x87 exception waits to be raised. */
+bool fpu_pending(struct cpu *c);
+
+/*
+ * fpu_pending_no_store - whether one waits that kept a store from storing: all
+ * but an inexact result.  Between begin and end.
+ */
+bool fpu_pending_no_store(void);
+
+/*
+ * fpu_enter_mmx - what every MMX instruction does to the x87 state: the stack
+ * top is 0 and all tags are valid.  No exception may be pending.
+ */
+void fpu_enter_mmx(struct cpu *c);
+
+/*
+ * fpu_reset_top - FSW.TOP = 0, registers and tags stay: what an MMX store has
+ * done when its operand faults.
+ */
+void fpu_reset_top(struct cpu *c);
+
 /* fpu_take_pkru - sets PKRU from cpu->xsave (after KVM_SET_XSAVE). */
 void fpu_take_pkru(struct cpu *c);

@@ -197,13 +197,13 @@ enum cpu_result op_ins(struct cpu *c, const struct insn *i)
 
 	str_begin(c, i, i->op[0].size, &s);
 	n = io_limit(c, &s);
-	if (!n)
-		return CPU_OK;
-	if (io_answered(c, port, s.size, true))
+	if (n && io_answered(c, port, s.size, true))
 		return ins_finish(c, &s);
+	/* Permission is needed even if nothing is to be done. */
 	r = io_check(c, port, s.size);
-	if (r == CPU_OK)
-		r = str_run(c, &s, SEG_ES, RDI, ACC_W, n, &to);
+	if (r != CPU_OK || !n)
+		return r;
+	r = str_run(c, &s, SEG_ES, RDI, ACC_W, n, &to);
 	if (r != CPU_OK)
 		return r;
 	io_set(c, port, s.size, true, true, to.count);
@@ -220,11 +220,10 @@ enum cpu_result op_outs(struct cpu *c, const struct insn *i)
 
 	str_begin(c, i, i->op[1].size, &s);
 	n = io_limit(c, &s);
-	if (!n)
-		return CPU_OK;
 	r = io_check(c, port, s.size);
-	if (r == CPU_OK)
-		r = str_run(c, &s, s.seg, RSI, ACC_R, n, &from);
+	if (r != CPU_OK || !n)
+		return r;
+	r = str_run(c, &s, s.seg, RSI, ACC_R, n, &from);
 	if (r != CPU_OK)
 		return r;
 	io_set(c, port, s.size, false, true, from.count);

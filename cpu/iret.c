@@ -152,7 +152,9 @@ static enum cpu_result iret_protected(struct cpu *c, unsigned int size)
 		return task_return(c);
 	}
 	stack_current(c, &st, size);
-	r = stack_pop(c, &st, frame, pops_ss ? 5 : 3);
+	r = stack_pop_sel(c, &st, frame, 3, 1);
+	if (r == CPU_OK && pops_ss)
+		r = stack_pop_sel(c, &st, frame + 3, 2, 1);
 	if (r != CPU_OK)
 		return r;
 	if (!cpu_long_mode(c) && (frame[2] & RFLAGS_VM) && c->cpl == 0)
@@ -162,7 +164,7 @@ static enum cpu_result iret_protected(struct cpu *c, unsigned int size)
 		return r;
 	if (!pops_ss && sel_rpl(cs.sel) > c->cpl) {
 		pops_ss = true;
-		r = stack_pop(c, &st, frame + 3, 2);
+		r = stack_pop_sel(c, &st, frame + 3, 2, 1);
 		if (r != CPU_OK)
 			return r;
 	}

@@ -1,3 +1,4 @@
+#include "cpu/mem.h"
 #include "cpu/ops_sys.h"
 
 /*
@@ -25,19 +26,19 @@ enum cpu_result op_pusha(struct cpu *c, const struct insn *i)
 enum cpu_result op_popa(struct cpu *c, const struct insn *i)
 {
 	const uint64_t rsp = c->gpr[RSP];
-	uint64_t v[RDI + 1];
 	enum cpu_result r;
+	uint64_t v;
 
+	/* A fault leaves what has been popped in the registers. */
 	for (int n = RDI; n >= RAX; n--) {
-		r = cpu_pop(c, &v[n], i->opsize);
+		r = cpu_pop(c, &v, i->opsize);
 		if (r != CPU_OK) {
 			c->gpr[RSP] = rsp;
 			return r;
 		}
-	}
-	for (unsigned int n = RAX; n <= RDI; n++)
 		if (n != RSP)
-			gpr_write(c, n, i->opsize, false, v[n]);
+			gpr_write(c, n, i->opsize, false, v);
+	}
 	return CPU_OK;
 }
 
@@ -80,6 +81,8 @@ static enum cpu_result probe_frame(struct cpu *c, unsigned int size)
 	r = cpu_linear(c, SEG_SS, off, size, ACC_W, &gva);
 	if (r != CPU_OK)
 		return r;
+	if (linear_misaligned(c, gva, size, cpu_access(c)))
+		return cpu_raise_error(c, VEC_AC, 0);
 	return mem_host(&c->mmu, gva, 1, cpu_access(c) | ACCESS_WRITE, &hva,
 			&gpa, &c->fault);
 }
@@ -120,16 +123,19 @@ enum cpu_result op_bound(struct cpu *c, const struct insn *i)
 {
 	const unsigned int size = i->opsize;
 	int64_t index = sign_extend(c->gpr[i->op[0].reg], size);
-	uint64_t bounds = 0;
+	const uint64_t off = cpu_lea(c, i);
+	uint64_t low = 0, high = 0;
 	enum cpu_result r;
 
-	r = cpu_read(c, i->seg, cpu_lea(c, i), &bounds, 2 * size);
-	if (r != CPU_OK)
-		return r;
-	if (index < sign_extend(bounds, size) ||
-	    index > sign_extend(bounds >> (8 * size), size))
+	r = cpu_read(c, i->seg, off, &low, size);
+	if (r == CPU_OK && index < sign_extend(low, size))
 		return cpu_raise(c, VEC_BR);
-	return CPU_OK;
+	if (r == CPU_OK)
+		r = cpu_read(c, i->seg, (off + size) & MASK(i->addrsize * 8),
+			     &high, size);
+	if (r == CPU_OK && index > sign_extend(high, size))
+		return cpu_raise(c, VEC_BR);
+	return r;
 }
 
 enum cpu_result op_xlat(struct cpu *c, const struct insn *i)

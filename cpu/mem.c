@@ -14,6 +14,10 @@ bool seg_allows(const struct cpu *c, const struct seg *s, uint64_t off,
 	const uint32_t ar = s->ar;
 	uint64_t last = off + size - 1;
 
+	/* Nothing is beyond a flat segment: the access wraps. */
+	if (s->limit == ADDR32 && !s->base && last > ADDR32)
+		last = ADDR32;
+
 	if (cpu_protected(c) && !cpu_vm86(c)) {
 		if (ar & AR_UNUSABLE)
 			return false;
@@ -58,11 +62,15 @@ unsigned int cpu_access(const struct cpu *c)
 	       (c->rflags & RFLAGS_AC ? ACCESS_AC : 0);
 }
 
-/* An access whose #AC is due if its pages are fine (SDM 3A "Interrupt 17"). */
-static bool misaligned(const struct cpu *c, gva_t gva, unsigned int size,
+/*
+ * An access that raises #AC (SDM 3A "Interrupt 17").  The manuals leave the
+ * order open; Intel's processors look at pages afterwards.
+ */
+bool linear_misaligned(const struct cpu *c, gva_t gva, unsigned int size,
 		       unsigned int access)
 {
-	if (likely(!(access & ACCESS_USER) || !(c->rflags & RFLAGS_AC)))
+	if (likely(!(access & ACCESS_USER) || !(c->rflags & RFLAGS_AC)) ||
+	    (access & ACCESS_UNALIGNED))
 		return false;
 	return (c->cr0 & CR0_AM) && size <= 8 && !(size & (size - 1)) &&
 	       (gva & (size - 1));
@@ -90,33 +98,15 @@ enum cpu_result linear_read(struct cpu *c, gva_t gva, void *buf,
 	unsigned int head = before_wrap(c, gva, size);
 	enum cpu_result r;
 
+	if (unlikely(linear_misaligned(c, gva, size, access)))
+		return cpu_raise_error(c, VEC_AC, 0);
 	r = mem_read(&c->mmu, &c->mmio, gva, buf, head, access, &c->fault);
 	if (r == CPU_OK && unlikely(head < size))
 		r = mem_read(&c->mmu, &c->mmio, 0, (char *)buf + head,
 			     size - head, access, &c->fault);
-	if (r == CPU_OK && unlikely(misaligned(c, gva, size, access)))
-		return cpu_raise_error(c, VEC_AC, 0);
 	if (r == CPU_OK)
 		debug_data(c, gva, size, false);
 	return mem_result(c, r);
-}
-
-/* A write that will raise #AC unless one of its pages faults first. */
-static enum cpu_result write_misaligned(struct cpu *c, gva_t gva,
-					unsigned int size, unsigned int access)
-{
-	const gva_t next = (gva + size - 1) & PAGE_MASK;
-	enum cpu_result r;
-	uint8_t *hva;
-	gpa_t gpa;
-
-	access |= ACCESS_WRITE;
-	r = mem_host(&c->mmu, gva, 1, access, &hva, &gpa, &c->fault);
-	if (r == CPU_OK && next > gva)
-		r = mem_host(&c->mmu, next, 1, access, &hva, &gpa, &c->fault);
-	if (r != CPU_OK)
-		return mem_result(c, r);
-	return cpu_raise_error(c, VEC_AC, 0);
 }
 
 enum cpu_result linear_write(struct cpu *c, gva_t gva, const void *buf,
@@ -125,8 +115,8 @@ enum cpu_result linear_write(struct cpu *c, gva_t gva, const void *buf,
 	unsigned int head = before_wrap(c, gva, size);
 	enum cpu_result r;
 
-	if (unlikely(misaligned(c, gva, size, access)))
-		return write_misaligned(c, gva, size, access);
+	if (unlikely(linear_misaligned(c, gva, size, access)))
+		return cpu_raise_error(c, VEC_AC, 0);
 	r = mem_write(&c->mmu, &c->mmio, gva, buf, head, access, &c->fault);
 	if (r == CPU_OK && unlikely(head < size))
 		r = mem_write(&c->mmu, &c->mmio, 0, (const char *)buf + head,

@@ -32,6 +32,13 @@ enum cpu_result linear_write(struct cpu *c, gva_t gva, const void *buf,
 			     unsigned int size, unsigned int access);
 
 /*
+ * linear_misaligned - whether an access of @size bytes is due an #AC(0), which
+ * linear_read and linear_write raise by themselves.
+ */
+bool linear_misaligned(const struct cpu *c, gva_t gva, unsigned int size,
+		       unsigned int access);
+
+/*
  * A stack while a frame is pushed on it or popped from it.  Nothing of it is
  * in struct cpu until stack_load; values are @size bytes each.
  */
@@ -74,9 +81,19 @@ enum cpu_result stack_check(struct cpu *c, const struct stack *st);
 /* stack_write - writes the pushed values; sp moves below them. */
 enum cpu_result stack_write(struct cpu *c, struct stack *st);
 
-/* stack_pop - reads @n values and moves sp above them. */
+/*
+ * stack_pop - reads @n values and moves sp above them.  The highest is read
+ * first, as Intel's processors do: RETF reads CS, then RIP.
+ */
 enum cpu_result stack_pop(struct cpu *c, struct stack *st, uint64_t *val,
 			  unsigned int n);
+
+/*
+ * stack_pop_sel - the same, but of value number @sel, a selector, only two
+ * bytes are read.
+ */
+enum cpu_result stack_pop_sel(struct cpu *c, struct stack *st, uint64_t *val,
+			      unsigned int n, unsigned int sel);
 
 /* stack_skip - moves sp by @bytes, wrapping at its width. */
 void stack_skip(struct stack *st, int64_t bytes);

@@ -1,5 +1,6 @@
 #include "cpu/segment.h"
 
+#include "cpu/cpuid.h"
 #include "cpu/desc.h"
 #include "cpu/mem.h"
 #include "cpu/mode.h"
@@ -47,8 +48,10 @@ void seg_null_inner(struct cpu *c)
 	for (unsigned int n = 0; n < ARRAY_SIZE(regs); n++) {
 		struct seg *s = &c->seg[regs[n]];
 
-		if (s->ar & AR_UNUSABLE)
+		if (s->ar & AR_UNUSABLE) {
+			s->sel = 0; /* was 0 to 3 */
 			continue;
+		}
 		if ((s->ar & (AR_CODE | AR_DC)) == (AR_CODE | AR_DC))
 			continue;
 		if (AR_DPL(s->ar) >= c->cpl)
@@ -168,7 +171,22 @@ enum cpu_result op_mov_to_seg(struct cpu *c, const struct insn *i)
 
 enum cpu_result op_push_seg(struct cpu *c, const struct insn *i)
 {
-	return cpu_push(c, c->seg[i->op[0].reg].sel, i->opsize);
+	const uint16_t sel = c->seg[i->op[0].reg].sel;
+	enum cpu_result r;
+	struct stack st;
+
+	if (i->opsize != 4 || !cpuid_is_intel(c))
+		return cpu_push(c, sel, i->opsize);
+	/* A 32-bit push of Intel's processors stores 16 bits. */
+	stack_current(c, &st, 2);
+	stack_skip(&st, -2);
+	stack_push(&st, sel);
+	r = stack_check(c, &st);
+	if (r == CPU_OK)
+		r = stack_write(c, &st);
+	if (r == CPU_OK)
+		stack_load_sp(c, &st);
+	return r;
 }
 
 enum cpu_result op_pop_seg(struct cpu *c, const struct insn *i)
@@ -177,8 +195,10 @@ enum cpu_result op_pop_seg(struct cpu *c, const struct insn *i)
 	struct stack st;
 	uint64_t sel;
 
-	stack_current(c, &st, i->opsize);
+	/* The selector is all that is read. */
+	stack_current(c, &st, 2);
 	r = stack_pop(c, &st, &sel, 1);
+	stack_skip(&st, i->opsize - 2);
 	if (r == CPU_OK)
 		r = load_shadowed(c, i->op[0].reg, sel);
 	if (r == CPU_OK)
@@ -196,7 +216,8 @@ static enum cpu_result load_far(struct cpu *c, const struct insn *i,
 
 	r = cpu_read(c, i->seg, at, &off, i->opsize);
 	if (r == CPU_OK)
-		r = cpu_read(c, i->seg, at + i->opsize, &sel, 2);
+		r = cpu_read(c, i->seg,
+			     (at + i->opsize) & MASK(8 * i->addrsize), &sel, 2);
 	if (r == CPU_OK)
 		r = seg_load(c, reg, sel);
 	if (r == CPU_OK)

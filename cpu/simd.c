@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "cpu/fpu.h"
+#include "cpu/mem.h"
 #include "cpu/ops_sys.h"
 
 /*
@@ -71,22 +72,42 @@ static int64_t element(const struct vec *v, unsigned int n, unsigned int size)
 
 /* --- Gathers --- */
 
+/* All bits of an element become its mask bit. */
+static void mask_extend(struct vec *mask, unsigned int size)
+{
+	for (unsigned int n = 0; n < sizeof(mask->b) / size; n++)
+		memset(mask->b + n * size, selected(mask, n, size) ? 0xff : 0,
+		       size);
+}
+
 struct gather {
 	unsigned int size, index_size; /* of an element: 4 or 8 */
-	unsigned int count;
+	unsigned int count, vlen;
 	unsigned int dst, index, mask; /* registers */
 };
 
 static void gather_begin(struct gather *g, const struct insn *i)
 {
-	const unsigned int vlen = i->vex_l ? 32 : 16;
-
+	g->vlen = i->vex_l ? 32 : 16;
 	g->size = i->vex_w ? 8 : 4;
 	g->index_size = i->opcode & 1 ? 8 : 4;
-	g->count = vlen / (g->size > g->index_size ? g->size : g->index_size);
+	g->count =
+		g->vlen / (g->size > g->index_size ? g->size : g->index_size);
 	g->dst = i->op[0].reg;
 	g->index = i->index;
 	g->mask = i->op[2].reg;
+}
+
+/* Elements are read and written without alignment checks. */
+static enum cpu_result element_read(struct cpu *c, unsigned int seg,
+				    uint64_t off, void *to, unsigned int size)
+{
+	gva_t gva;
+	enum cpu_result r = cpu_linear(c, seg, off, size, ACC_R, &gva);
+
+	if (r != CPU_OK)
+		return r;
+	return linear_read(c, gva, to, size, cpu_access(c) | ACCESS_UNALIGNED);
 }
 
 /* Elements in order; those that are done lose their mask bit. */
@@ -96,6 +117,7 @@ static enum cpu_result gather_elements(struct cpu *c, const struct insn *i,
 				       struct vec *mask, struct vec *dst)
 {
 	const uint64_t base = cpu_lea(c, i);
+	bool progress = false;
 	enum cpu_result r;
 
 	for (unsigned int n = 0; n < g->count; n++) {
@@ -103,10 +125,21 @@ static enum cpu_result gather_elements(struct cpu *c, const struct insn *i,
 		uint64_t off = base + ((uint64_t)v << i->scale);
 
 		if (selected(mask, n, g->size)) {
-			r = cpu_read(c, i->seg, off & MASK(i->addrsize * 8),
-				     dst->b + n * g->size, g->size);
+			r = element_read(c, i->seg, off & MASK(i->addrsize * 8),
+					 dst->b + n * g->size, g->size);
+			/* A trap that waits comes in lieu of the fault. */
+			if (r == CPU_FAULT && progress &&
+			    (c->rflags & RFLAGS_TF)) {
+				c->rflags |= RFLAGS_RF;
+				c->fault = (struct x86_fault){
+					.vector = VEC_DB,
+					.address = DR6_BS,
+				};
+			}
 			if (r != CPU_OK)
 				return r;
+			progress = true;
+			memset(dst->b + g->vlen, 0, sizeof(dst->b) - g->vlen);
 		}
 		memset(mask->b + n * g->size, 0, g->size);
 	}
@@ -119,7 +152,6 @@ static enum cpu_result gather_elements(struct cpu *c, const struct insn *i,
  */
 enum cpu_result op_gather(struct cpu *c, const struct insn *i)
 {
-	const unsigned int vlen = i->vex_l ? 32 : 16;
 	struct vec index, mask, dst;
 	struct fpu_area a;
 	struct gather g;
@@ -130,8 +162,8 @@ enum cpu_result op_gather(struct cpu *c, const struct insn *i)
 	index = vec_get(&a, g.index);
 	mask = vec_get(&a, g.mask);
 	dst = vec_get(&a, g.dst);
-	memset(mask.b + vlen, 0, sizeof(mask.b) - vlen);
-	memset(dst.b + vlen, 0, sizeof(dst.b) - vlen);
+	memset(mask.b + g.vlen, 0, sizeof(mask.b) - g.vlen);
+	mask_extend(&mask, g.size);
 	r = gather_elements(c, i, &g, &index, &mask, &dst);
 	if (r == CPU_EXIT)
 		return r;
@@ -167,9 +199,8 @@ static enum cpu_result mask_load(struct cpu *c, const struct insn *i,
 	for (unsigned int n = 0; n < count; n++) {
 		if (!selected(&mask, n, size))
 			continue;
-		r = cpu_read(c, i->seg,
-			     (off + n * size) & MASK(i->addrsize * 8),
-			     dst.b + n * size, size);
+		r = element_read(c, i->seg, off + n * size, dst.b + n * size,
+				 size);
 		if (r != CPU_OK)
 			return r;
 	}
@@ -178,14 +209,8 @@ static enum cpu_result mask_load(struct cpu *c, const struct insn *i,
 	return CPU_OK;
 }
 
-/*
- * Stores the elements of @v that @mask selects.  Neighbours go together, all
- * are probed before the first is written.
- */
-static enum cpu_result mask_store(struct cpu *c, unsigned int seg, uint64_t off,
-				  uint64_t wrap, const struct vec *v,
-				  const struct vec *mask, unsigned int size,
-				  unsigned int count)
+/* Whether the byte at @off may be written. */
+static enum cpu_result probe(struct cpu *c, unsigned int seg, uint64_t off)
 {
 	const unsigned int acc = cpu_access(c) | ACCESS_WRITE;
 	enum cpu_result r;
@@ -193,16 +218,55 @@ static enum cpu_result mask_store(struct cpu *c, unsigned int seg, uint64_t off,
 	gva_t gva;
 	gpa_t gpa;
 
-	for (unsigned int n = 0; n < count * size; n++) {
-		if (!selected(mask, n / size, size))
-			continue;
-		r = cpu_linear(c, seg, (off + n) & wrap, 1, ACC_W, &gva);
-		if (r == CPU_OK)
-			r = mem_host(&c->mmu, gva, 1, acc, &hva, &gpa,
-				     &c->fault);
-		if (r != CPU_OK)
-			return r;
-	}
+	r = cpu_linear(c, seg, off, 1, ACC_W, &gva);
+	if (r == CPU_OK)
+		r = mem_host(&c->mmu, gva, 1, acc, &hva, &gpa, &c->fault);
+	return r;
+}
+
+/*
+ * The bytes from the first selected element to the last are probed at both
+ * ends, as Intel's processors do: the second page's fault names the last byte.
+ */
+static enum cpu_result probe_selected(struct cpu *c, unsigned int seg,
+				      uint64_t off, const struct vec *mask,
+				      unsigned int size, unsigned int count)
+{
+	unsigned int first = 0, last = count;
+	enum cpu_result r;
+
+	while (first < count && !selected(mask, first, size))
+		first++;
+	if (first == count)
+		return CPU_OK;
+	while (!selected(mask, last - 1, size))
+		last--;
+	r = probe(c, seg, off + first * size);
+	if (r == CPU_OK)
+		r = probe(c, seg, off + last * size - 1);
+	return r;
+}
+
+static enum cpu_result element_write(struct cpu *c, unsigned int seg,
+				     uint64_t off, const void *from,
+				     unsigned int size)
+{
+	gva_t gva;
+	enum cpu_result r = cpu_linear(c, seg, off, size, ACC_W, &gva);
+
+	if (r != CPU_OK)
+		return r;
+	return linear_write(c, gva, from, size,
+			    cpu_access(c) | ACCESS_UNALIGNED);
+}
+
+/* Stores the elements of @v that @mask selects.  Neighbours go together. */
+static enum cpu_result mask_store(struct cpu *c, unsigned int seg, uint64_t off,
+				  const struct vec *v, const struct vec *mask,
+				  unsigned int size, unsigned int count)
+{
+	enum cpu_result r;
+
 	for (unsigned int n = 0, end; n < count; n = end) {
 		for (end = n; end < count && selected(mask, end, size); end++)
 			continue;
@@ -210,8 +274,8 @@ static enum cpu_result mask_store(struct cpu *c, unsigned int seg, uint64_t off,
 			end++;
 			continue;
 		}
-		r = cpu_write(c, seg, (off + n * size) & wrap, v->b + n * size,
-			      (end - n) * size);
+		r = element_write(c, seg, off + n * size, v->b + n * size,
+				  (end - n) * size);
 		if (r != CPU_OK)
 			return r;
 	}
@@ -223,26 +287,71 @@ enum cpu_result op_vmaskmov(struct cpu *c, const struct insn *i)
 	const unsigned int size = maskmov_size(i);
 	struct fpu_area a;
 	struct vec v, mask;
+	enum cpu_result r;
 
 	regs_get(c, &a);
 	if (i->op[0].kind == OPK_VEC)
 		return mask_load(c, i, size, &a);
 	v = vec_get(&a, i->op[2].reg);
 	mask = vec_get(&a, i->op[1].reg);
-	return mask_store(c, i->seg, cpu_lea(c, i), MASK(i->addrsize * 8), &v,
-			  &mask, size, (i->vex_l ? 32 : 16) / size);
+	r = probe_selected(c, i->seg, cpu_lea(c, i), &mask, size,
+			   (i->vex_l ? 32 : 16) / size);
+	if (r != CPU_OK)
+		return r;
+	return mask_store(c, i->seg, cpu_lea(c, i), &v, &mask, size,
+			  (i->vex_l ? 32 : 16) / size);
 }
 
 /* --- MASKMOVDQU, MASKMOVQ: to [rDI], byte by byte --- */
+
+/* Whether eight bytes may be written, with the faults of a plain store. */
+static enum cpu_result probe_qword(struct cpu *c, unsigned int seg,
+				   uint64_t off)
+{
+	gva_t gva;
+	enum cpu_result r = cpu_linear(c, seg, off, 8, ACC_W, &gva);
+
+	if (r == CPU_OK && c->cpl == 3 && (c->rflags & RFLAGS_AC) &&
+	    (c->cr0 & CR0_AM) && (gva & 7))
+		return cpu_raise_error(c, VEC_AC, 0);
+	if (r == CPU_OK)
+		r = probe(c, seg, off);
+	if (r != CPU_OK)
+		return r;
+	r = probe(c, seg, off + 7);
+	/* An access across pages faults where the second begins. */
+	if (r == CPU_FAULT && c->fault.vector == VEC_PF)
+		c->fault.address &= PAGE_MASK;
+	return r;
+}
+
+static struct vec vec_part(const struct vec *v, unsigned int at)
+{
+	struct vec part = { { 0 } };
+
+	memcpy(part.b, v->b + at, 8);
+	return part;
+}
 
 static enum cpu_result maskmov_bytes(struct cpu *c, const struct insn *i,
 				     const struct vec *v,
 				     const struct vec *mask, unsigned int len)
 {
 	const uint64_t wrap = MASK(i->addrsize * 8);
-	unsigned int seg = i->seg_ovr == SEG_NONE ? SEG_DS : i->seg_ovr;
+	const unsigned int seg = i->seg_ovr == SEG_NONE ? SEG_DS : i->seg_ovr;
+	enum cpu_result r = CPU_OK;
 
-	return mask_store(c, seg, c->gpr[RDI] & wrap, wrap, v, mask, 1, len);
+	/* Whatever the mask says, by eight bytes, the upper ones first. */
+	for (unsigned int n = len; n && r == CPU_OK; n -= 8)
+		r = probe_qword(c, seg, (c->gpr[RDI] + n - 8) & wrap);
+	for (unsigned int n = 0; n < len && r == CPU_OK; n += 8) {
+		const struct vec part = vec_part(v, n);
+		const struct vec part_mask = vec_part(mask, n);
+
+		r = mask_store(c, seg, (c->gpr[RDI] + n) & wrap, &part,
+			       &part_mask, 1, 8);
+	}
+	return r;
 }
 
 enum cpu_result op_maskmovdqu(struct cpu *c, const struct insn *i)
@@ -264,31 +373,17 @@ static struct vec mmx_get(const struct fpu_area *a, unsigned int reg)
 	return v;
 }
 
-/* As every MMX instruction: the stack top is 0 and all tags are valid. */
-static void enter_mmx(struct fpu_area *a)
-{
-	uint64_t in_use;
-
-	a->b[3] &= ~0x38; /* FSW.TOP, bits 13:11 */
-	a->b[XSAVE_FTW] = 0xff;
-	memcpy(&in_use, a->b + XSAVE_HEADER, sizeof(in_use));
-	in_use |= XCR0_X87;
-	memcpy(a->b + XSAVE_HEADER, &in_use, sizeof(in_use));
-}
-
 enum cpu_result op_maskmovq(struct cpu *c, const struct insn *i)
 {
 	struct fpu_area a;
 	struct vec v, mask;
-	enum cpu_result r;
 
+	if (fpu_pending(c))
+		return cpu_raise(c, VEC_MF);
+	/* From here on ST(n) is MMn. */
+	fpu_enter_mmx(c);
 	regs_get(c, &a);
 	v = mmx_get(&a, i->op[0].reg);
 	mask = mmx_get(&a, i->op[1].reg);
-	r = maskmov_bytes(c, i, &v, &mask, 8);
-	if (r != CPU_OK)
-		return r;
-	enter_mmx(&a);
-	regs_set(c, &a);
-	return CPU_OK;
+	return maskmov_bytes(c, i, &v, &mask, 8);
 }

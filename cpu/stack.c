@@ -189,6 +189,12 @@ enum cpu_result stack_write(struct cpu *c, struct stack *st)
 enum cpu_result stack_pop(struct cpu *c, struct stack *st, uint64_t *val,
 			  unsigned int n)
 {
+	return stack_pop_sel(c, st, val, n, STACK_MAX);
+}
+
+enum cpu_result stack_pop_sel(struct cpu *c, struct stack *st, uint64_t *val,
+			      unsigned int n, unsigned int sel)
+{
 	const unsigned int size = st->size;
 	uint64_t off = st->sp & st->mask;
 	uint8_t buf[STACK_MAX * 8];
@@ -196,19 +202,21 @@ enum cpu_result stack_pop(struct cpu *c, struct stack *st, uint64_t *val,
 	enum cpu_result r = CPU_OK;
 
 	for (unsigned int k = 0; k < n && r == CPU_OK; k++)
-		r = stack_linear(c, st, (off + k * size) & st->mask, size,
-				 ACC_R, &gva[k]);
+		r = stack_linear(c, st, (off + k * size) & st->mask,
+				 k == sel ? 2 : size, ACC_R, &gva[k]);
 	if (r == CPU_OK && one_piece(c, st, off, n * size)) {
 		r = linear_read(c, gva[0], buf, n * size, st->access);
+		if (r == CPU_FAULT && c->fault.vector == VEC_PF)
+			c->fault.address = gva[n - 1];
 	} else {
-		for (unsigned int k = 0; k < n && r == CPU_OK; k++)
-			r = linear_read(c, gva[k], buf + k * size, size,
-					st->access);
+		for (unsigned int k = n; k-- && r == CPU_OK;)
+			r = linear_read(c, gva[k], buf + k * size,
+					k == sel ? 2 : size, st->access);
 	}
 	if (r != CPU_OK)
 		return r;
 	for (unsigned int k = 0; k < n; k++) {
-		val[k] = value_get(buf + k * size, size);
+		val[k] = value_get(buf + k * size, k == sel ? 2 : size);
 	}
 	stack_skip(st, n * size);
 	return CPU_OK;

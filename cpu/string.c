@@ -4,6 +4,7 @@
 
 #include "cpu/cpuid.h"
 #include "cpu/debug.h"
+#include "cpu/mode.h"
 #include "cpu/ops_sys.h"
 #include "mmu/dirty.h"
 
@@ -265,6 +266,8 @@ static enum cpu_result step_movs(struct cpu *c, const struct str *s,
 	uint64_t v;
 
 	r = str_run(c, s, s->seg, RSI, ACC_R, max, &from);
+	if (r == CPU_OK && !from.hva)
+		r = cpu_read(c, s->seg, str_index(c, s, RSI), &v, s->size);
 	if (r == CPU_OK)
 		r = str_run(c, s, SEG_ES, RDI, ACC_W, from.count, &to);
 	if (r != CPU_OK)
@@ -275,10 +278,9 @@ static enum cpu_result step_movs(struct cpu *c, const struct str *s,
 		copies[log2_size(s)](to.hva, from.hva, *n, s->down);
 		str_wrote(c, s, &to, *n);
 	} else {
-		r = cpu_read(c, s->seg, str_index(c, s, RSI), &v, s->size);
-		if (r == CPU_OK)
-			r = cpu_write(c, SEG_ES, str_index(c, s, RDI), &v,
-				      s->size);
+		if (from.hva)
+			memcpy(&v, from.hva, s->size);
+		r = cpu_write(c, SEG_ES, str_index(c, s, RDI), &v, s->size);
 		if (r != CPU_OK)
 			return r;
 	}
@@ -352,22 +354,21 @@ static enum cpu_result step_cmps(struct cpu *c, const struct str *s,
 	uint64_t va, vb, flags;
 	enum cpu_result r;
 
-	r = str_run(c, s, s->seg, RSI, ACC_R, max, &a);
+	/* Intel's processors read what RDI points to first. */
+	r = str_run(c, s, SEG_ES, RDI, ACC_R, max, &b);
+	if (r == CPU_OK && !b.hva)
+		r = cpu_read(c, SEG_ES, str_index(c, s, RDI), &vb, s->size);
 	if (r == CPU_OK)
-		r = str_run(c, s, SEG_ES, RDI, ACC_R, a.count, &b);
+		r = str_run(c, s, s->seg, RSI, ACC_R, b.count, &a);
+	if (r == CPU_OK && !a.hva)
+		r = cpu_read(c, s->seg, str_index(c, s, RSI), &va, s->size);
 	if (r != CPU_OK)
 		return r;
-	if (a.hva && b.hva) {
-		*n = fn(a.hva, b.hva, 0, b.count, s->down, &flags);
-	} else {
-		r = cpu_read(c, s->seg, str_index(c, s, RSI), &va, s->size);
-		if (r == CPU_OK)
-			r = cpu_read(c, SEG_ES, str_index(c, s, RDI), &vb,
-				     s->size);
-		if (r != CPU_OK)
-			return r;
-		*n = fn(&va, &vb, 0, 1, false, &flags);
-	}
+	if (a.hva && b.hva)
+		*n = fn(a.hva, b.hva, 0, a.count, s->down, &flags);
+	else
+		*n = fn(a.hva ? (void *)a.hva : &va,
+			b.hva ? (void *)b.hva : &vb, 0, 1, false, &flags);
 	compared(c, s, flags, done);
 	str_advance(c, s, RSI, *n);
 	str_advance(c, s, RDI, *n);
@@ -413,6 +414,21 @@ static step_fn step_of(unsigned int id)
 	}
 }
 
+/*
+ * An instruction that writes to the page it is in may change itself: it goes
+ * one element at a time, and is fetched again after each.
+ */
+static bool may_change_itself(const struct cpu *c, const struct str *s,
+			      unsigned int id)
+{
+	uint64_t at = c->rip + (cpu_64bit(c) ? 0 : c->seg[SEG_CS].base);
+	uint64_t to =
+		str_index(c, s, RDI) + (cpu_64bit(c) ? 0 : c->seg[SEG_ES].base);
+
+	return (id == ID_MOVS || id == ID_STOS) && s->rep &&
+	       (to >> PAGE_SHIFT) + 1 - (at >> PAGE_SHIFT) <= 2;
+}
+
 /* Other work is due between two elements of a repeated instruction. */
 static bool must_stop(const struct cpu *c)
 {
@@ -420,14 +436,15 @@ static bool must_stop(const struct cpu *c)
 }
 
 /*
- * A count of zero with 32-bit registers in 64-bit mode: Intel's processors
- * still clear the upper halves of RCX, and of the pointers of MOVS and STOS.
+ * A count of zero, or a fault, with 32-bit registers in 64-bit mode: Intel's
+ * processors still clear the upper halves of RCX, and of the pointers of MOVS
+ * and STOS.
  */
-static void empty_repeat(struct cpu *c, const struct str *s, unsigned int id)
+static void cut_repeat(struct cpu *c, const struct str *s, unsigned int id)
 {
-	if (s->addrsize != 4 || !cpu_64bit(c) || !cpuid_is_intel(c))
+	if (!s->rep || s->addrsize != 4 || !cpu_64bit(c) || !cpuid_is_intel(c))
 		return;
-	c->gpr[RCX] = 0;
+	c->gpr[RCX] = (uint32_t)c->gpr[RCX];
 	if (id == ID_MOVS)
 		c->gpr[RSI] = (uint32_t)c->gpr[RSI];
 	if (id == ID_MOVS || id == ID_STOS)
@@ -437,7 +454,8 @@ static void empty_repeat(struct cpu *c, const struct str *s, unsigned int id)
 enum cpu_result op_string(struct cpu *c, const struct insn *i)
 {
 	step_fn step = step_of(i->row->id);
-	bool more = false, done = false;
+	const uint64_t rflags = c->rflags;
+	bool more = false, done = false, own;
 	struct str s;
 	uint32_t budget, n;
 	enum cpu_result r;
@@ -445,17 +463,26 @@ enum cpu_result op_string(struct cpu *c, const struct insn *i)
 	str_begin(c, i, i->op[0].size, &s);
 	budget = str_limit(c, &s, str_count(c, &s));
 	if (unlikely(!budget))
-		empty_repeat(c, &s, i->row->id);
+		cut_repeat(c, &s, i->row->id);
 	while (budget && !done) {
-		r = step(c, &s, budget, &n, &done);
+		own = may_change_itself(c, &s, i->row->id);
+		r = step(c, &s, own ? 1 : budget, &n, &done);
+		if (r == CPU_FAULT) {
+			/* Flags are those from before the first element. */
+			cpu_set_rflags(c, rflags);
+			cut_repeat(c, &s, i->row->id);
+		}
 		if (r != CPU_OK)
 			return r;
 		budget -= n;
 		more = str_finish(c, &s, n) && !done;
-		if (must_stop(c))
+		if (own || must_stop(c))
 			break;
 	}
-	if (more)
+	if (more) {
+		/* Flags are set by the last comparison. */
+		cpu_set_rflags(c, rflags);
 		str_again(c);
+	}
 	return CPU_OK;
 }

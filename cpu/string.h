@@ -63,8 +63,13 @@ void str_advance(struct cpu *c, const struct str *s, unsigned int reg,
 /* str_finish - RCX less @count; returns whether elements remain. */
 bool str_finish(struct cpu *c, const struct str *s, uint32_t count);
 
-/* str_again - the instruction runs again for what remains. */
+/*
+ * str_again - the instruction runs again for what remains.  An event that comes
+ * before pushes RF set, and no breakpoint on it hits again (SDM 3B
+ * "Instruction-Breakpoint Exception Condition").
+ */
 static inline void str_again(struct cpu *c)
 {
 	c->next_rip = c->rip;
+	c->rflags |= RFLAGS_RF;
 }

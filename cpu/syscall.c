@@ -177,7 +177,7 @@ static enum cpu_result read_base(struct cpu *c, const struct insn *i,
 {
 	if (!base_insn_ok(c))
 		return cpu_raise(c, VEC_UD);
-	gpr_write(c, i->op[0].reg, i->opsize, false, c->seg[reg].base);
+	gpr_write(c, i->op[0].reg, i->op[0].size, false, c->seg[reg].base);
 	return CPU_OK;
 }
 
@@ -188,7 +188,7 @@ static enum cpu_result write_base(struct cpu *c, const struct insn *i,
 
 	if (!base_insn_ok(c))
 		return cpu_raise(c, VEC_UD);
-	base = gpr_read(c, i->op[0].reg, i->opsize, false);
+	base = gpr_read(c, i->op[0].reg, i->op[0].size, false);
 	if (!canonical(c, base))
 		return cpu_raise_gp(c);
 	c->seg[reg].base = base;

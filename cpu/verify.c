@@ -95,7 +95,7 @@ enum cpu_result op_lar(struct cpu *c, const struct insn *i)
 		return r;
 	if (ok)
 		gpr_write(c, i->op[0].reg, i->opsize, false,
-			  (d.lo >> 32) & 0xf0ff00);
+			  (d.lo >> 32) & 0xffff00);
 	set_zf(c, ok);
 	return CPU_OK;
 }

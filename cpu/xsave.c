@@ -38,21 +38,55 @@ static enum cpu_result xop_begin(struct xop *x, struct cpu *c,
 	*x = (struct xop){ .c = c, .i = i, .wide = i->rex & 8 };
 	x->off = cpu_lea(c, i);
 	r = cpu_linear(c, i->seg, x->off, size, access, &gva);
-	if (r == CPU_OK && (gva & (align - 1)))
-		return cpu_raise_gp(c);
+	if (r != CPU_OK || !(gva & (align - 1)))
+		return r;
+	/* Intel's processors look at four bytes for #AC. */
+	if ((gva & 3) && c->cpl == 3 && (c->rflags & RFLAGS_AC) && (c->cr0 & CR0_AM))
+		return cpu_raise_error(c, VEC_AC, 0);
+	return cpu_raise_gp(c);
+}
+
+static uint64_t xop_off(const struct xop *x, unsigned int at)
+{
+	return (x->off + at) & MASK(8 * x->i->addrsize);
+}
+
+/*
+ * Whether the operand's @size bytes may be accessed: both ends, the upper one
+ * first, as Intel's processors do.
+ */
+static enum cpu_result xop_probe(const struct xop *x, unsigned int size)
+{
+	struct cpu *c = x->c;
+	bool write = x->i->mem_access & ACC_W;
+	unsigned int access = cpu_access(c) | (write ? ACCESS_WRITE : 0);
+	enum cpu_result r = CPU_OK;
+	uint8_t *hva;
+	gva_t gva;
+	gpa_t gpa;
+
+	for (unsigned int at = size - 1; r == CPU_OK; at = 0) {
+		r = cpu_linear(c, x->i->seg, xop_off(x, at), 1,
+			       write ? ACC_W : ACC_R, &gva);
+		if (r == CPU_OK)
+			r = mem_host(&c->mmu, gva, 1, access, &hva, &gpa,
+				     &c->fault);
+		if (!at)
+			break;
+	}
 	return r;
 }
 
 static enum cpu_result xop_write(const struct xop *x, unsigned int at,
 				 const void *from, unsigned int len)
 {
-	return cpu_write(x->c, x->i->seg, x->off + at, from, len);
+	return cpu_write(x->c, x->i->seg, xop_off(x, at), from, len);
 }
 
 static enum cpu_result xop_read(const struct xop *x, unsigned int at, void *to,
 				unsigned int len)
 {
-	return cpu_read(x->c, x->i->seg, x->off + at, to, len);
+	return cpu_read(x->c, x->i->seg, xop_off(x, at), to, len);
 }
 
 /* --- The silicon's instructions --- */
@@ -140,6 +174,8 @@ enum cpu_result op_fxsave(struct cpu *c, const struct insn *i)
 	if (fx_denied(c))
 		return cpu_raise(c, VEC_NM);
 	r = xop_begin(&x, c, i, XSAVE_HEADER, FX_ALIGN);
+	if (r == CPU_OK)
+		r = xop_probe(&x, XSAVE_HEADER);
 	if (r != CPU_OK)
 		return r;
 	memset(a.b, 0, XSAVE_HEADER);
@@ -163,6 +199,8 @@ enum cpu_result op_fxrstor(struct cpu *c, const struct insn *i)
 	if (fx_denied(c))
 		return cpu_raise(c, VEC_NM);
 	r = xop_begin(&x, c, i, XSAVE_HEADER, FX_ALIGN);
+	if (r == CPU_OK)
+		r = xop_probe(&x, XSAVE_HEADER);
 	if (r == CPU_OK)
 		r = xop_read(&x, 0, a.b, XSAVE_HEADER);
 	if (r != CPU_OK)
@@ -246,6 +284,8 @@ enum cpu_result op_xsave(struct cpu *c, const struct insn *i)
 	enum cpu_result r = xsave_begin(&x, c, i);
 
 	if (r == CPU_OK)
+		r = xop_probe(&x, fpu_xsave_size(x.rfbm));
+	if (r == CPU_OK)
 		r = xop_read(&x, XSAVE_HEADER, &bv, sizeof(bv));
 	if (r != CPU_OK)
 		return r;
@@ -275,6 +315,8 @@ enum cpu_result op_xsavec(struct cpu *c, const struct insn *i)
 	bool live;
 	enum cpu_result r = xsave_begin(&x, c, i);
 
+	if (r == CPU_OK)
+		r = xop_probe(&x, fpu_compact_size(x.rfbm));
 	if (r != CPU_OK)
 		return r;
 	clear_header(&a);
@@ -362,14 +404,22 @@ static void keep_upper_half(const struct xop *x, struct fpu_area *a,
 static enum cpu_result read_area(const struct xop *x, struct fpu_area *a,
 				 uint32_t *pkru)
 {
-	enum cpu_result r = xop_read(x, 0, a->b, XSAVE_HEADER_END);
+	enum cpu_result r = xop_read(x, XSAVE_HEADER, a->b + XSAVE_HEADER,
+				     XSAVE_HEADER_END - XSAVE_HEADER);
+	struct cpu *c = x->c;
 	uint64_t bv, comp;
 	unsigned int at;
 
+	/* XCOMP_BV is read first. */
+	if (r == CPU_FAULT && c->fault.vector == VEC_PF)
+		c->fault.address += XSAVE_XCOMP - XSAVE_HEADER;
 	if (r != CPU_OK)
 		return r;
-	if (!header_valid(x->c, a))
-		return cpu_raise_gp(x->c);
+	if (!header_valid(c, a))
+		return cpu_raise_gp(c);
+	r = xop_read(x, 0, a->b, XSAVE_HEADER);
+	if (r != CPU_OK)
+		return r;
 	bv = get64(a, XSAVE_HEADER) & x->rfbm;
 	comp = get64(a, XSAVE_XCOMP);
 	if (bv & XCR0_AVX)

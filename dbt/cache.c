@@ -118,6 +118,9 @@ static void forget_code(struct cpu *c)
 
 void cache_reset(struct dbt *d)
 {
+	/* Clients set many slots before they run anything. */
+	if (!d->nr_blocks && d->meta_next == d->meta)
+		return;
 	d->code_w_next = d->code_start;
 	d->meta_next = d->meta;
 	d->nr_blocks = d->nr_self = 0;

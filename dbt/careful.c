@@ -3,6 +3,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/debug.h"
 #include "cpu/event.h"
+#include "cpu/fpu.h"
 #include "cpu/mode.h"
 #include "cpu/op.h"
 #include "mmu/walk.h"
@@ -17,6 +18,7 @@
 struct attempt {
 	bool sti_shadow, movss_shadow;
 	bool tf, rf;
+	uint64_t pending_dbg; /* held back by MOV SS */
 };
 
 static void attempt_begin(struct cpu *c, struct attempt *a)
@@ -24,7 +26,8 @@ static void attempt_begin(struct cpu *c, struct attempt *a)
 	*a = (struct attempt){ .sti_shadow = c->sti_shadow,
 			       .movss_shadow = c->movss_shadow,
 			       .tf = c->rflags & RFLAGS_TF,
-			       .rf = c->rflags & RFLAGS_RF };
+			       .rf = c->rflags & RFLAGS_RF,
+			       .pending_dbg = c->pending_dbg };
 	c->sti_shadow = c->movss_shadow = false;
 	c->rflags &= ~RFLAGS_RF;
 	c->mmio.pos_rd = 0;
@@ -38,6 +41,9 @@ static void attempt_undo(struct cpu *c, const struct attempt *a)
 	c->movss_shadow = a->movss_shadow;
 	if (a->rf)
 		c->rflags |= RFLAGS_RF;
+	/* OUT is not executed again: its breakpoints stay. */
+	if (c->mmio.wants)
+		c->pending_dbg = a->pending_dbg;
 }
 
 static enum careful_result deliver(struct cpu *c, enum exit_reason *reason)
@@ -82,42 +88,86 @@ static enum cpu_result fetch_bytes(struct cpu *c, gva_t gva, uint8_t *buf,
 				   unsigned int n)
 {
 	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
-	struct mmio none = { 0 };
+	struct mmio none;
 	enum cpu_result r;
 
+	none.nr_rd = none.pos_rd = 0; /* the rest is not looked at */
 	r = mem_read(&c->mmu, &none, gva, buf, n, access, &c->fault);
 	if (r == CPU_EXIT)
 		c->exit.reason = EXIT_EMULATE; /* code in MMIO */
 	return r;
 }
 
-enum cpu_result fetch_insn(struct cpu *c, struct insn *i)
-{
-	unsigned int room = segment_room(c);
-	uint64_t base = c->code_size == CODE64 ? 0 : c->seg[SEG_CS].base;
-	gva_t gva = base + c->rip;
-	unsigned int page_room, n;
+/* Bytes at rip, as far as they were fetched. */
+struct fetch {
+	gva_t gva;
+	unsigned int room; /* that may be fetched in all */
+	unsigned int n;
 	uint8_t buf[16];
-	enum cpu_result r;
-	enum decode_result dr;
+};
 
-	if (c->code_size == CODE64 ? !canonical(c, c->rip) : !room)
+/* What lies in the page of rip. */
+static enum cpu_result fetch_first(struct cpu *c, struct fetch *f)
+{
+	unsigned int page_room;
+
+	f->room = segment_room(c);
+	if (c->code_size == CODE64 ? !canonical(c, c->rip) : !f->room)
 		return cpu_raise_gp(c);
+	f->gva = c->rip;
 	if (c->code_size != CODE64)
-		gva = (uint32_t)gva;
-	page_room = PAGE_SIZE - (gva & ~PAGE_MASK);
-	n = room < page_room ? room : page_room;
-	r = fetch_bytes(c, gva, buf, n);
-	if (r != CPU_OK)
-		return r;
-	dr = insn_decode(buf, n, c->code_size, i);
-	if (dr == DECODE_MORE && n < room) {
-		r = fetch_bytes(c, gva + n, buf + n, room - n);
+		f->gva = (uint32_t)(c->seg[SEG_CS].base + c->rip);
+	page_room = PAGE_SIZE - (f->gva & ~PAGE_MASK);
+	f->n = f->room < page_room ? f->room : page_room;
+	return fetch_bytes(c, f->gva, f->buf, f->n);
+}
+
+static enum cpu_result fetch_decode(struct cpu *c, struct fetch *f,
+				    struct insn *i)
+{
+	enum decode_result dr = insn_decode(f->buf, f->n, c->code_size, i);
+	enum cpu_result r;
+
+	if (dr == DECODE_MORE && f->n < f->room) {
+		r = fetch_bytes(c, f->gva + f->n, f->buf + f->n,
+				f->room - f->n);
 		if (r != CPU_OK)
 			return r;
-		dr = insn_decode(buf, room, c->code_size, i);
+		dr = insn_decode(f->buf, f->room, c->code_size, i);
 	}
 	return dr == DECODE_OK ? CPU_OK : cpu_raise_gp(c);
+}
+
+enum cpu_result fetch_insn(struct cpu *c, struct insn *i)
+{
+	struct fetch f;
+	enum cpu_result r = fetch_first(c, &f);
+
+	return r == CPU_OK ? fetch_decode(c, &f, i) : r;
+}
+
+/* The same, but it need not be decoded again if the bytes still are those. */
+static enum cpu_result recall_insn(struct cpu *c, const struct insn **i)
+{
+	const unsigned int slot =
+		c->rip * 0x9e3779b97f4a7c15ull >> (64 - CAREFUL_BITS);
+	struct careful_entry *e = &vcpu_dbt(c)->careful[slot ? slot : 1];
+	struct fetch f;
+	enum cpu_result r = fetch_first(c, &f);
+
+	*i = &e->insn;
+	if (r != CPU_OK)
+		return r;
+	if (e->insn.len && e->rip == c->rip && e->insn.len <= f.n &&
+	    e->insn.code_size == c->code_size &&
+	    !__builtin_memcmp(e->insn.bytes, f.buf, e->insn.len))
+		return CPU_OK;
+	e->has_code = false;
+	e->rip = c->rip;
+	r = fetch_decode(c, &f, &e->insn);
+	if (r != CPU_OK)
+		e->insn.len = 0;
+	return r;
 }
 
 /* #UD and #NM by the units an instruction needs. */
@@ -154,15 +204,32 @@ static enum cpu_result check_insn(struct cpu *c, const struct insn *i)
 	return check_units(c, row);
 }
 
+/* #GP of operands that must be aligned comes before all other checks. */
+static bool must_align(const struct cpu *c, const struct insn *i, uint64_t off)
+{
+	uint64_t base = c->seg[i->seg].base;
+
+	if (c->code_size == CODE64 && i->seg != SEG_FS && i->seg != SEG_GS)
+		base = 0;
+	return (i->row->attr & IA_ALIGN) && ((base + off) & (i->mem_size - 1));
+}
+
 static enum cpu_result check_aligned(struct cpu *c, const struct insn *i,
 				     gva_t gva)
 {
 	unsigned int size = i->mem_size;
 
-	if ((i->row->attr & IA_ALIGN) && (gva & (size - 1)))
-		return cpu_raise_gp(c);
-	if (c->cpl == 3 && (c->rflags & RFLAGS_AC) && (c->cr0 & CR0_AM) &&
-	    (size == 2 || size == 4 || size == 8) && (gva & (size - 1)))
+	if (c->cpl != 3 || !(c->rflags & RFLAGS_AC) || !(c->cr0 & CR0_AM) ||
+	    i->row->id == ID_VCVTPS2PH || i->row->id == ID_VCVTPH2PS)
+		return CPU_OK;
+	/* 80-bit numbers, and x87 state in its 16- and 32-bit formats. */
+	if (size == 10)
+		size = 8;
+	else if (size == 14 || size == 94)
+		size = 2;
+	else if (size == 28 || size == 108)
+		size = 4;
+	if ((size == 2 || size == 4 || size == 8) && (gva & (size - 1)))
 		return cpu_raise_error(c, VEC_AC, 0);
 	return CPU_OK;
 }
@@ -181,20 +248,26 @@ static enum cpu_result probe_write(struct cpu *c, gva_t gva, unsigned int size)
 	return r;
 }
 
-static uint64_t operand_offset(struct cpu *c, const struct insn *i)
+/* Bytes that a bit offset in a register adds to the operand's address. */
+static int64_t bit_bytes(const struct cpu *c, const struct insn *i)
 {
-	uint64_t off = cpu_lea(c, i);
-	int64_t bit;
+	int64_t bit = (int64_t)(gpr_read(c, i->op[1].reg, i->opsize, false)
+				<< (64 - 8 * i->opsize)) >>
+		      (64 - 8 * i->opsize);
 
-	if (!(i->row->attr & IA_BITOFF))
-		return off;
-	bit = (int64_t)(gpr_read(c, i->op[1].reg, i->opsize, false)
-			<< (64 - 8 * i->opsize)) >>
-	      (64 - 8 * i->opsize);
-	off += (bit >> (i->opsize == 8	 ? 6
+	return (bit >> (i->opsize == 8	 ? 6
 			: i->opsize == 4 ? 5
 					 : 4)) *
 	       i->opsize;
+}
+
+static uint64_t operand_offset(struct cpu *c, const struct insn *i)
+{
+	uint64_t off = cpu_lea(c, i);
+
+	if (!(i->row->attr & IA_BITOFF))
+		return off;
+	off += bit_bytes(c, i);
 	if (i->addrsize == 4)
 		off = (uint32_t)off;
 	return i->addrsize == 2 ? (uint16_t)off : off;
@@ -206,7 +279,7 @@ static uint64_t operand_offset(struct cpu *c, const struct insn *i)
  */
 static uint8_t *bit_base(struct cpu *c, const struct insn *i, uint8_t *mem)
 {
-	return mem - (operand_offset(c, i) - cpu_lea(c, i));
+	return mem - bit_bytes(c, i);
 }
 
 /* Through the bounce buffer: MMIO, page crossings. */
@@ -218,7 +291,11 @@ static enum cpu_result copy_bounced(struct cpu *c, const struct insn *i,
 	unsigned int access = cpu_access(c);
 	enum cpu_result r = CPU_OK;
 
-	if (i->mem_access & ACC_W)
+	if (x87_stores(i))
+		return x87_store(c, i, gva);
+	if (x87_state(i))
+		r = x87_probe(c, i, gva);
+	if (r == CPU_OK && (i->mem_access & ACC_W))
 		r = probe_write(c, gva, i->mem_size);
 	if (r == CPU_OK && (i->mem_access & ACC_R))
 		r = mem_read(&c->mmu, &c->mmio, gva, buf, i->mem_size, access,
@@ -253,7 +330,7 @@ static enum cpu_result split_lock(struct cpu *c, const struct insn *i,
 	return r;
 }
 
-static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
+static enum cpu_result copy_operand(struct cpu *c, const struct insn *i)
 {
 	enum cpu_result r;
 	uint8_t *hva;
@@ -261,9 +338,15 @@ static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
 	gpa_t gpa;
 	unsigned int access = cpu_access(c);
 	bool bitoff = i->row->attr & IA_BITOFF;
+	uint64_t off = operand_offset(c, i);
 
-	r = cpu_linear(c, i->seg, operand_offset(c, i), i->mem_size,
-		       i->mem_access, &gva);
+	if (x87_pending(c, i))
+		return cpu_raise(c, VEC_MF);
+	if (must_align(c, i, off))
+		return cpu_raise_gp(c);
+	if (x87_state(i) && off + i->mem_size - 1 > MASK(8 * i->addrsize))
+		return x87_wrapped(c, i, off);
+	r = cpu_linear(c, i->seg, off, i->mem_size, i->mem_access, &gva);
 	if (r == CPU_OK)
 		r = check_aligned(c, i, gva);
 	if (r != CPU_OK)
@@ -272,6 +355,8 @@ static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
 	if (i->mem_access & ACC_W)
 		access |= ACCESS_WRITE;
 	r = mem_host(&c->mmu, gva, i->mem_size, access, &hva, &gpa, &c->fault);
+	if (r == CPU_FAULT && x87_stores(i))
+		return x87_store(c, i, gva);
 	if (r != CPU_OK)
 		return r;
 	if (!hva)
@@ -280,6 +365,29 @@ static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
 	r = snippet_run(c, i, bitoff ? bit_base(c, i, hva) : hva);
 	if (r == CPU_OK && (i->mem_access & ACC_W))
 		code_page_write(c, gpa, i->mem_size);
+	return r;
+}
+
+static enum cpu_result copy_mem(struct cpu *c, const struct insn *i)
+{
+	enum cpu_result r = copy_operand(c, i);
+
+	if (r == CPU_FAULT && x87_stores(i) && c->fault.vector != VEC_MF &&
+	    x87_stores_nothing(c, i))
+		return CPU_OK;
+	if (r == CPU_FAULT && (i->row->attr & IA_MMX) &&
+	    (i->mem_access & ACC_W) && c->fault.vector != VEC_MF)
+		fpu_reset_top(c);
+	/* Its result is computed before the store faults: MXCSR, #XM. */
+	if (r == CPU_FAULT && i->row->id == ID_VCVTPS2PH &&
+	    c->fault.vector != VEC_XM) {
+		struct x86_fault fault = c->fault;
+
+		r = snippet_run(c, i, vcpu_dbt(c)->bounce);
+		if (r == CPU_OK)
+			c->fault = fault;
+		return CPU_FAULT;
+	}
 	return r;
 }
 
@@ -334,19 +442,29 @@ static bool is_step(const struct cpu *c, const struct insn *i, bool tf)
 	}
 }
 
-/* #DB after an instruction: single step and data breakpoints. */
-static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
-				enum exit_reason *reason)
+/* trap_bits - DR6 bits of the #DB that is due behind @i: single step, data and
+ * port breakpoints; none yet behind MOV SS. */
+static uint64_t trap_bits(struct cpu *c, const struct insn *i, bool tf)
 {
 	uint64_t bits = c->pending_dbg;
 
 	if (c->movss_shadow)
-		return CAREFUL_ON;
-	if (is_step(c, i, tf))
+		return 0;
+	if (unlikely(is_step(c, i, tf)))
 		bits |= DR6_BS;
 	if (likely(!bits))
-		return CAREFUL_ON;
+		return 0;
 	c->pending_dbg = 0;
+	/* Between two elements of a repeated string instruction. */
+	if (i && (i->row->attr & IA_REP) && i->rep && c->next_rip == c->rip)
+		c->rflags |= RFLAGS_RF;
+	return bits;
+}
+
+/* trap - delivers that #DB. */
+static enum careful_result trap(struct cpu *c, uint64_t bits,
+				enum exit_reason *reason)
+{
 	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = bits };
 	if (c->host_dr7 && !(bits & DR6_BS)) {
 		*reason = EXIT_EXCEPTION;
@@ -355,19 +473,38 @@ static enum careful_result trap(struct cpu *c, const struct insn *i, bool tf,
 	return deliver(c, reason);
 }
 
-/* After an instruction that is done. */
-static enum careful_result retire(struct cpu *c, const struct insn *i, bool tf,
-				  enum exit_reason *reason)
+/* trap_later - leaves it to root mode's next entry: an exit comes first, which
+ * shows the state between the instruction and the #DB. */
+static void trap_later(struct cpu *c, uint64_t bits)
+{
+	if (likely(!bits) || (c->host_dr7 && !(bits & DR6_BS)))
+		return;
+	c->dr6 = debug_dr6_merge(c, bits);
+	c->pending =
+		(struct event){ .type = EVENT_EXCEPTION, .vector = VEC_DB };
+}
+
+static void advance(struct cpu *c)
 {
 	c->rip = c->next_rip;
 	c->mmio.nr_rd = 0;
 	c->io.state = 0;
-	if (trap(c, i, tf, reason) == CAREFUL_LEAVE)
-		return CAREFUL_LEAVE;
+}
+
+/* After an instruction that is done. */
+static enum careful_result retire(struct cpu *c, const struct insn *i, bool tf,
+				  enum exit_reason *reason)
+{
+	uint64_t bits = trap_bits(c, i, tf);
+
+	advance(c);
 	if (c->mmio.nr_wr) {
+		trap_later(c, bits);
 		*reason = EXIT_EPT_VIOLATION;
 		return CAREFUL_LEAVE;
 	}
+	if (unlikely(bits) && trap(c, bits, reason) == CAREFUL_LEAVE)
+		return CAREFUL_LEAVE;
 	if (c->singlestep) {
 		c->fault = (struct x86_fault){ .vector = VEC_DB,
 					       .address = DR6_BS };
@@ -392,6 +529,7 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 	case CPU_FAULT:
 		c->io.state = 0;
 		c->mmio.nr_wr = 0;
+		c->pending_dbg = a->pending_dbg;
 		return deliver(c, reason);
 	default:
 		attempt_undo(c, a);
@@ -428,7 +566,7 @@ static enum cpu_result check_code_breakpoint(struct cpu *c,
  * KVM's forced emulation prefix, UD2 and the letters "kvm": skips it and takes
  * the instruction behind it.  Otherwise leaves the UD2 alone.
  */
-static enum cpu_result skip_prefix(struct cpu *c, struct insn *i,
+static enum cpu_result skip_prefix(struct cpu *c, const struct insn **i,
 				   const struct attempt *a)
 {
 	static const uint8_t prefix[] = { 0x0f, 0x0b, 'k', 'v', 'm' };
@@ -443,12 +581,12 @@ static enum cpu_result skip_prefix(struct cpu *c, struct insn *i,
 		return CPU_OK;
 	c->rip = cut_rip(c, c->rip + sizeof(prefix));
 	r = check_code_breakpoint(c, a);
-	return r == CPU_OK ? fetch_insn(c, i) : r;
+	return r == CPU_OK ? recall_insn(c, i) : r;
 }
 
 enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 {
-	struct insn *i = &vcpu_dbt(c)->insn;
+	const struct insn *i = NULL;
 	struct attempt a;
 	enum cpu_result r;
 
@@ -456,9 +594,9 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 	c->exits[EXIT_CAREFUL]++;
 	r = check_code_breakpoint(c, &a);
 	if (r == CPU_OK)
-		r = fetch_insn(c, i);
+		r = recall_insn(c, &i);
 	if (r == CPU_OK && unlikely(c->fep) && i->row->id == ID_UD2)
-		r = skip_prefix(c, i, &a);
+		r = skip_prefix(c, &i, &a);
 	if (r == CPU_OK)
 		r = check_insn(c, i);
 	if (r == CPU_OK) {
@@ -479,11 +617,7 @@ enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
 
 void dbt_commit(struct cpu *c)
 {
-	enum exit_reason ignored;
-	bool single = c->singlestep;
-
 	c->sti_shadow = c->movss_shadow = false;
-	c->singlestep = false;
-	retire(c, NULL, c->rflags & RFLAGS_TF, &ignored);
-	c->singlestep = single;
+	advance(c);
+	trap_later(c, trap_bits(c, NULL, c->rflags & RFLAGS_TF));
 }

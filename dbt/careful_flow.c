@@ -103,10 +103,14 @@ static enum cpu_result go(struct cpu *c, const struct insn *i, uint64_t rip)
 static enum cpu_result do_call(struct cpu *c, const struct insn *i,
 			       uint64_t target)
 {
-	uint64_t next = c->next_rip;
-	enum cpu_result r = go(c, i, target);
+	const uint64_t rsp = c->gpr[RSP];
+	enum cpu_result r = cpu_push(c, c->next_rip, i->opsize);
 
-	return r == CPU_OK ? cpu_push(c, next, i->opsize) : r;
+	if (r == CPU_OK)
+		r = go(c, i, target);
+	if (r != CPU_OK)
+		c->gpr[RSP] = rsp;
+	return r;
 }
 
 static enum cpu_result do_ret(struct cpu *c, const struct insn *i)

@@ -80,6 +80,8 @@ static void init_slots(struct cpu *c, struct vcpu_dbt *v)
 	c->dbt[D_GO] = 1;
 	c->dbt[D_STATUS] = RFLAGS_STATUS;
 	c->dbt[D_NOT_STATUS] = ~(RFLAGS_STATUS | RFLAGS_VM | RFLAGS_RF);
+	c->dbt[D_IN_PAGE] = ~PAGE_MASK;
+	c->dbt[D_PAGE] = PAGE_MASK;
 	c->dbt[D_NOT_IF] = ~RFLAGS_IF;
 	c->dbt[D_NOT_AC] = ~RFLAGS_AC;
 	c->dbt[D_JC_MASK] = MASK(JC_BITS);

@@ -52,7 +52,10 @@ int dbt_guard(struct cpu *c, void (*fn)(void *arg), void *arg);
 /* dbt_put_fpu - saves live vector state to cpu->xsave; no-op if not live. */
 void dbt_put_fpu(struct cpu *c);
 
-/* dbt_commit - rip = next_rip, shadows end, pending TF #DB is raised. */
+/*
+ * dbt_commit - rip = next_rip, shadows end; a #DB trap that is due is left in
+ * cpu->pending, DR6 set, for the next entry.
+ */
 void dbt_commit(struct cpu *c);
 
 /*

@@ -56,6 +56,8 @@ enum dbt_slot {
 	D_GS_AC,
 	D_STATUS, /* PEXT and PDEP masks of RFLAGS: status flags, the others */
 	D_NOT_STATUS,
+	D_IN_PAGE, /* likewise of addresses: offset in the page, the rest */
+	D_PAGE,
 	D_NOT_IF,
 	D_NOT_AC,
 	D_WINDOW, /* addends of the windows of the current block */
@@ -119,6 +121,10 @@ struct pcmap {
 	uint8_t spill; /* host register whose value is in D_SPILL, or H_NONE */
 };
 
+/* pcmap.spill: in the middle of a string instruction, see xlat_string.c. */
+#define SPILL_STOS 0xfd
+#define SPILL_MOVS 0xfe
+
 struct link {
 	uint8_t *site; /* write address of the rel32 */
 	uint8_t *stub; /* execution address of its stub */
@@ -167,6 +173,7 @@ struct code_page {
 	uint64_t lines;	  /* which of bytes[] are not 0 */
 	uint64_t epoch;	  /* dbt.epoch when the copy was compared last */
 	uint32_t writes;  /* that were noticed, weighted */
+	uint32_t nr_dead; /* blocks in refs */
 	bool self;	  /* blocks compare */
 	uint8_t patience; /* samples without a change until it is protected */
 	uint8_t still;	  /* samples without a change so far */
@@ -175,12 +182,17 @@ struct code_page {
 
 #define MAX_SELF_PAGES 256
 
-#define CODE_SIZE      (160ul << 20)
-#define META_SIZE      (512ul << 20)
+#define CODE_SIZE (160ul << 20)
+#define META_SIZE (512ul << 20)
+#ifdef RING3_SANITIZE /* emptied for each input of a fuzzer */
+#define HASH_BITS      10
+#define PAGE_HASH_BITS 8
+#else
 #define HASH_BITS      18
 #define PAGE_HASH_BITS 14
-#define MAX_VCPUS      256
-#define MAX_BLOCKS     (1u << 21)
+#endif
+#define MAX_VCPUS  256
+#define MAX_BLOCKS (1u << 21)
 
 struct dbt {
 	struct lock lock; /* translations, links, pages */
@@ -212,15 +224,28 @@ struct dbt {
 	uint64_t generation; /* full flushes so far */
 };
 
-#define SNIPPET_SIZE 65536u
 /* Pages whose code a vCPU compares at once in a new epoch, and the epochs after
  * which it starts anew with those that it needs. */
 #define MAX_ACTIVE    128
 #define ACTIVE_HASH   256
 #define ACTIVE_EPOCHS 256
 
+/*
+ * The careful form's memory of instructions, by a hash of rip: each has a slot
+ * of the vCPU's snippets.  Slot 0 is for the others.
+ */
+#define CAREFUL_BITS  9
+#define CAREFUL_SLOTS (1u << CAREFUL_BITS)
+#define SNIPPET_MAX   128u
+#define SNIPPET_SIZE  (CAREFUL_SLOTS * SNIPPET_MAX)
+
 /* The translator's side of a vCPU, not reachable for translated code. */
-struct careful_entry;
+struct careful_entry {
+	uint64_t rip;
+	struct insn insn; /* .len = 0: none */
+	bool has_code;	  /* its snippet is in the slot */
+	uint8_t spill;	  /* as in struct pcmap */
+};
 
 struct vcpu_dbt {
 	struct dbt *d;
@@ -250,10 +275,10 @@ struct vcpu_dbt {
 	uint8_t light_result; /* enum careful_result */
 	uint8_t light_reason; /* enum exit_reason */
 	/* careful form */
-	uint8_t *snip_w, *snip_x; /* ring of snippets */
-	uint32_t snip_pos;
+	uint8_t *snip_w, *snip_x; /* snippets */
 	uint8_t snippet_spill;
-	struct insn insn; /* the one being executed carefully */
+	struct careful_entry careful[CAREFUL_SLOTS];
+	struct insn insn; /* one being looked at */
 	uint8_t bounce[4096 + 128] __attribute__((aligned(64)));
 };
 
@@ -365,6 +390,29 @@ enum careful_result careful_fault(struct cpu *c, enum exit_reason *reason);
 /* careful_flow.c */
 enum cpu_result careful_stack(struct cpu *c, const struct insn *i);
 enum cpu_result careful_branch(struct cpu *c, const struct insn *i);
+
+/* careful_x87.c */
+/* x87_pending - whether an x87 exception waits that @i raises first of all. */
+bool x87_pending(struct cpu *c, const struct insn *i);
+/* x87_stores - whether @i stores a number. */
+bool x87_stores(const struct insn *i);
+/*
+ * x87_store - such a store to @gva that cannot go directly.  An unmasked
+ * exception other than an inexact result stores nothing, and the operand's
+ * pages do not matter then.  80 bits are stored in two parts.
+ */
+enum cpu_result x87_store(struct cpu *c, const struct insn *i, gva_t gva);
+/*
+ * x87_stores_nothing - after a fault of its operand: whether it does not count.
+ * @i is done then; else nothing has changed.
+ */
+bool x87_stores_nothing(struct cpu *c, const struct insn *i);
+/* x87_state - whether @i loads or stores the environment or all state. */
+bool x87_state(const struct insn *i);
+/* x87_probe - its operand's faults: first the control word, then the end. */
+enum cpu_result x87_probe(struct cpu *c, const struct insn *i, gva_t gva);
+/* x87_wrapped - such an operand that wraps at the end of the address size. */
+enum cpu_result x87_wrapped(struct cpu *c, const struct insn *i, uint64_t off);
 
 /* snippet.c */
 /*

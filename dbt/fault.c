@@ -38,6 +38,12 @@ static void take_registers(struct cpu *c, const greg_t *g, uint8_t spill)
 		c->gpr[r] =
 			h == spill ? c->dbt[D_SPILL] : (uint64_t)g[greg_of[h]];
 	}
+	if (spill == SPILL_STOS || spill == SPILL_MOVS) {
+		c->gpr[RDI] -= g[REG_RBP];
+		c->gpr[RCX] = g[REG_RCX];
+	}
+	if (spill == SPILL_MOVS)
+		c->gpr[RSI] -= c->dbt[D_TMP];
 	c->dbt[D_HOST_FLAGS] = g[REG_EFL];
 }
 

@@ -3,9 +3,8 @@
 /*
  * Snippets: one ACT_COPY instruction, executed on the silicon with all guest
  * registers loaded and its memory operand at an address that C code chose.
- * A ring of them per vCPU sits at the end of the code cache.
+ * Each vCPU has slots for them at the end of the code cache.
  */
-#define SNIPPET_MAX 128
 
 static void take_fault(struct cpu *c, const struct vcpu_dbt *v)
 {
@@ -27,31 +26,52 @@ static void take_fault(struct cpu *c, const struct vcpu_dbt *v)
 	}
 }
 
-enum cpu_result snippet_run(struct cpu *c, const struct insn *i, void *mem)
+/* Writes the snippet of an instruction to a slot. */
+static bool make_snippet(struct cpu *c, const struct insn *i, uint8_t *slot,
+			 uint8_t *spill)
 {
-	struct vcpu_dbt *v = vcpu_dbt(c);
+	const struct vcpu_dbt *v = vcpu_dbt(c);
 	struct xlat x;
-	enum leave_code code;
-	void *start;
 
-	if (v->snip_pos + SNIPPET_MAX > SNIPPET_SIZE)
-		v->snip_pos = 0;
 	xlat_begin(&x, v->d, c, c->code_size);
 	x.snippet = true;
 	x.rip = c->rip;
 	x.next = c->next_rip;
-	x.e.w = v->snip_w + v->snip_pos;
-	x.e.end = x.e.w + SNIPPET_MAX;
-	start = emit_x(&x.e);
-	if (!xlat_copy(&x, i)) {
-		c->fault.vector = VEC_HOST_MEMORY;
-		return CPU_FAULT;
-	}
+	x.e.w = slot;
+	x.e.end = slot + SNIPPET_MAX;
+	if (!xlat_copy(&x, i))
+		return false;
 	emit_jmp(&x.e, v->d->thunk[LEAVE_SNIPPET]);
-	v->snip_pos += (x.e.w - (v->snip_w + v->snip_pos) + 15) & ~15u;
-	v->snippet_spill = x.spill;
+	*spill = x.spill;
+	return !x.e.overflow;
+}
+
+/* The entry that an instruction is part of; the first one is nobody's. */
+static struct careful_entry *entry_of(struct vcpu_dbt *v, const struct insn *i)
+{
+	size_t at = (const char *)i - (const char *)v->careful;
+
+	return &v->careful[at < sizeof(v->careful) ? at / sizeof(v->careful[0])
+						   : 0];
+}
+
+enum cpu_result snippet_run(struct cpu *c, const struct insn *i, void *mem)
+{
+	struct vcpu_dbt *v = vcpu_dbt(c);
+	struct careful_entry *e = entry_of(v, i);
+	size_t at = (e - v->careful) * SNIPPET_MAX;
+	enum leave_code code;
+
+	if (!e->has_code) {
+		if (!make_snippet(c, i, v->snip_w + at, &e->spill)) {
+			c->fault.vector = VEC_HOST_MEMORY;
+			return CPU_FAULT;
+		}
+		e->has_code = e != v->careful;
+	}
+	v->snippet_spill = e->spill;
 	c->dbt[D_T0] = (uintptr_t)mem;
-	code = dbt_enter(c, start);
+	code = dbt_enter(c, v->snip_x + at);
 	if (code == LEAVE_SNIPPET)
 		return CPU_OK;
 	take_fault(c, v);

@@ -57,7 +57,7 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 		ok = xlat_branch(x, i);
 		break;
 	default:
-		xlat_event(x, i, i + 1 == &x->insn[x->nr_decoded]);
+		xlat_event(x, i, x->self || i + 1 == &x->insn[x->nr_decoded]);
 		return;
 	}
 	if (!ok)
@@ -121,14 +121,16 @@ void xlat_one_insn(struct xlat *x, unsigned int n)
 	x->next += x->insn[n].len;
 	*m = (struct pcmap){ .host = x->e.w - x->loop_entry,
 			     .guest = x->rip - x->block_rip };
+	if (x->self) {
+		xlat_check(x, n);
+		x->t1_win = NO_WINDOW;
+	}
 	x->share_insn = &x->share[2 * n];
 	x->spill = H_NONE;
 	x->exact = !(x->insn[n].row->attr & (IA_ALIGN | IA_COND | IA_VSIB));
 	x->cur = n;
 	x->flag_form = x->clobber[n];
 	x->t1_next = NO_WINDOW;
-	if (x->self)
-		xlat_check(x, n);
 	xlat_islands(x, 45, false);
 	insn_in_shadow(x, &x->insn[n]);
 	x->t1_win = x->t1_next;
@@ -154,12 +156,29 @@ static bool goes_on(const struct xlat *x, const struct insn *i)
 }
 
 /*
+ * Offsets in the block that forward jumps in it lead to.  The block ends there:
+ * what follows would be translated once for each way to it.
+ */
+struct joins {
+	uint64_t at[(MAX_INSNS * 15 + 63) / 64];
+};
+
+static void note_join(struct joins *j, const struct insn *i, unsigned int next)
+{
+	uint64_t to = next + i->imm;
+
+	if (i->row->id == ID_JCC && i->imm > 0 && to < MAX_INSNS * 15)
+		j->at[to / 64] |= BIT(to % 64);
+}
+
+/*
  * Decodes the instructions of the block at x->next.  False: what comes next
  * crosses the page or is too long.
  */
 static bool decode_block(struct xlat *x, const uint8_t *hva)
 {
 	unsigned int room = PAGE_SIZE - (x->block_rip & ~PAGE_MASK);
+	struct joins joins = { { 0 } };
 	unsigned int off = 0;
 	struct insn *i;
 
@@ -172,7 +191,9 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 			return false;
 		__builtin_memcpy(x->src + off, i->bytes, 15);
 		off += i->len;
-	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(x, i));
+		note_join(&joins, i, off);
+	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(x, i) &&
+		 !(joins.at[off / 64] & BIT(off % 64)));
 	return true;
 }
 

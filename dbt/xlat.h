@@ -218,6 +218,13 @@ void xlat_event(struct xlat *x, const struct insn *i, bool last);
 /* xlat_end_shadow - the instruction behind STI is done. */
 void xlat_end_shadow(struct xlat *x);
 void xlat_cold_light(struct xlat *x, const struct cold *c);
+/* xlat_light_call - calls the helper of @i. */
+void xlat_light_call(struct xlat *x, const struct insn *i);
+/* xlat_count - counts @i where its exit would be counted; uses t0. */
+void xlat_count(struct xlat *x, const struct insn *i);
+
+/* xlat_string.c; false: use the helper */
+bool xlat_string(struct xlat *x, const struct insn *i);
 
 /* xlat.c */
 /* xlat_one_insn - translates x->insn[n], which is at x->next. */

@@ -250,8 +250,12 @@ static void put_legacy(struct emit *e, struct copy *k, uint8_t opcode,
 
 static void put_imm(struct emit *e, const struct insn *i)
 {
-	if (i->imm_len)
-		emit_bytes(e, i->bytes + i->off_imm, i->imm_len);
+	if (!i->imm_len)
+		return;
+	emit_bytes(e, i->bytes + i->off_imm, i->imm_len);
+	/* Only eight registers outside 64-bit mode. */
+	if (i->code_size != CODE64 && operand_enc(i, ENC_IS4))
+		e->w[-1] &= 0x7f;
 }
 
 /* The instruction itself. */
@@ -408,6 +412,31 @@ static bool lea_direct(struct xlat *x, const struct insn *i)
 	return true;
 }
 
+/*
+ * VZEROALL and VZEROUPPER outside 64-bit mode, where only eight registers
+ * exist: register by register, by VPXOR and VMOVAPS.
+ */
+static bool xlat_vzero(struct xlat *x, const struct insn *i)
+{
+	struct emit *e = &x->e;
+
+	xlat_islands(x, 45, false);
+	for (unsigned int n = 0; n < 8; n++) {
+		bool all = i->row->id == ID_VZEROALL;
+
+		emit8(e, 0xc5);
+		emit8(e, all ? 0x81 | (~n & 15) << 3 : 0xf8);
+		emit8(e, all ? 0xef : 0x28);
+		emit8(e, 0xc0 | n << 3 | n);
+	}
+	return true;
+}
+
+static bool is_vzero(const struct insn *i)
+{
+	return i->row->id == ID_VZEROALL || i->row->id == ID_VZEROUPPER;
+}
+
 static bool uses_t1(const struct copy *k)
 {
 	for (unsigned int n = 0; n < k->n; n++)
@@ -430,6 +459,8 @@ bool xlat_copy(struct xlat *x, const struct insn *i)
 		x->t1_next = NO_WINDOW;
 		return xlat_lea(x, i);
 	}
+	if (i->code_size != CODE64 && is_vzero(i))
+		return xlat_vzero(x, i);
 	collect(&k);
 	if (!k.mem)
 		x->t1_next = x->t1_win;

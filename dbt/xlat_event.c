@@ -22,7 +22,7 @@ static uint64_t next_rip(const struct xlat *x)
 	return x->code_size == CODE64 ? x->next : (uint32_t)x->next;
 }
 
-static void light_call(struct xlat *x, const struct insn *i)
+void xlat_light_call(struct xlat *x, const struct insn *i)
 {
 	struct light_site *s = meta_alloc(x->d, sizeof(*s));
 
@@ -50,8 +50,7 @@ void xlat_cold_light(struct xlat *x, const struct cold *c)
 
 /* --- In line --- */
 
-/* Counts the event where its exit would be counted; uses t0. */
-static void count(struct xlat *x, const struct insn *i)
+void xlat_count(struct xlat *x, const struct insn *i)
 {
 	uint32_t off = CPU_OFF(exits) + 8 * exit_of_insn(i->row->id);
 	struct emit *e = &x->e;
@@ -122,7 +121,7 @@ static void in_wrbase(struct xlat *x, const struct insn *i)
 		emit_not(e, T0);
 		emit_lea(e, T1, T0, src, 0, 1, 8);
 		ok = emit_jrcxz(e);
-		light_call(x, i);
+		xlat_light_call(x, i);
 		emit_here8(e, ok);
 	}
 	emit_mov_rr(e, T0, src, i->opsize);
@@ -168,7 +167,7 @@ static void in_sti(struct xlat *x, const struct insn *i)
 
 	emit_gs_load_byte(e, T1, CPU_OFF(irq_window));
 	none = emit_jrcxz(e);
-	light_call(x, i);
+	xlat_light_call(x, i);
 	emit_here8(e, none);
 	flags_without(x, D_NOT_IF);
 	emit_lea(e, T0, T0, H_NONE, 0, RFLAGS_IF, 8);
@@ -213,7 +212,7 @@ static void in_ac(struct xlat *x, const struct insn *i)
 	emit_wrgsbase(e, T1);
 	over = emit_jmp8(e);
 	emit_here8(e, none);
-	light_call(x, i);
+	xlat_light_call(x, i);
 	emit_here8(e, over);
 }
 
@@ -306,10 +305,12 @@ void xlat_event(struct xlat *x, const struct insn *i, bool last)
 	if (l && !(l->shadow && last)) {
 		xlat_islands(x, 80, false);
 		l->fn(x, i);
-		count(x, i);
+		xlat_count(x, i);
 		return;
 	}
-	light_call(x, i);
+	if (xlat_string(x, i))
+		return;
+	xlat_light_call(x, i);
 	if (!call_goes_on(i))
 		x->done = true;
 }

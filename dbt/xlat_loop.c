@@ -26,6 +26,8 @@ void loop_find(struct xlat *x)
 	x->loop_end = NO_LOOP;
 	x->loop_site = NULL;
 	x->in_loop = false;
+	if (x->self)
+		return;
 	for (unsigned int n = 0; n < x->nr_decoded && n < MAX_LOOP_INSNS; n++) {
 		next += x->insn[n].len;
 		/* An event may change mappings. */

@@ -220,7 +220,7 @@ static struct share share_operand(struct planner *p, const struct insn *i)
 	if (i->index != GPR_NONE) {
 		key.index = p->reg[i->index].version;
 		key.scale = i->scale;
-		off += (int64_t)p->reg[i->index].off << i->scale;
+		off += (int64_t)p->reg[i->index].off * (1 << i->scale);
 	}
 	return share_access(p, key, off, i->mem_size, i->mem_access & ACC_W);
 }
@@ -307,7 +307,7 @@ static void find_stride(struct planner *p, const struct candidate *k,
 		return;
 	if (k->index && host_of[w->index] == IN_MEMORY)
 		return;
-	stride = base + ((int64_t)index << k->scale);
+	stride = base + (int64_t)index * (1 << k->scale);
 	if (stride > MAX_SPAN || stride < -MAX_SPAN)
 		return;
 	w->stride = stride;

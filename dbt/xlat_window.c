@@ -87,6 +87,7 @@ struct memref xlat_operand(struct xlat *x, const struct insn *i,
 
 	if (x->share_insn[0].win != NO_WINDOW)
 		return shared(x, &x->share_insn[0], i);
+	x->t1_win = NO_WINDOW;
 	if (xlat_constant_ea(x, i, &ea)) {
 		xlat_tlb_page(x, ea, size, write, false);
 		return (struct memref){ T0, T1, 0 };
@@ -107,6 +108,7 @@ struct memref xlat_stack_operand(struct xlat *x, unsigned int reg, int disp,
 
 	if (x->share_insn[1].win != NO_WINDOW)
 		return shared(x, &x->share_insn[1], &i);
+	x->t1_win = NO_WINDOW;
 	xlat_ea(x, &i, size - 1, false);
 	xlat_tlb(x, size, write, true, false);
 	return (struct memref){ T0, T1, 1 - (int)size };

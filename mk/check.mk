@@ -1,12 +1,14 @@
 # make check: what must pass before a change goes in.  make check-long: more
 # of it, with QEMU's TCG as a second opinion on the guests.
-CHECK := unit asan cli api guests-careful guests-fast boot
+CHECK := unit asan fuzz cli shim api guests-careful guests-fast boot firmware clients
 
 check: all
-	$(Q)scripts/deps.sh test boot
+	$(Q)scripts/deps.sh test boot firmware
+	-$(Q)scripts/deps.sh qemu # without it that suite is skipped
 	$(Q)test/run-check.sh $(CHECK)
 check-long: all
-	$(Q)scripts/deps.sh test boot oracle
-	$(Q)BOOT=long FULL=1 test/run-check.sh $(CHECK) guests-tcg matrix hundred \
+	$(Q)scripts/deps.sh test boot firmware oracle
+	-$(Q)scripts/deps.sh clients
+	$(Q)BOOT=long LONG=1 FULL=1 test/run-check.sh $(CHECK) guests-tcg matrix hundred \
 		clock
 .PHONY: check check-long

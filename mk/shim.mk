@@ -13,3 +13,13 @@ $O/libring3-kvm.so: $(SHIM_OBJ) $O/libring3-shim.o shim/shim.map
 	$(Q)$(CC) $(FLAGS) -shared -Wl,-z,defs,-z,relro,-z,now \
 		-Wl,--version-script=shim/shim.map $(SHIM_OBJ) $O/libring3-shim.o -o $@
 all: $O/libring3-kvm.so
+
+# make shim-test: a client of the preload library, which knows nothing of ring3.
+SHIM_TEST := $O/test/shim/client
+
+$(SHIM_TEST): $(patsubst %,$O/%.o,$(wildcard test/shim/*.c))
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(CC) $(FLAGS) $^ -o $@
+shim-test: all $(SHIM_TEST)
+	test/shim/run.sh
+.PHONY: shim-test

@@ -102,10 +102,11 @@ void jcache_drop(struct jcache *j, uint64_t rip)
 
 void jcache_clear(struct jcache *j)
 {
-	const uint16_t *log = log_of(j);
+	const uint16_t *log;
 
-	if (!j->gs || !j->nr_log)
+	if (!j->nr_log)
 		return;
+	log = log_of(j);
 	for (uint32_t n = 0; n < j->nr_log; n++) {
 		*code_at(j, log[n]) = j->empty;
 		*rip_at(j, log[n]) = 0;

@@ -36,6 +36,9 @@ struct mmu_role {
 #define ACCESS_FETCH PFEC_I
 #define ACCESS_AC    BIT(8) /* supervisor with EFLAGS.AC: SMAP is overridden */
 #define ACCESS_NO_AD BIT(9) /* leave A and D bits alone (debugger) */
+#define ACCESS_UNALIGNED                                                       \
+	BIT(10) /* no alignment check; for cpu/, not the MMU                   \
+		 */
 
 struct mmu;
 struct tlb;

@@ -114,9 +114,7 @@ static inline uint8_t *tlb_peek(const struct mmu *mmu, gva_t gva,
 	const struct tlb_table *tt;
 	uint64_t page, entry;
 
-	/* With fewer bits, or 57-bit addresses, entries are ambiguous. */
-	if (!mmu->live || t->index_bits < 36 ||
-	    (uint64_t)((int64_t)(gva << 16) >> 16) != gva)
+	if (!mmu->live || t->index_bits < 36)
 		return NULL;
 	if (access & ACCESS_USER)
 		mode = TLB_USER;
@@ -130,7 +128,10 @@ static inline uint8_t *tlb_peek(const struct mmu *mmu, gva_t gva,
 	entry = access & ACCESS_WRITE
 			? *((const uint64_t *)tt->gs - 1 - page)
 			: *((const uint64_t *)(tt->gs + TLB_R_OFF) + page);
-	return entry ? (uint8_t *)(entry + gva) : NULL;
+	/* Another address that shares the entry is off by 2^48 at least. */
+	if (!entry || (entry + gva) >> 47)
+		return NULL;
+	return (uint8_t *)(entry + gva);
 }
 
 /* tlb_forget_code - empties every jump-cache entry (code went away). */

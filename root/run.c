@@ -30,6 +30,7 @@ bool vcpu_signal(void)
 /* leave_intr - KVM_RUN ends for a signal. */
 static int leave_intr(struct vcpu *v)
 {
+	v->signal_seen = 0;
 	v->uexit.kind = UEXIT_INTR;
 	return -EINTR;
 }
@@ -262,6 +263,20 @@ static int run_loop(struct vcpu *v)
 	return r;
 }
 
+void vcpu_run_begin(struct vcpu *v)
+{
+	if (!v->has_sigmask)
+		v->signal_seen = 0;
+	running = v;
+	__asm__ volatile("" : : : "memory");
+}
+
+void vcpu_run_end(void)
+{
+	__asm__ volatile("" : : : "memory");
+	running = NULL;
+}
+
 int vcpu_run(struct vcpu *v)
 {
 	int r;
@@ -270,13 +285,9 @@ int vcpu_run(struct vcpu *v)
 		return -EIO;
 	v->started = true;
 	v->runs++;
-	v->signal_seen = 0;
-	running = v;
-	dbt_outside(v->vm->dbt);
 	lock_take(&v->mem_lock);
 	r = run_loop(v);
 	dbt_put_fpu(v->cpu);
 	lock_drop(&v->mem_lock);
-	running = NULL;
 	return r;
 }

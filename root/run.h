@@ -17,6 +17,15 @@
 int vcpu_run(struct vcpu *v);
 
 /*
+ * vcpu_run_begin, vcpu_run_end - around vcpu_run(): what vcpu_signal() hears in
+ * between is a signal for @v.  With a signal mask for the run (v->has_sigmask)
+ * the mask is changed inside of them, and a signal that comes too late to end
+ * this run ends the next one: for Linux it would still be pending then.
+ */
+void vcpu_run_begin(struct vcpu *v);
+void vcpu_run_end(void);
+
+/*
  * vcpu_accept_events - lets a pending INIT or SIPI take effect; a vCPU in
  * INIT_RECEIVED becomes RUNNABLE with a SIPI.
  */

@@ -142,4 +142,5 @@ void vcpu_cancel_io(struct vcpu *v)
 	c->mmio.nr_rd = 0;
 	c->mmio.nr_wr = 0;
 	c->mmio.wants = false;
+	c->pending_dbg = 0;
 }

@@ -21,8 +21,10 @@ static void op_smi(void *vcpu)
 {
 }
 
+/* A SIPI from before does not start what waits for the next one. */
 static void op_init(void *vcpu)
 {
+	vcpu_take(vcpu, REQ_SIPI);
 	vcpu_request(vcpu, REQ_INIT);
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # deps.sh - installs the Debian packages that a purpose needs.
-#   scripts/deps.sh [-n] build|test|boot|oracle|lint...
+#   scripts/deps.sh [-n] build|test|boot|firmware|oracle|qemu|clients|lint...
 # Does nothing if they are there; installs through apt-get as root or with
 # sudo; otherwise says what to install and fails.  -n only checks.
 set -u
@@ -16,7 +16,12 @@ for purpose; do
 	build) want="$want gcc make binutils libc6-dev" ;;
 	test) want="$want gcc make binutils libc6-dev gcc-multilib libzydis-dev" ;;
 	boot) want="$want busybox-static cpio gzip" ;;
+	firmware) want="$want seabios grub-common grub-pc-bin e2fsprogs
+		ovmf grub-efi-amd64-bin dosfstools mtools" ;;
 	oracle) want="$want qemu-system-x86" ;;
+	qemu) want="$want qemu-system-x86" ;;
+	clients) want="$want qemu-system-x86 qemu-utils ovmf grub-pc-bin
+		grub-common mtools guestfish libguestfs-tools linux-image-amd64" ;;
 	lint) want="$want git gawk cppcheck clang-format-14 gcc" ;;
 	*) echo "deps.sh: unknown purpose $purpose" >&2; exit 2 ;;
 	esac

@@ -78,9 +78,14 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 static void *do_mmap(void *addr, size_t len, int prot, int flags, int fd,
 		     off_t offset)
 {
-	if (!(flags & MAP_ANONYMOUS) && ring3_is_fd(fd))
-		return ring3_mmap(addr, len, prot, flags, fd, offset);
-	return real()->mmap(addr, len, prot, flags, fd, offset);
+	void *p;
+
+	if ((flags & MAP_ANONYMOUS) || !ring3_is_fd(fd))
+		return real()->mmap(addr, len, prot, flags, fd, offset);
+	p = ring3_mmap(addr, len, prot, flags, fd, offset);
+	if (p != MAP_FAILED)
+		trace_mmap(fd, p, offset);
+	return p;
 }
 
 EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd,

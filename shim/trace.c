@@ -57,12 +57,29 @@ static const struct request {
 };
 /* clang-format on */
 
+/* clang-format off */
+#define EXIT(name) [KVM_EXIT_##name] = #name
+static const char *const exits[] = {
+	EXIT(UNKNOWN), EXIT(EXCEPTION), EXIT(IO), EXIT(HYPERCALL), EXIT(DEBUG),
+	EXIT(HLT), EXIT(MMIO), EXIT(IRQ_WINDOW_OPEN), EXIT(SHUTDOWN),
+	EXIT(FAIL_ENTRY), EXIT(INTR), EXIT(SET_TPR), EXIT(TPR_ACCESS),
+	EXIT(NMI), EXIT(INTERNAL_ERROR), EXIT(SYSTEM_EVENT), EXIT(IOAPIC_EOI),
+	EXIT(HYPERV), EXIT(X86_RDMSR), EXIT(X86_WRMSR), EXIT(DIRTY_RING_FULL),
+	EXIT(X86_BUS_LOCK), EXIT(NOTIFY),
+};
+/* clang-format on */
+
+/* The vCPUs' kvm_run pages, by descriptor. */
+#define MAX_TRACED 1024
+static struct kvm_run *runs[MAX_TRACED];
+
 struct count {
 	uint64_t calls, failed, ns;
 };
 
 /* One more for requests that have no name here. */
 static struct count counts[ARRAY_SIZE(requests) + 1];
+static uint64_t exit_counts[ARRAY_SIZE(exits)];
 static int log_fd = -1;
 static bool on, known;
 
@@ -128,8 +145,11 @@ void trace_close(int fd)
 {
 	int saved = errno;
 
-	if (trace_on())
+	if (trace_on()) {
 		put(log_fd, "%ld close %d\n", thread_id(), fd);
+		if (fd < MAX_TRACED)
+			runs[fd] = NULL;
+	}
 	errno = saved;
 }
 
@@ -141,30 +161,98 @@ static uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
+static const struct kvm_run *run_of(const struct trace *t)
+{
+	if (t->request != KVM_RUN || t->fd >= MAX_TRACED)
+		return NULL;
+	return runs[t->fd];
+}
+
+/* describe_answer - what the client has read for the guest. */
+static void describe_answer(const struct kvm_run *run, char *buf, size_t size)
+{
+	uint64_t data = 0;
+
+	if (run->exit_reason == KVM_EXIT_IO && run->io.size <= 4 &&
+	    run->io.direction == KVM_EXIT_IO_IN)
+		memcpy(&data, (const uint8_t *)run + run->io.data_offset,
+		       run->io.size);
+	else if (run->exit_reason == KVM_EXIT_MMIO && !run->mmio.is_write)
+		memcpy(&data, run->mmio.data, sizeof(data));
+	else
+		return;
+	snprintf(buf, size, " answer %#lx", data);
+}
+
 void trace_begin(struct trace *t, int fd, unsigned long request, void *arg)
 {
+	const struct kvm_run *run;
+
 	t->fd = fd;
 	t->request = (unsigned int)request;
 	t->arg = arg;
+	t->answer[0] = 0;
+	run = run_of(t);
+	if (run)
+		describe_answer(run, t->answer, sizeof(t->answer));
 	t->start_ns = now_ns();
+}
+
+/* describe_exit - why KVM_RUN has returned. */
+static void describe_exit(const struct kvm_run *run, char *buf, size_t size)
+{
+	unsigned int reason = run->exit_reason;
+	const char *name = reason < ARRAY_SIZE(exits) ? exits[reason] : NULL;
+	uint64_t data = 0;
+
+	switch (reason) {
+	case KVM_EXIT_IO:
+		if (run->io.direction)
+			memcpy(&data,
+			       (const uint8_t *)run + run->io.data_offset,
+			       run->io.size);
+		snprintf(buf, size, " IO %s %#x size %u count %u %#lx",
+			 run->io.direction ? "out" : "in", run->io.port,
+			 run->io.size, run->io.count, data);
+		break;
+	case KVM_EXIT_MMIO:
+		memcpy(&data, run->mmio.data, sizeof(data));
+		snprintf(buf, size, " MMIO %s %#llx len %u %#lx",
+			 run->mmio.is_write ? "write" : "read",
+			 run->mmio.phys_addr, run->mmio.len,
+			 run->mmio.is_write ? data : 0);
+		break;
+	default:
+		snprintf(buf, size, " %s (%u)", name ? name : "?", reason);
+	}
+	if (name)
+		__atomic_fetch_add(&exit_counts[reason], 1, __ATOMIC_RELAXED);
+}
+
+void trace_mmap(int fd, void *p, off_t offset)
+{
+	if (trace_on() && fd < MAX_TRACED && !offset)
+		runs[fd] = p;
 }
 
 void trace_end(const struct trace *t, int result)
 {
 	uint64_t ns = now_ns() - t->start_ns;
 	size_t i = request_index(t->request);
+	char name[16], why[64] = "";
 	int err = errno;
-	char name[16];
 
 	__atomic_fetch_add(&counts[i].calls, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&counts[i].ns, ns, __ATOMIC_RELAXED);
 	if (result < 0)
 		__atomic_fetch_add(&counts[i].failed, 1, __ATOMIC_RELAXED);
+	if (run_of(t))
+		describe_exit(run_of(t), why, sizeof(why));
 	snprintf(name, sizeof(name), "%#x", t->request);
-	put(log_fd, "%ld ioctl %d %s %#lx = %d%s%s (%lu us)\n", thread_id(),
+	put(log_fd, "%ld ioctl %d %s %#lx%s = %d%s%s%s (%lu us)\n", thread_id(),
 	    t->fd, i < ARRAY_SIZE(requests) ? requests[i].name : name,
-	    (unsigned long)t->arg, result, result < 0 ? " " : "",
-	    result < 0 ? strerrorname_np(err) : "", ns / 1000);
+	    (unsigned long)t->arg, t->answer, result, result < 0 ? " " : "",
+	    result < 0 ? strerrorname_np(err) : "", why, ns / 1000);
 	errno = err;
 }
 
@@ -185,5 +273,8 @@ static void __attribute__((destructor)) put_stats(void)
 						     : "(other)",
 			    c->calls, c->failed, c->ns / 1000);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(exits); i++)
+		if (exit_counts[i])
+			put(fd, "exit %-23s %12lu\n", exits[i], exit_counts[i]);
 	real()->close(fd);
 }

@@ -3,8 +3,9 @@
 # of their results: every line "N passed, N failed[, N skipped]" counts.  A
 # suite that fails without such a line counts as one failure.
 #
-#   test/run-check.sh SUITE...   with SUITE of unit, asan, cli, api, guests-careful,
-#                                guests-fast, boot, guests-tcg, matrix, hundred, clock
+#   test/run-check.sh SUITE...   with SUITE of unit, asan, fuzz, cli, shim, api, guests-careful,
+#                                guests-fast, boot, firmware, clients, guests-tcg, matrix,
+#                                hundred, clock
 set -u
 cd "$(dirname "$0")/.." || exit 2
 # Not the flags of the make that runs this: each suite is a build of its own.
@@ -19,12 +20,16 @@ suite() {
 	case $1 in
 	unit) make unit ;;
 	asan) make MODE=asan unit ;;
+	fuzz) make fuzz-replay && make MODE=asan fuzz-replay ;;
 	cli) test/cli/run.sh ;;
 	api) make api-test ;;
 	guests-careful) RING3_EXEC=careful test/run-guests.sh ;;
 	guests-fast) RING3_EXEC=fast test/run-guests.sh ;;
 	guests-tcg) test/run-guests.sh --vm tcg ;;
 	boot) test/boot/linux.sh ;;
+	firmware) test/boot/firmware.sh ;;
+	shim) make shim-test ;;
+	clients) test/clients/all.sh ;;
 	matrix | hundred | clock) "test/boot/$1.sh" ;;
 	*) echo "run-check.sh: unknown suite $1"; return 2 ;;
 	esac

@@ -45,13 +45,17 @@ make_command() {
 	local load="-kernel $1 -smp $smp" words w
 
 	cmd=()
-	case $1 in *.bin) load="-drive file=$1,format=raw,if=ide -smp $smp" ;; esac
+	case $1 in *.bin | *.img) load="-drive file=$1,format=raw,if=ide -smp $smp" ;; esac
 	case $vm in
 	ring3)
 		cmd=("$out/ring3" run --accel ring3 --cpus "$smp")
 		[ -z "$append" ] || cmd+=(--append "$append")
 		[ -z "$options" ] || cmd+=("$options")
-		cmd+=(--kernel "$1")
+		if [ -n "$disk" ]; then
+			cmd+=(--disk "$1")
+		else
+			cmd+=(--kernel "$1")
+		fi
 		;;
 	tcg) words="qemu-system-x86_64 -accel tcg -cpu max $load $qemu" ;;
 	kvm) words="qemu-system-x86_64 -accel kvm -cpu max,-arch-capabilities $load $qemu" ;;
@@ -91,11 +95,17 @@ ended() {
 run_one() {
 	local name=$1 image=$guests/$1.elf cmd rc start secs
 	local pass=0 fail=0 skip=0 note= smp=1 append= options= ends=pass
+	local disk=
 
 	log=$guests/log/$name
 	[ ! -f test/guest/"$name"/raw.ld ] || image=$guests/$name.bin
 	# shellcheck disable=SC1090
 	[ ! -f test/guest/"$name"/cfg ] || . test/guest/"$name"/cfg
+	# A disk of its own, which the guest may write.
+	if [ -n "$disk" ]; then
+		cp "$image" "$log.img" && truncate -s 1M "$log.img"
+		image=$log.img
+	fi
 	make_command "$image"
 	start=$(date +%s%N)
 	timeout -k 5 "${GUEST_TIMEOUT:-240}" "${cmd[@]}" </dev/null \

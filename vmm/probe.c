@@ -64,12 +64,12 @@ static int probe_fill(struct probe *p, const struct entry *entry)
 	return kvmfd_ioctl(&p->vm, KVM_SET_USER_MEMORY_REGION, &slot);
 }
 
-static int probe_build(struct probe *p)
+static int probe_build(struct probe *p, enum accel accel)
 {
 	struct entry entry = { .mode = ENTRY_LONG64,
 			       .rip = PROBE_ADDR,
 			       .rbx = PROBE_DATA };
-	int r = kvmfd_open(&p->sys, ACCEL_KVM);
+	int r = kvmfd_open(&p->sys, accel);
 
 	if (r < 0)
 		return r;
@@ -116,13 +116,14 @@ static void probe_destroy(struct probe *p)
 	ram_exit(&p->ram);
 }
 
-long probe_kvm_ps(void)
+long probe_ps(enum accel accel)
 {
 	struct probe p = { 0 };
-	long ns = probe_build(&p);
+	long ns = probe_build(&p, accel);
 
-	/* The first round faults the memory in; the second one counts. */
-	for (unsigned i = 0; i < 2 && ns >= 0; i++)
+	/* The first rounds fault the memory in and translate; the last counts.
+	 */
+	for (unsigned i = 0; i < 4 && ns >= 0; i++)
 		ns = probe_round_ns(&p);
 	probe_destroy(&p);
 	return ns < 0 ? ns : ns * 1000 / PROBE_INSNS;
@@ -130,7 +131,7 @@ long probe_kvm_ps(void)
 
 enum accel probe_accel(void)
 {
-	long ps = probe_kvm_ps();
+	long ps = probe_ps(ACCEL_KVM);
 
 	if (ps < 0) {
 		log_info("/dev/kvm is not usable (%s): using ring3",

@@ -12,7 +12,7 @@
 enum accel probe_accel(void);
 
 /*
- * probe_kvm_ps - picoseconds a guest instruction takes on /dev/kvm, or
- * -errno if it cannot run the loop.
+ * probe_ps - picoseconds that an instruction of a guest kernel takes, or -errno
+ * if the loop cannot be run.
  */
-long probe_kvm_ps(void);
+long probe_ps(enum accel accel);

@@ -15,6 +15,14 @@ struct stats {
 	struct kvmstats of_vm, of_vcpus;
 };
 
+/* What was started: the kernel's or the firmware's file. */
+static const char *stats_guest(const struct vm *vm)
+{
+	const struct vm_config *config = vm->config;
+
+	return config->boot.kernel ? config->boot.kernel : config->firmware;
+}
+
 static void stats_sum_exits(struct stats *s)
 {
 	for (unsigned i = 0; i < s->vm->nr_vcpus; i++) {
@@ -152,7 +160,7 @@ static void stats_text(struct stats *s)
 	struct vm *vm = s->vm;
 
 	fprintf(stderr, "\n%s on %s: %u CPU%s, %llu MiB, %.3f s, ended: %s\n",
-		vm->config->boot.kernel, kvmfd_name(&vm->sys), vm->nr_vcpus,
+		stats_guest(vm), kvmfd_name(&vm->sys), vm->nr_vcpus,
 		vm->nr_vcpus == 1 ? "" : "s",
 		(unsigned long long)(vm->ram.size >> 20), vm->wall_ns / 1e9,
 		status_name(vm_status(vm)));
@@ -188,7 +196,7 @@ static void stats_json(struct stats *s)
 	json_string(&j, "ended", status_name(vm_status(vm)));
 	json_u64(&j, "exit_status", vm_status(vm));
 	json_string(&j, "accel", kvmfd_name(&vm->sys));
-	json_string(&j, "kernel", vm->config->boot.kernel);
+	json_string(&j, "kernel", stats_guest(vm));
 	json_u64(&j, "cpus", vm->nr_vcpus);
 	json_u64(&j, "mem_bytes", vm->ram.size);
 	json_u64(&j, "wall_ns", vm->wall_ns);

@@ -9,7 +9,7 @@
 #define STATUS_LIST(X)                                                         \
 	X(POWEROFF,     0,  "poweroff",     "the guest powered itself off")    \
 	X(USAGE,        2,  "usage",        "bad option or argument")          \
-	X(INPUT,        4,  "input",        "a kernel or initrd that cannot be used") \
+	X(INPUT,        4,  "input",        "a kernel, initrd, firmware or disk that cannot be used") \
 	X(HOST,         6,  "host",         "the host lacks something: memory, /dev/kvm, a KVM call") \
 	X(REBOOT,       8,  "reboot",       "the guest asked for a reset")     \
 	X(TRIPLE_FAULT, 10, "triple-fault", "a guest CPU shut down after a triple fault") \

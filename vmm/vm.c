@@ -252,11 +252,14 @@ static int vm_load_firmware(struct vm *vm)
 		if (!vm->fwlog)
 			return STATUS_HOST;
 	}
-	if (firmware_load(&vm->firmware, config->firmware, &vm->slots, &vm->ram,
+	if (firmware_load(&vm->firmware, config->firmware,
+			  config->firmware_vars, &vm->slots, &vm->ram,
 			  &vm->mmio))
 		return STATUS_INPUT;
-	return vm_need("fw_cfg",
-		       firmware_tell(vm->fwcfg, &vm->ram, &vm->machine));
+	if (firmware_tell(vm->fwcfg, &vm->ram, &vm->machine) ||
+	    disks_tell(&vm->disks, vm->fwcfg))
+		return vm_need("fw_cfg", -ENOMEM);
+	return 0;
 }
 
 /* Without: its tables first, a kernel may lie on top of what it ignores. */
@@ -352,6 +355,15 @@ static int vm_start_term(struct vm *vm)
 	return r;
 }
 
+static int vm_create_disks(struct vm *vm)
+{
+	const struct disks_env env = { &vm->fd, vm->pci, &vm->pio, &vm->ram,
+				       &vm->irq };
+
+	return disks_create(&vm->disks, &env, vm->config->disks,
+			    vm->config->nr_disks);
+}
+
 static int vm_build(struct vm *vm)
 {
 	int r;
@@ -363,6 +375,8 @@ static int vm_build(struct vm *vm)
 		r = vm_create_kvm(vm);
 	if (!r)
 		r = vm_create_devices(vm);
+	if (!r)
+		r = vm_create_disks(vm);
 	if (!r)
 		r = vm_load(vm);
 	if (!r)
@@ -397,6 +411,7 @@ static void vm_destroy(struct vm *vm)
 	for (unsigned i = 0; vm->vcpus && i < vm->config->nr_cpus; i++)
 		vcpu_destroy(&vm->vcpus[i]);
 	free(vm->vcpus);
+	disks_free(&vm->disks);
 	kvmfd_close(&vm->fd);
 	kvmfd_close(&vm->sys);
 	serial_free(vm->serial);

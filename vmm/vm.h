@@ -7,6 +7,7 @@
 #include "vmm/bus.h"
 #include "vmm/cpumodel.h"
 #include "vmm/dev/power.h"
+#include "vmm/disks.h"
 #include "vmm/fw/firmware.h"
 #include "vmm/irq.h"
 #include "vmm/kvmfd.h"
@@ -29,8 +30,11 @@ struct vm_config {
 	unsigned nr_cpus;
 	struct cpumodel cpu;
 	struct boot_config boot;
-	const char *firmware;	  /* path, or NULL: boot a kernel */
-	const char *firmware_log; /* where its messages go, or NULL */
+	const char *firmware;	   /* path, or NULL: boot a kernel */
+	const char *firmware_vars; /* file of its variables, or NULL */
+	const char *firmware_log;  /* where its messages go, or NULL */
+	struct disk_config disks[DISKS_MAX];
+	unsigned nr_disks;
 	enum stats_format stats;
 };
 
@@ -57,6 +61,7 @@ struct vm {
 	struct i8042 *i8042;
 	struct pci *pci;
 	struct chipset *chipset;
+	struct disks disks;
 	struct debugcon *debugcon;
 	struct testdev *testdev;
 	struct fwcfg *fwcfg;

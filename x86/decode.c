@@ -102,7 +102,6 @@ static const uint8_t *decode_vex(struct insn *insn, const uint8_t *p,
 				 struct ext *ext)
 {
 	static const uint8_t maps[4] = { NR_MAPS, V1, V2, V3 };
-	bool mode64 = insn->code_size == CODE64;
 	uint8_t rxb = ~p[1], last;
 
 	if (p[0] == 0xc5) {
@@ -120,10 +119,10 @@ static const uint8_t *decode_vex(struct insn *insn, const uint8_t *p,
 		last = p[2];
 		p += 3;
 	}
-	if (!mode64)
+	if (insn->code_size != CODE64)
 		ext->rex &= REX_W;
 	insn->vex_w = ext->rex >> 3;
-	insn->vvvv = ~last >> 3 & (mode64 ? 15 : 7);
+	insn->vvvv = ~last >> 3 & 15;
 	insn->vex_l = last >> 2 & 1;
 	insn->vex_pp = last & 3;
 	return p;
@@ -276,6 +275,18 @@ static const uint8_t *decode_unoffered(struct insn *insn, const uint8_t *p,
 	return p + imm;
 }
 
+/* VEX map 0: #UD does not wait for the bytes behind the prefix. */
+static const uint8_t *undefined_vex(struct insn *insn, const uint8_t *p,
+				    const uint8_t *start)
+{
+	insn->row = INSN_UNDEFINED;
+	insn->off_opcode = p - start;
+	insn->opcode = *p;
+	insn->addrsize = address_size(insn);
+	insn->opsize = 4;
+	return p + 3;
+}
+
 static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 				    const uint8_t *start)
 {
@@ -286,6 +297,8 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 
 	if (*p == 0x0f)
 		p = decode_escape(insn, p, &ext);
+	else if (*p == 0xc4 && prefix_form && !(p[1] & 3))
+		return undefined_vex(insn, p, start);
 	else if ((*p & 0xfe) == 0xc4 && prefix_form)
 		p = decode_vex(insn, p, &ext);
 	else if ((*p == 0x62 && prefix_form) ||

@@ -262,6 +262,12 @@ static bool get_operand(struct reader *r, struct operand *op,
 	}
 }
 
+/* Operands whose size W selects; it is ignored outside 64-bit mode. */
+static bool is_general(unsigned int class)
+{
+	return class == OC_E || class == OC_R || class == OC_G || class == OC_B;
+}
+
 /* VEX.vvvv must be 1111b where no operand uses it. */
 static bool uses_vvvv(unsigned int class)
 {
@@ -293,6 +299,12 @@ const uint8_t *operands_decode(struct insn *insn, const uint8_t *p,
 	bool valid = true, vvvv = !insn->vvvv;
 	unsigned int i;
 
+	if (insn->code_size != CODE64) {
+		insn->vvvv &= 7;
+		/* W selects the size of general registers, which is fixed. */
+		if (row->impl_r)
+			insn->vex_w = 0;
+	}
 	for (i = 0; i < MAX_OPERANDS && row->spec[i]; i++) {
 		const struct operand_spec *spec = &operand_specs[row->spec[i]];
 		struct operand *op = &insn->op[i];
@@ -300,6 +312,8 @@ const uint8_t *operands_decode(struct insn *insn, const uint8_t *p,
 		op->access = row->acc[i];
 		valid &= get_operand(&r, op, spec);
 		vvvv |= uses_vvvv(spec->class);
+		if (insn->code_size != CODE64 && is_general(spec->class))
+			insn->vex_w = 0;
 	}
 	insn->nops = i;
 	if (row->attr & IA_SHIFT)

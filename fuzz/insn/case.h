@@ -91,5 +91,7 @@ bool result_equal(const struct fuzz_case *c, const struct result *a,
 /* fpu_normalize - components in their initial state get its values. */
 void fpu_normalize(uint8_t fpu[FPU_BYTES]);
 
-/* show.c: the instructions of a case, as Zydis reads them. */
+/* show.c: instructions as Zydis reads them. */
+/* zydis_knows - whether Zydis decodes the instruction. */
+bool zydis_knows(enum code_size mode, const uint8_t bytes[15]);
 void case_disassemble(FILE *f, const struct fuzz_case *c);

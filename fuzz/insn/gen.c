@@ -4,6 +4,7 @@
 
 #include "fuzz/insn/guest.h"
 #include "x86/defs.h"
+#include "x86/feat.h"
 #include "x86/table.h"
 
 /* A case from its instructions: where they are, what they find. */
@@ -29,7 +30,8 @@ enum treatment treatment_of(const struct insn_row *row, const char **reason)
 	*reason = "";
 	if (row->id == ID_INVALID)
 		return TREAT_NATIVE;
-	if (row->action == ACT_UD || !guest_has(row->feat)) {
+	if (!guest_has(row->feat) ||
+	    (row->action == ACT_UD && row->feat != FEAT_BASE)) {
 		*reason = "not offered";
 		return TREAT_UD;
 	}
@@ -85,6 +87,12 @@ static void put_iret(struct work *w, uint8_t *p, unsigned int size)
 {
 	uint64_t fl = rng64(&w->g) & 0x254fd7, sp;
 
+	/*
+	 * The new AC already counts for what is popped behind it; the host's
+	 * kernel takes that #AC for one of its own and tries again for ever.
+	 */
+	if (w->c->gpr[RSP] & (size - 1))
+		fl &= ~RFLAGS_AC;
 	put_far(w, p, size, size);
 	memcpy(p + 2 * size, &fl, size);
 	sp = gen_target(&w->g, w->c, 8);
@@ -283,16 +291,16 @@ static void implicit_operands(struct work *w, const struct insn *i)
 	case ID_IDIV:
 		divide_operands(w, i);
 		break;
-	case ID_INT:
-		if (i->imm == 0x80)
-			c->twin = TWIN_NONE;
-		break;
 	case ID_XSAVE:
 	case ID_XSAVEOPT:
 	case ID_XSAVEC:
 	case ID_XRSTOR:
 		c->gpr[RAX] &= 7;
 		c->gpr[RDX] = 0;
+		/* The host has more components. */
+		if (i->base == RAX || i->base == RDX || i->index == RAX ||
+		    i->index == RDX)
+			c->twin = TWIN_NONE;
 		break;
 	case ID_LOOP:
 	case ID_LOOPE:
@@ -398,6 +406,8 @@ static void append(struct work *w, struct insn *i, unsigned int row)
 	}
 	if (is_branch(i))
 		branch_operand(w, i, at);
+	if (i->row->id == ID_INT && i->imm == 0x80)
+		c->twin = TWIN_NONE; /* a system call */
 	w->out->row[w->out->n++] = row;
 }
 
@@ -409,6 +419,26 @@ static bool flags_ok(struct fuzz_case *c, const struct insn_row *row)
 	if (row->action != ACT_COPY)
 		c->undefined |= row->flags_u;
 	return true;
+}
+
+/*
+ * Not behind other instructions: the components that XSAVE and XRSTOR work on
+ * are in registers, and x87's instruction pointer is the host's.
+ */
+static bool saves_x87(const struct insn_row *row)
+{
+	switch (row->id) {
+	case ID_FNSTENV:
+	case ID_FNSAVE:
+	case ID_FXSAVE:
+	case ID_XSAVE:
+	case ID_XSAVEOPT:
+	case ID_XSAVEC:
+	case ID_XRSTOR:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static bool for_mode(const struct insn_row *row, enum code_size mode)
@@ -432,7 +462,7 @@ static bool pick(struct work *w, struct insn *i, unsigned int *row)
 		t = treatment_of(&rows[*row], &reason);
 		if (t == TREAT_SKIP)
 			continue;
-		if (w->out->n && t != TREAT_NATIVE)
+		if (w->out->n && (t != TREAT_NATIVE || saves_x87(&rows[*row])))
 			return false;
 		if (!gen_form(&w->g, *row, w->mode, i))
 			continue;
@@ -464,10 +494,10 @@ static void noise(struct work *w)
 		w->c->twin = TWIN_NONE;
 	if (t == TREAT_UD)
 		w->c->twin = TWIN_UD;
-	/* EVEX and XOP are not offered; the host may have them. */
+	/* Not offered, EVEX and XOP for instance; the host may have them. */
 	if (i.row->id == ID_INVALID &&
-	    (i.bytes[i.off_opcode - (i.off_opcode >= 4 ? 4 : 0)] == 0x62 ||
-	     i.bytes[i.off_opcode - (i.off_opcode >= 3 ? 3 : 0)] == 0x8f))
+	    (zydis_knows(w->mode, i.bytes) ||
+	     (i.off_opcode >= 3 && i.bytes[i.off_opcode - 3] == 0x8f)))
 		w->c->twin = TWIN_UD;
 	flags_ok(w->c, i.row);
 	append(w, &i, i.row - rows);

@@ -52,7 +52,7 @@ static void save(const struct fuzz_case *c, uint64_t index)
 	printf("saved as %s\n", name);
 }
 
-static void report(const struct generated *g, uint64_t index)
+static void report(const struct generated *g, unsigned int at, uint64_t index)
 {
 	struct fuzz_case c = g->c;
 
@@ -61,6 +61,7 @@ static void report(const struct generated *g, uint64_t index)
 	if (run_one(&c, NULL)) {
 		printf("does not happen again\n");
 		case_disassemble(stdout, &c);
+		run_explain(at, stdout);
 		count.flaky++;
 		return;
 	}
@@ -105,7 +106,7 @@ static void fuzz(void)
 		if (run_cases(&batch[0].c, sizeof(batch[0]), n, ok))
 			for (unsigned int i = 0; i < n; i++)
 				if (!ok[i])
-					report(&batch[i], index + i);
+					report(&batch[i], i, index + i);
 		index += n;
 		if (count.bad >= opt.max_bad)
 			break;

@@ -65,7 +65,7 @@ native_fault_out:
 	pop	%rbp
 	pop	%rbx
 	ret
-	.org	native_out + OUT_32
+	.org	native_out + OUT_32, 0xcc
 	.byte	0xea			/* jmp far SEL_CODE64:OUT */
 	.long	OUT
 	.word	SEL_CODE64

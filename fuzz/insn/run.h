@@ -11,6 +11,9 @@
 unsigned int run_cases(const struct fuzz_case *c, unsigned int stride,
 		       unsigned int n, bool *ok);
 
+/* run_explain - the differences of case @i of the last run_cases. */
+void run_explain(unsigned int i, FILE *f);
+
 /* run_one - one case; differences are printed to @f if it is not NULL. */
 bool run_one(const struct fuzz_case *c, FILE *f);
 

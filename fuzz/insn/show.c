@@ -2,6 +2,21 @@
 
 #include "fuzz/insn/case.h"
 
+bool zydis_knows(enum code_size mode, const uint8_t bytes[15])
+{
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	ZydisDecodedInstruction z;
+	ZydisDecoder d;
+
+	if (mode == CODE64)
+		ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64,
+				 ZYDIS_STACK_WIDTH_64);
+	else
+		ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LEGACY_32,
+				 ZYDIS_STACK_WIDTH_32);
+	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, bytes, 15, &z, ops));
+}
+
 void case_disassemble(FILE *f, const struct fuzz_case *c)
 {
 	ZydisDisassembledInstruction d;

@@ -115,4 +115,5 @@ void test_stats(void);
 void test_smp(void);
 void test_latency(void);
 void test_exact(void);
+void test_wake(void);
 void test_dma(void);

@@ -1,5 +1,6 @@
 #include <sys/mman.h>
 
+#include "include/ring3.h"
 #include "test/api/kt.h"
 
 static void immediate_exit(void)
@@ -20,6 +21,43 @@ static void immediate_exit(void)
 	GIVES(t.run->exit_reason, KVM_EXIT_HLT);
 	OK(kt_ioctl(t.vcpu, KVM_GET_REGS, &regs));
 	GIVES(regs.rip, 0x1001);
+	kt_vm_close(&t);
+}
+
+/* Capabilities of the soft KVM alone; UD2 "kvm" before INC BX and HLT. */
+static void own_capabilities(void)
+{
+	static const uint32_t own[] = { RING3_CAP_CAREFUL,
+					RING3_CAP_FORCED_EMULATION };
+	struct kvm_enable_cap cap = { 0 };
+	struct kvm_regs regs;
+	struct kt_vm t;
+
+	kt_vm_open(&t, 0);
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+		GIVES(kt_ioctl(t.sys, KVM_CHECK_EXTENSION, ARG(own[i])),
+		      kt_real ? 0 : 1);
+		cap = (struct kvm_enable_cap){ .cap = own[i], .args = { 1 } };
+		if (kt_real) {
+			FAILS(kt_ioctl(t.vcpu, KVM_ENABLE_CAP, &cap), EINVAL);
+			continue;
+		}
+		OK(kt_ioctl(t.vcpu, KVM_ENABLE_CAP, &cap));
+		FAILS(kt_ioctl(t.vm, KVM_ENABLE_CAP, &cap), EINVAL);
+		cap.args[0] = 2;
+		FAILS(kt_ioctl(t.vcpu, KVM_ENABLE_CAP, &cap), EINVAL);
+		cap = (struct kvm_enable_cap){ .cap = own[i], .flags = 1 };
+		FAILS(kt_ioctl(t.vcpu, KVM_ENABLE_CAP, &cap), EINVAL);
+	}
+	if (!kt_real) {
+		KT_CODE(&t, 0x0f, 0x0b, 'k', 'v', 'm', 0x43, 0x0f, 0x0b, 'k',
+			'v', 'm', 0xf4);
+		OK(kt_run(&t));
+		GIVES(t.run->exit_reason, KVM_EXIT_HLT);
+		OK(kt_ioctl(t.vcpu, KVM_GET_REGS, &regs));
+		GIVES(regs.rbx, 1);
+		GIVES(regs.rip, 0x100c);
+	}
 	kt_vm_close(&t);
 }
 
@@ -279,6 +317,7 @@ static void hypercall(void)
 void test_run(void)
 {
 	immediate_exit();
+	own_capabilities();
 	page_fields();
 	sync_regs();
 	triple_fault();

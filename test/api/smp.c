@@ -103,6 +103,46 @@ static void startup(void)
 	kt_vm_close(&t);
 }
 
+#define MSI_INIT    0x500
+#define MSI_STARTUP 0x600
+
+static void send_msi(struct kt_vm *t, unsigned apic_id, uint32_t data)
+{
+	struct kvm_msi msi = { .address_lo = 0xfee00000 | apic_id << 12,
+			       .data = data };
+
+	KT_CHECK(kt_ioctl(t->vm, KVM_SIGNAL_MSI, &msi) >= 0);
+}
+
+/* A second SIPI that comes late is not kept for the next INIT. */
+static void stale_startup(void)
+{
+	struct kvm_mp_state mp;
+	struct kvm_sregs s;
+	struct kt_vm t;
+	int fd;
+
+	kt_vm_open(&t, KT_IRQCHIP);
+	fd = kt_ioctl(t.vm, KVM_CREATE_VCPU, ARG(1));
+	send_msi(&t, 1, MSI_INIT);
+	OK(kt_ioctl(fd, KVM_GET_MP_STATE, &mp));
+	/* Some hosts' KVM takes no INIT from a message. */
+	if (kt_real && mp.mp_state == KVM_MP_STATE_UNINITIALIZED)
+		goto close;
+	send_msi(&t, 1, MSI_STARTUP | 5);
+	send_msi(&t, 1, MSI_INIT);
+	OK(kt_ioctl(fd, KVM_GET_MP_STATE, &mp));
+	GIVES(mp.mp_state, KVM_MP_STATE_INIT_RECEIVED);
+	send_msi(&t, 1, MSI_STARTUP | 6);
+	OK(kt_ioctl(fd, KVM_GET_MP_STATE, &mp));
+	GIVES(mp.mp_state, KVM_MP_STATE_RUNNABLE);
+	OK(kt_ioctl(fd, KVM_GET_SREGS, &s));
+	GIVES(s.cs.base, 0x6000);
+close:
+	kt_close(fd);
+	kt_vm_close(&t);
+}
+
 /* Waits until the guest's counter passes @n, for 10 s at most. */
 static void wait_for_more(const uint8_t *counter, uint32_t n)
 {
@@ -154,5 +194,6 @@ void test_smp(void)
 {
 	atomic_sum();
 	startup();
+	stale_startup();
 	slot_churn();
 }

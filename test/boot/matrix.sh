@@ -1,7 +1,7 @@
 #!/bin/bash
 # matrix.sh - boots Debian's kernels with 128 MiB, 512 MiB and 8 GiB, with 1 and 4
 # vCPUs, runs commands in them and powers off.  BOOT_TIMEOUT is the limit of one
-# boot in seconds (120); arguments choose kernels (cloud-amd64 amd64 686-pae).
+# boot in seconds (120); arguments choose kernels (cloud-amd64 amd64 686-pae 686).
 set -u
 . "$(dirname "$0")/boot.sh"
 dir=$out/matrix
@@ -29,7 +29,7 @@ row() {
 	[ $verdict = PASS ] || tail -n 5 "$log" "$log.err"
 }
 
-[ $# -gt 0 ] || set -- cloud-amd64 amd64 686-pae
+[ $# -gt 0 ] || set -- cloud-amd64 amd64 686-pae 686
 printf '%-12s %5s %5s %6s %6s\n' kernel mem vcpus status s
 for name; do
 	arch=amd64

@@ -51,6 +51,14 @@ printf '\037\213\010' >"$tmp/gz"
 head -c 600000 /dev/zero >"$tmp/big.bin"
 head -c 100 /dev/zero >"$tmp/ok.bin"
 mkfifo "$tmp/fifo"
+# An ELF header of x86-64 without an interpreter; a copy with another owner's bit.
+{ printf '\177ELF\002\001\001' && head -c 9 /dev/zero &&
+	printf '\002\000\076\000' && head -c 100 /dev/zero; } >"$tmp/static"
+chmod 755 "$tmp/static" "$tmp/arm"
+cp /bin/true "$tmp/setuid"
+if [ "$(id -u)" = 0 ]; then chown 1 "$tmp/setuid"; fi
+chmod 6755 "$tmp/setuid"
+[ -u "$tmp/setuid" ] && [ "$(id -u)" = 0 ] || rm "$tmp/setuid"
 
 # Usage.
 expect 2 "usage: ring3"
@@ -58,6 +66,21 @@ expect 0 "usage: ring3" --help
 expect 0 "ring3 0" --version
 expect 2 'unknown command "fly"' fly
 expect 0 "exit status:" run --help
+expect 0 "exit status:" exec --help
+expect 2 "no client given" exec
+expect 2 "unknown option" exec --fly true
+expect 2 "must be fast or careful" exec --exec slow true
+expect 2 "must be on, off or auto" exec --cpuid 1 true
+expect 125 "No such file" exec --library /none true
+expect 127 "no such program" exec no-such-client
+expect 126 "not an executable file" exec "$tmp/text"
+expect 126 "statically linked" exec "$tmp/static"
+[ ! -e "$tmp/setuid" ] || expect 126 "setuid" exec "$tmp/setuid"
+expect 126 "no 64-bit x86-64 program" exec "$tmp/arm"
+expect 3 "" exec -- sh -c 'exit 3'
+expect 0 "exit status:" doctor --help
+expect 2 "no arguments" doctor all
+expect 0 "guests can run here" doctor
 expect 0 "ring3 0" run --version
 expect 2 "no kernel given" run
 expect 2 "no kernel given" run --mem 1G
@@ -106,6 +129,50 @@ if [ "$(id -u)" != 0 ]; then
 	chmod 0 "$tmp/secret"
 	expect 4 "Permission denied" run "$tmp/secret"
 fi
+
+# Firmware.
+expect 2 "takes no kernel" run --firmware "$tmp/fw" "$tmp/ok.bin"
+expect 2 "takes no kernel" run --firmware "$tmp/fw" -k "$tmp/ok.bin"
+expect 4 'cannot open firmware' run --accel "$accel" --firmware "$tmp/none"
+expect 4 "600000 bytes" run --accel "$accel" --firmware "$tmp/big.bin"
+expect 4 "is empty" run --accel "$accel" --firmware "$tmp/empty"
+head -c 65536 /dev/zero >"$tmp/fw"
+expect 6 "cannot write --firmware-log" run --accel "$accel" --firmware \
+	"$tmp/fw" --firmware-log "$tmp/none/log"
+expect 4 "cannot write --firmware-vars" run --accel "$accel" --firmware \
+	"$tmp/fw" --firmware-vars "$tmp/none"
+expect 4 "multiple of 4 KiB" run --accel "$accel" --firmware "$tmp/fw" \
+	--firmware-vars "$tmp/text"
+
+# Disks.
+# disk STATUS TEXT DISK - the disk is looked at before the kernel.
+disk() { expect "$1" "$2" run --accel "$accel" --disk "$3" "$tmp/ok.bin"; }
+head -c 1048576 /dev/zero >"$tmp/disk"
+disk 2 '--disk "fast"' "$tmp/disk,fast"
+disk 2 '--disk ",ro"' ",ro"
+disk 2 '--disk "if=scsi"' "$tmp/disk,ro,if=scsi"
+disk 4 'cannot open disk' "$tmp/none"
+disk 4 'is empty' "$tmp/empty"
+disk 4 'has 15 bytes, which is no multiple of 512' "$tmp/text"
+disk 4 'neither a regular file nor a block device' "$tmp/fifo,ro"
+disk 4 'neither a regular file nor a block device' /dev/null
+disk 4 'disk "'"$tmp"'"' "$tmp"
+printf 'QFI\373' | dd of="$tmp/qcow" conv=sync status=none
+disk 4 'is a qcow2 image' "$tmp/qcow"
+if command -v flock >/dev/null; then
+	lock=$(command -v flock)
+	"$lock" "$tmp/disk" sleep 2 &
+	sleep 0.5
+	disk 4 'is in use' "$tmp/disk"
+	wait
+fi
+if [ "$(id -u)" != 0 ]; then
+	chmod 444 "$tmp/disk"
+	disk 4 'add ",ro"' "$tmp/disk"
+fi
+set --
+for i in 1 2 3 4 5 6 7 8 9; do set -- "$@" --disk "$tmp/disk,ro"; done
+expect 2 "8 disks at most" run "$@" "$tmp/ok.bin"
 
 # How a guest ends, on accelerator $accel.
 endings() {

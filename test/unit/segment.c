@@ -61,6 +61,9 @@ static void test_linear_protected(void)
 	machine_prot(0);
 	linear(SEG_DS, 0x1234, 4, ACC_RW, 0x1234);
 	linear(SEG_DS, 0xfffffffc, 4, ACC_RW, 0xfffffffc);
+	/* a flat segment has no end, any other has */
+	linear(SEG_DS, 0xfffffffd, 4, ACC_R, 0xfffffffd);
+	cpu.seg[SEG_DS].base = 0x1000;
 	no_linear(SEG_DS, 0xfffffffd, 4, ACC_R, VEC_GP);
 	set_seg(SEG_DS, D_RO);
 	linear(SEG_DS, 0, 4, ACC_R, 0);
@@ -143,12 +146,16 @@ static void test_access(void)
 	CHECK_EQ(cpu.fault.vector, VEC_AC);
 	CHECK_EQ(peek(DATA + 1, 4), 0x11223344);
 	CHECK_EQ(cpu_read(&cpu, SEG_DS, DATA + 4, &w, 4), CPU_OK);
-	/* a page fault goes before #AC */
+	/* #AC goes before a page fault */
 	page_unmap(DATA + 0x1000);
+	CHECK_EQ(cpu_write(&cpu, SEG_DS, DATA + 0xffe, &v, 4), CPU_FAULT);
+	CHECK_EQ(cpu.fault.vector, VEC_AC);
+	cpu.rflags &= ~RFLAGS_AC;
 	CHECK_EQ(cpu_write(&cpu, SEG_DS, DATA + 0xffe, &v, 4), CPU_FAULT);
 	CHECK_EQ(cpu.fault.vector, VEC_PF);
 	CHECK_EQ(cpu.fault.address, DATA + 0x1000);
 	CHECK_EQ(cpu.fault.error, PFEC_W | PFEC_U);
+	cpu.rflags |= RFLAGS_AC;
 	cpu.cpl = 0;
 	CHECK_EQ(cpu_access(&cpu), ACCESS_AC);
 	CHECK_EQ(cpu_read(&cpu, SEG_DS, DATA + 1, &w, 4), CPU_OK);
@@ -661,9 +668,9 @@ static void test_lar_lsl(void)
 		uint32_t rights, limit;
 	} rows[] = {
 		{ C32 | 3, false, false, 0, 0 }, /* RPL over DPL */
-		{ C32U, true, true, 0xc0fb00, ~0u },
+		{ C32U, true, true, 0xcffb00, ~0u },
 		{ C16U | 3, true, true, 0xfb00, 0xffff },
-		{ CONF, true, true, 0xc09f00, ~0u },
+		{ CONF, true, true, 0xcf9f00, ~0u },
 		{ D0, false, false, 0, 0 },
 		{ 0, false, false, 0, 0 },
 		{ GDT_END, false, false, 0, 0 },

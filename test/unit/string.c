@@ -265,13 +265,18 @@ static void test_mmio(void)
 	c->mmio.rd[0] = c->mmio.want;
 	c->mmio.nr_rd = 1;
 	CHECK_EXIT(EXEC(0xf3, 0xa6), EXIT_EPT_VIOLATION);
-	CHECK_EQ(c->mmio.want.gpa, MMIO + 64);
+	CHECK_EQ(c->mmio.want.gpa, MMIO);
 	c->mmio.rd[1] = c->mmio.want;
 	c->mmio.nr_rd = 2;
 	CHECK_OK(EXEC(0xf3, 0xa6));
 	CHECK_EQ(c->gpr[RCX], 1);
-	CHECK(c->rflags & RFLAGS_ZF);
+	/* Flags are those of the last element. */
+	CHECK(!(c->rflags & RFLAGS_ZF));
 	c->mmio.nr_rd = 0;
+	c->gpr[RSI] = c->gpr[RDI] = DATA;
+	CHECK_OK(EXEC(0xf3, 0xa6));
+	CHECK_EQ(c->gpr[RCX], 0);
+	CHECK(c->rflags & RFLAGS_ZF);
 }
 
 static void test_wrap_and_limit(void)

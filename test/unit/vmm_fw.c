@@ -90,6 +90,8 @@ static void test_fwcfg(void)
 	CHECK_EQ(size, ram.size);
 	out(0x510, 2, 0x11); /* no such item */
 	CHECK_EQ(in(0x511, 1), 0);
+	out(0x510, 2, 0x8000); /* not item 0, but the first for this kind */
+	CHECK_EQ(in(0x511, 1), 0);
 
 	CHECK_EQ(fwcfg_add_file(f, "a", "hello", 5), 0);
 	CHECK_EQ(fwcfg_add_int(f, "dir/b", 7), 0);
@@ -253,10 +255,82 @@ static void try_firmware(size_t size, const char *want)
 
 	CHECK_EQ(ftruncate(fd, size), 0);
 	message[0] = 0;
-	CHECK(firmware_load(&f, path, &slots, &ram, &mmio) < 0);
+	CHECK(firmware_load(&f, path, NULL, &slots, &ram, &mmio) < 0);
 	CHECK(strstr(message, want) != NULL);
 	close(fd);
 	unlink(path);
+}
+
+static uint8_t flash_byte(gpa_t gpa)
+{
+	uint8_t val = 0;
+
+	bus_read(&mmio, gpa, &val, 1);
+	return val;
+}
+
+static void flash_cycle(gpa_t gpa, uint8_t val)
+{
+	bus_write(&mmio, gpa, &val, 1);
+}
+
+static void test_flash(void)
+{
+	char path[] = "/tmp/ring3-flash-XXXXXX";
+	const gpa_t gpa = 0xffe00000;
+	struct kvmfd sys = { 0 }, vm = { 0 };
+	struct flash f = { 0 };
+	struct slots slots;
+	uint8_t back[2];
+	int fd = mkstemp(path);
+
+	memset(&mmio, 0, sizeof(mmio));
+	CHECK_EQ(ftruncate(fd, 0x2000), 0);
+	CHECK_EQ(kvmfd_open(&sys, ACCEL_RING3), 0);
+	CHECK_EQ(kvmfd_create(&sys, KVM_CREATE_VM, 0, &vm), 0);
+	slots_init(&slots, &vm);
+	CHECK_EQ(flash_init(&f, path, gpa + 0x2000, &slots, &mmio), 0);
+	CHECK(slots.set[SLOT_FLASH]);
+
+	/* OVMF's test: status reads as 0 once cleared, not as the array. */
+	f.data[0x1000] = 0x33;
+	flash_cycle(gpa + 0x1000, 0x50);
+	CHECK_EQ(flash_byte(gpa + 0x1000), 0x33);
+	flash_cycle(gpa + 0x1000, 0x70);
+	CHECK(!slots.set[SLOT_FLASH]);
+	CHECK_EQ(flash_byte(gpa + 0x1000), 0);
+	flash_cycle(gpa, 0xff);
+	CHECK(slots.set[SLOT_FLASH]);
+
+	flash_cycle(gpa + 0x1004, 0x20); /* erase the second block */
+	flash_cycle(gpa + 0x1004, 0xd0);
+	CHECK_EQ(flash_byte(gpa), 0x80);
+	flash_cycle(gpa + 0x1001, 0x10);
+	flash_cycle(gpa + 0x1001, 0x5a);
+	flash_cycle(gpa, 0xff);
+	CHECK_EQ(flash_byte(gpa + 0x0fff), 0);
+	CHECK_EQ(flash_byte(gpa + 0x1000), 0xff);
+	CHECK_EQ(flash_byte(gpa + 0x1001), 0x5a);
+	flash_cycle(gpa + 0x1001, 0x10); /* bits are only cleared */
+	flash_cycle(gpa + 0x1001, 0xf0);
+	flash_cycle(gpa + 0x1000, 0x20); /* not confirmed */
+	flash_cycle(gpa + 0x1000, 0x00);
+	CHECK_EQ(flash_byte(gpa) & 0x20, 0x20);
+	flash_free(&f);
+	CHECK_EQ(pread(fd, back, 2, 0x1000), 2);
+	CHECK_EQ(back[0], 0xff);
+	CHECK_EQ(back[1], 0x50);
+	kvmfd_close(&vm);
+	kvmfd_close(&sys);
+
+	log_capture(message, sizeof(message));
+	CHECK_EQ(ftruncate(fd, 5000), 0);
+	CHECK(flash_init(&f, path, gpa, &slots, &mmio) < 0);
+	CHECK(strstr(message, "multiple of 4 KiB") != NULL);
+	unlink(path);
+	CHECK(flash_init(&f, path, gpa, &slots, &mmio) < 0);
+	log_capture(NULL, 0);
+	close(fd);
 }
 
 static void test_bad_firmware(void)
@@ -274,6 +348,7 @@ int main(void)
 	test_fwcfg();
 	test_loader();
 	test_shadow();
+	test_flash();
 	test_bad_firmware();
 	return test_done();
 }

@@ -114,7 +114,8 @@ static const struct bus_ops fake_ops = { "fake", fake_read, NULL, 4 };
 static void test_bars(void)
 {
 	static struct pci_func f = { .devfn = PCI_DEVFN(3, 0) };
-	static const uint8_t cap1[] = { 9, 0, 3 }, cap2[] = { 9, 0, 4, 1 };
+	static const uint8_t cap1[] = { 9, 0, 9, 1, 7 },
+			     cap2[] = { 9, 0, 4, 1 };
 	struct pci_func twin = { .devfn = PCI_DEVFN(3, 0) };
 
 	setup();
@@ -124,7 +125,7 @@ static void test_bars(void)
 				      &fake_ops };
 	pci_set_id(&f, 0x1af4, 0x1001, 0x010000, 0x1af4, 2);
 	CHECK_EQ(pci_add_cap(&f, cap1, sizeof(cap1)), 0x40);
-	CHECK_EQ(pci_add_cap(&f, cap2, sizeof(cap2)), 0x44);
+	CHECK_EQ(pci_add_cap(&f, cap2, sizeof(cap2)), 0x48);
 	CHECK_EQ(pci_add(pci, &f), 0);
 	CHECK_EQ(pci_add(pci, &twin), -EEXIST);
 	CHECK_EQ(get(24, 8, 4), 0x01000000);
@@ -158,8 +159,9 @@ static void test_bars(void)
 	/* Capabilities are a list. */
 	CHECK_EQ(get(24, 6, 2) & PCI_STAT_CAPS, PCI_STAT_CAPS);
 	CHECK_EQ(get(24, 0x34, 1), 0x40);
-	CHECK_EQ(get(24, 0x40, 2), 0x4409);
-	CHECK_EQ(get(24, 0x44, 4), 0x01040009);
+	CHECK_EQ(get(24, 0x40, 2), 0x4809);
+	CHECK_EQ(get(24, 0x44, 1), 7);
+	CHECK_EQ(get(24, 0x48, 4), 0x01040009);
 	teardown();
 }
 

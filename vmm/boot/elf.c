@@ -197,10 +197,11 @@ static gpa_t elf_pvh_in_segment(const struct boot *boot,
 				const struct elf_segment *s)
 {
 	uint64_t align = s->align == 8 ? 8 : 4, pos = 0;
-	const uint8_t *data = boot->data + s->offset;
+	const uint8_t *data;
 
 	if (s->offset > boot->size || s->filesz > boot->size - s->offset)
 		return 0;
+	data = boot->data + s->offset;
 	while (s->filesz - pos >= sizeof(Elf64_Nhdr)) {
 		uint64_t name = pos + sizeof(Elf64_Nhdr), desc, next;
 		Elf64_Nhdr note;

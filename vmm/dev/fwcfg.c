@@ -10,7 +10,7 @@
 #define PORT_DATA     1 /* offsets; the selector is at 0 */
 #define PORT_DMA_HIGH 4
 #define PORT_DMA_LOW  8
-#define ITEM_MASK     0x3fff /* without the write and architecture bits */
+#define ITEM_MASK     0xbfff /* without the write bit; bit 15: others' items */
 
 /* Items: those with fixed numbers, then files. */
 enum {

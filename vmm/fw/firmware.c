@@ -58,8 +58,8 @@ static int firmware_read(struct firmware *f, const char *path)
 	return r;
 }
 
-int firmware_load(struct firmware *f, const char *path, struct slots *slots,
-		  const struct ram *ram, struct bus *mmio)
+int firmware_load(struct firmware *f, const char *path, const char *vars,
+		  struct slots *slots, const struct ram *ram, struct bus *mmio)
 {
 	int r = firmware_read(f, path);
 
@@ -70,12 +70,16 @@ int firmware_load(struct firmware *f, const char *path, struct slots *slots,
 	if (!r)
 		r = shadow_init(&f->shadow, slots, ram, mmio, f->rom, f->size);
 	if (r)
-		log_error(r, "KVM cannot map the firmware: %s", strerror(-r));
-	return r;
+		return log_error(r, "KVM cannot map the firmware: %s",
+				 strerror(-r));
+	return vars ? flash_init(&f->flash, vars, FOUR_GIB - f->size, slots,
+				 mmio)
+		    : 0;
 }
 
 void firmware_free(struct firmware *f)
 {
+	flash_free(&f->flash);
 	if (f->rom)
 		munmap(f->rom, f->size);
 	f->rom = NULL;

@@ -12,6 +12,7 @@
 #define ADDRESS_ENABLE 0x80000000u
 #define FUNCS_MAX      256
 #define WINDOWS_MAX    64
+#define CAPS_START     0x40
 
 /* Where pci_assign() puts things; the DSDT's windows hold them. */
 #define ASSIGN_IO     0xc000
@@ -72,20 +73,18 @@ void pci_set_id(struct pci_func *f, uint16_t vendor, uint16_t device,
 
 unsigned pci_add_cap(struct pci_func *f, const void *cap, unsigned len)
 {
-	unsigned last = PCI_CAPABILITIES, at = 0x40;
+	unsigned last = PCI_CAPABILITIES;
+	unsigned at = f->caps_end ? f->caps_end : CAPS_START;
 
-	while (f->config[last]) {
-		last = f->config[last];
-		at = last + f->config[last + 2];
-		last++;
-	}
-	at = (at + 3) & ~3u;
 	if (at + len > sizeof(f->config))
 		return 0;
+	while (f->config[last])
+		last = f->config[last] + 1;
 	memcpy(&f->config[at], cap, len);
 	f->config[at + 1] = 0;
 	f->config[last] = at;
 	f->config[PCI_STAT] |= PCI_STAT_CAPS;
+	f->caps_end = (at + len + 3) & ~3u;
 	return at;
 }
 
@@ -137,30 +136,43 @@ static const struct pci_window *pci_find(const struct pci *pci, bool io,
 	return NULL;
 }
 
+/* Accesses that are too wide for a bar come as two halves. */
 static uint64_t pci_claim_read(struct pci *pci, bool io, uint64_t addr,
 			       unsigned len)
 {
 	const struct pci_window *w;
-	uint64_t val = ~0ull;
+	uint64_t val = ~0ull, high;
+	bool wide;
 
 	pthread_rwlock_rdlock(&pci->map_lock);
 	w = pci_find(pci, io, addr);
-	if (w && w->bar->ops->read)
+	wide = w && len > w->bar->ops->max_len;
+	if (w && !wide && w->bar->ops->read)
 		val = w->bar->ops->read(w->func->dev, addr - w->start, len);
 	pthread_rwlock_unlock(&pci->map_lock);
-	return val;
+	if (!wide)
+		return val;
+	val = pci_claim_read(pci, io, addr, len / 2);
+	high = pci_claim_read(pci, io, addr + len / 2, len / 2);
+	return (val & ((1ull << 4 * len) - 1)) | high << 4 * len;
 }
 
 static void pci_claim_write(struct pci *pci, bool io, uint64_t addr,
 			    unsigned len, uint64_t val)
 {
 	const struct pci_window *w;
+	bool wide;
 
 	pthread_rwlock_rdlock(&pci->map_lock);
 	w = pci_find(pci, io, addr);
-	if (w && w->bar->ops->write)
+	wide = w && len > w->bar->ops->max_len;
+	if (w && !wide && w->bar->ops->write)
 		w->bar->ops->write(w->func->dev, addr - w->start, len, val);
 	pthread_rwlock_unlock(&pci->map_lock);
+	if (!wide)
+		return;
+	pci_claim_write(pci, io, addr, len / 2, val);
+	pci_claim_write(pci, io, addr + len / 2, len / 2, val >> 4 * len);
 }
 
 static uint64_t pci_read_io(void *dev, uint64_t addr, unsigned len)
@@ -391,17 +403,14 @@ static void pci_add_bar(struct pci_func *f, unsigned i)
 
 int pci_add(struct pci *pci, struct pci_func *f)
 {
-	uint32_t cmd = PCI_CMD_MASTER | PCI_CMD_NO_INTX;
-
 	if (pci->funcs[f->devfn])
 		return -EEXIST;
-	for (unsigned i = 0; i < PCI_BARS; i++) {
+	for (unsigned i = 0; i < PCI_BARS; i++)
 		pci_add_bar(f, i);
-		if (f->bars[i].size)
-			cmd |= f->bars[i].flags & PCI_BAR_IO ? PCI_CMD_IO
-							     : PCI_CMD_MEMORY;
-	}
-	pci_set_writable(f, PCI_CMD, 2, cmd);
+	/* Bridges without bars decode as well: UEFI asks whether they can. */
+	pci_set_writable(f, PCI_CMD, 2,
+			 PCI_CMD_IO | PCI_CMD_MEMORY | PCI_CMD_MASTER |
+				 PCI_CMD_NO_INTX);
 	pci_set_writable(f, PCI_IRQ_LINE, 1, 0xff);
 	f->pci = pci;
 	pci->funcs[f->devfn] = f;

@@ -66,6 +66,8 @@ struct pci_func {
 	struct pci *pci;
 	uint8_t config[256];
 	uint8_t writable[256]; /* bits that the guest may change */
+	unsigned
+		caps_end; /* where the next capability goes; 0: there is none */
 	bool intx;
 };
 

@@ -89,5 +89,5 @@ void pit_start(u8 mode, u16 count);
 
 /* wait_until - spins until *@p >= @want or about @ms milliseconds passed. */
 bool wait_until(volatile u32 *p, u32 want, u32 ms);
-/* tsc_per_ms - measured once against the PIT. */
+/* tsc_per_ms - measured once against the PIT, by the shortest of some. */
 u64 tsc_per_ms(void);

@@ -459,8 +459,11 @@ static void leave_long_mode(void)
 #define PK_AD(n) BIT(2 * (n))
 #define PK_WD(n) BIT(2 * (n) + 1)
 #define WRPKRU(rights)                                                         \
-	asm volatile("wrpkru" : : "a"((u32)(rights)), "c"(0), "d"(0) : "memor" \
-								       "y")
+	asm volatile("wrpkru"                                                  \
+		     :                                                         \
+		     : "a"((u32)(rights)), "c"(0), "d"(0)                      \
+		     : "memor"                                                 \
+		       "y")
 
 /* Data accesses to pages with key 3, as @set makes their rights change. */
 static void keys(void (*set)(u32 rights), u64 flags, int fault)

@@ -420,6 +420,51 @@ static void init_again(void)
 	CHECK_EQ("works", counter, 3 * CPUS * (LOOPS / 4));
 }
 
+static void pause_ms(u32 ms)
+{
+	for (u64 end = rdtsc() + ms * tsc_per_ms(); rdtsc() < end;)
+		cpu_pause();
+}
+
+/* A real-mode page that counts its visitors at offset 100h and halts them. */
+static volatile u32 *halting_page(u8 *page)
+{
+	static const u8 code[] = {
+		0x2e, 0xff, 0x06, 0x00, 0x01, /* incw %cs:0x100 */
+		0xfa, 0xf4, 0xeb, 0xfd,	      /* cli; 1: hlt; jmp 1b */
+	};
+
+	memset(page, 0, 4096);
+	memcpy(page, code, sizeof(code));
+	return (volatile u32 *)(page + 0x100);
+}
+
+/*
+ * A SIPI to a halted processor is void: after the next INIT it waits for
+ * another one.  (SDM 3 "MP Initialization Protocol Algorithm": BIOSes send
+ * two.)  The last test: the processor does not come back.
+ */
+static void void_sipi(void)
+{
+	volatile u32 *first = halting_page((u8 *)0x9000);
+	volatile u32 *second = halting_page((u8 *)0xa000);
+	u32 id = smp_apic_id(CPUS - 1);
+
+	apic_send(id, ICR_INIT | ICR_ASSERT);
+	pause_ms(10);
+	apic_send(id, ICR_STARTUP | ICR_ASSERT | 0x9);
+	CHECK("started", wait_until(first, 1, 5000));
+	pause_ms(5);
+	apic_send(id, ICR_STARTUP | ICR_ASSERT | 0x9);
+	pause_ms(5);
+	apic_send(id, ICR_INIT | ICR_ASSERT);
+	pause_ms(10);
+	CHECK_EQ("waits", *first, 1);
+	apic_send(id, ICR_STARTUP | ICR_ASSERT | 0xa);
+	CHECK("elsewhere", wait_until(second, 1, 5000));
+	CHECK_EQ("not here", *first, 1);
+}
+
 void guest_main(void)
 {
 	pages[0] = page_alloc();
@@ -438,4 +483,5 @@ void guest_main(void)
 	RUN(modify_for_spinner);
 	RUN(nmi);
 	RUN(init_again);
+	RUN_ONCE(void_sipi);
 }

@@ -1,0 +1,134 @@
+#include "dbt/xlat.h"
+
+/*
+ * REP MOVS and REP STOS in line: the silicon's own instruction on host
+ * addresses, if the operands are upward, within a page each and known to the
+ * TLB; else the helper does it.  RDI and RSI are host addresses meanwhile,
+ * less by their addends in t0 and D_TMP, and the count is in RCX;
+ * fault.c knows (SPILL_STOS, SPILL_MOVS).
+ */
+#define MAX_WAYS 8
+
+struct string {
+	struct xlat *x;
+	unsigned int size; /* of an element */
+	unsigned int nr;
+	uint8_t *slow[MAX_WAYS]; /* rel32 of jumps to the helper */
+	uint8_t *zero; /* rel8 of a JRCXZ that waits for the next of them */
+};
+
+static void slow_here(struct string *s)
+{
+	if (s->zero)
+		emit_here8(&s->x->e, s->zero);
+	s->zero = NULL;
+}
+
+static void slow_if_zero(struct string *s)
+{
+	s->zero = emit_jrcxz(&s->x->e);
+}
+
+static void slow_unless_zero(struct string *s)
+{
+	struct emit *e = &s->x->e;
+	uint8_t *on = emit_jrcxz(e);
+
+	slow_here(s);
+	s->slow[s->nr++] = emit_jmp_patch(e);
+	emit_here8(e, on);
+}
+
+/* Upward, and not so many that sizes overflow. */
+static void check_count(struct string *s)
+{
+	struct emit *e = &s->x->e;
+
+	emit_gs_load(e, T1, CPU_OFF(df_step), 8);
+	emit_lea(e, T1, T1, H_NONE, 0, -1, 8);
+	slow_unless_zero(s);
+	emit_gs_pext(e, T1, host_of[RCX], SLOT_OFF(D_PAGE));
+	slow_unless_zero(s);
+}
+
+/* t1 = addend of the operand at guest address @reg, all in one page. */
+static void look_up(struct string *s, enum hreg reg, bool write)
+{
+	struct emit *e = &s->x->e;
+
+	emit_gs_pext(e, T1, reg, SLOT_OFF(D_IN_PAGE));
+	emit_lea(e, T1, T1, host_of[RCX], __builtin_ctz(s->size), -1, 8);
+	emit_gs_pext(e, T1, T1, SLOT_OFF(D_PAGE));
+	slow_unless_zero(s);
+	emit_gs_pext(e, T1, reg, CPU_OFF(page_mask));
+	if (write)
+		emit_not(e, T1);
+	emit_gs_load_idx(e, T1, T1, write ? 0 : TLB_R_OFF);
+	slow_if_zero(s);
+}
+
+static void native(struct emit *e, bool movs, unsigned int size)
+{
+	if (size == 2)
+		emit8(e, 0x66);
+	emit8(e, 0xf3);
+	if (size == 8)
+		emit8(e, 0x48);
+	emit8(e, (movs ? 0xa4 : 0xaa) | (size > 1));
+}
+
+/* Back to a guest address; clobbers @addend. */
+static void take_back(struct emit *e, enum hreg reg, enum hreg addend)
+{
+	emit_not(e, addend);
+	emit_lea(e, reg, reg, addend, 0, 1, 8);
+}
+
+static void fast_way(struct string *s, bool movs)
+{
+	struct emit *e = &s->x->e;
+
+	check_count(s);
+	if (movs) {
+		look_up(s, H_RSI, false);
+		emit_gs_store(e, T1, SLOT_OFF(D_TMP), 8);
+	}
+	look_up(s, H_RDI, true);
+	emit_mov_rr(e, T0, T1, 8);
+	emit_lea(e, H_RDI, H_RDI, T0, 0, 0, 8);
+	if (movs) {
+		emit_gs_load(e, T1, SLOT_OFF(D_TMP), 8);
+		emit_lea(e, H_RSI, H_RSI, T1, 0, 0, 8);
+	}
+	emit_mov_rr(e, H_RCX, host_of[RCX], 8);
+	native(e, movs, s->size);
+	emit_mov_rr(e, host_of[RCX], H_RCX, 8);
+	take_back(e, H_RDI, T0);
+	if (movs) {
+		emit_gs_load(e, T0, SLOT_OFF(D_TMP), 8);
+		take_back(e, H_RSI, T0);
+	}
+}
+
+bool xlat_string(struct xlat *x, const struct insn *i)
+{
+	struct string s = { .x = x, .size = i->op[0].size };
+	bool movs = i->row->id == ID_MOVS;
+	uint8_t *over;
+
+	if ((!movs && i->row->id != ID_STOS) || !i->rep ||
+	    x->code_size != CODE64 || i->addrsize != 8 ||
+	    i->seg_ovr != SEG_NONE)
+		return false;
+	xlat_islands(x, 250, false);
+	fast_way(&s, movs);
+	xlat_count(x, i);
+	over = emit_jmp8(&x->e);
+	slow_here(&s);
+	for (unsigned int n = 0; n < s.nr; n++)
+		emit_here32(&x->e, s.slow[n]);
+	xlat_light_call(x, i);
+	emit_here8(&x->e, over);
+	x->spill = movs ? SPILL_MOVS : SPILL_STOS;
+	return true;
+}
