@@ -173,7 +173,7 @@ struct code_page {
 	uint64_t lines;	  /* which of bytes[] are not 0 */
 	uint64_t epoch;	  /* dbt.epoch when the copy was compared last */
 	uint32_t writes;  /* that were noticed, weighted */
-	uint32_t nr_dead; /* blocks in refs */
+	uint32_t nr_dead; /* blocks in refs that are dead */
 	bool self;	  /* blocks compare */
 	uint8_t patience; /* samples without a change until it is protected */
 	uint8_t still;	  /* samples without a change so far */
@@ -224,12 +224,6 @@ struct dbt {
 	uint64_t generation; /* full flushes so far */
 };
 
-/* Pages whose code a vCPU compares at once in a new epoch, and the epochs after
- * which it starts anew with those that it needs. */
-#define MAX_ACTIVE    128
-#define ACTIVE_HASH   256
-#define ACTIVE_EPOCHS 256
-
 /*
  * The careful form's memory of instructions, by a hash of rip: each has a slot
  * of the vCPU's snippets.  Slot 0 is for the others.
@@ -238,6 +232,12 @@ struct dbt {
 #define CAREFUL_SLOTS (1u << CAREFUL_BITS)
 #define SNIPPET_MAX   128u
 #define SNIPPET_SIZE  (CAREFUL_SLOTS * SNIPPET_MAX)
+
+/* Pages whose code a vCPU compares at once in a new epoch, and the epochs after
+ * which it starts anew with those that it needs. */
+#define MAX_ACTIVE    128
+#define ACTIVE_HASH   256
+#define ACTIVE_EPOCHS 256
 
 /* The translator's side of a vCPU, not reachable for translated code. */
 struct careful_entry {
