@@ -95,6 +95,7 @@ enum cpu_result str_run(struct cpu *c, const struct str *s, unsigned int seg,
 	gva_t gva;
 
 	run->hva = NULL;
+	run->gpa = GPA_UNTOLD;
 	run->count = 1;
 	r = cpu_linear(c, seg, off, s->size, access, &gva);
 	if (r != CPU_OK)
@@ -354,14 +355,17 @@ static enum cpu_result step_cmps(struct cpu *c, const struct str *s,
 	uint64_t va, vb, flags;
 	enum cpu_result r;
 
-	/* Intel's processors read what RDI points to first. */
+	/* Intel's processors look at what RDI points to first; KVM reads MMIO
+	 * the other way round. */
 	r = str_run(c, s, SEG_ES, RDI, ACC_R, max, &b);
-	if (r == CPU_OK && !b.hva)
+	if (r == CPU_OK && !b.hva && b.gpa == GPA_UNTOLD)
 		r = cpu_read(c, SEG_ES, str_index(c, s, RDI), &vb, s->size);
 	if (r == CPU_OK)
 		r = str_run(c, s, s->seg, RSI, ACC_R, b.count, &a);
 	if (r == CPU_OK && !a.hva)
 		r = cpu_read(c, s->seg, str_index(c, s, RSI), &va, s->size);
+	if (r == CPU_OK && !b.hva && b.gpa != GPA_UNTOLD)
+		r = cpu_read(c, SEG_ES, str_index(c, s, RDI), &vb, s->size);
 	if (r != CPU_OK)
 		return r;
 	if (a.hva && b.hva)

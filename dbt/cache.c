@@ -110,6 +110,12 @@ void *meta_alloc(struct dbt *d, size_t size)
 	return p;
 }
 
+static void forget_code(struct cpu *c)
+{
+	tlb_forget_code(c->mmu.tlb);
+	epoch_forget(vcpu_dbt(c));
+}
+
 void cache_reset(struct dbt *d)
 {
 	/* Clients set many slots before they run anything. */
@@ -123,5 +129,5 @@ void cache_reset(struct dbt *d)
 	__builtin_memset(d->pages, 0, sizeof(d->pages));
 	for (unsigned int i = 0; i < d->nr_cpus; i++)
 		if (d->cpu[i])
-			tlb_forget_code(d->cpu[i]->mmu.tlb);
+			forget_code(d->cpu[i]);
 }

@@ -55,6 +55,9 @@ static void bytes_set(struct code_page *p, unsigned int start, unsigned int end)
 {
 	for (unsigned int n = start / 64; n <= (end - 1) / 64; n++)
 		p->bytes[n] |= word_mask(n, start, end);
+	/* page_agrees() goes without the lock. */
+	__atomic_fetch_or(&p->lines, word_mask(0, start / 64, (end + 63) / 64),
+			  __ATOMIC_RELEASE);
 }
 
 bool page_holds(const struct code_page *p, unsigned int start, unsigned int end)
@@ -92,7 +95,6 @@ int page_enter(struct dbt *d, struct block *b, gpa_t gpa, unsigned int start,
 			return -1;
 		}
 		__builtin_memcpy(p->copy + start, src, end - start);
-		/* page_agrees() goes without the lock. */
 		__atomic_thread_fence(__ATOMIC_RELEASE);
 		bytes_set(p, start, end);
 	}
@@ -124,6 +126,7 @@ static void page_clean(struct code_page *p)
 {
 	forget_dead(p);
 	__builtin_memset(p->bytes, 0, sizeof(p->bytes));
+	p->lines = 0;
 	for (struct page_ref *r = p->refs; r; r = r->next)
 		if (!r->block->self)
 			bytes_set(p, r->start, r->end);
@@ -176,14 +179,22 @@ bool page_agrees(const struct code_page *p, const uint8_t *mem)
 	const uint64_t *now = (const uint64_t *)mem;
 	const uint64_t *then = (const uint64_t *)p->copy;
 
-	for (unsigned int n = 0; n < ARRAY_SIZE(p->bytes); n++) {
-		uint64_t bits = __atomic_load_n(&p->bytes[n], __ATOMIC_ACQUIRE);
+	uint64_t lines = __atomic_load_n(&p->lines, __ATOMIC_ACQUIRE);
+	uint64_t diff = 0;
 
-		for (unsigned int i = 8 * n; bits; i++, bits >>= 8)
-			if ((now[i] ^ then[i]) & spread(bits & 0xff))
-				return false;
+	for (; lines; lines &= lines - 1) {
+		unsigned int n = __builtin_ctzll(lines), i = 8 * n;
+		uint64_t bits = p->bytes[n];
+
+		if (bits == ~0ull) {
+			for (; i < 8 * n + 8; i++)
+				diff |= now[i] ^ then[i];
+			continue;
+		}
+		for (; bits; i++, bits >>= 8)
+			diff |= (now[i] ^ then[i]) & spread(bits & 0xff);
 	}
-	return true;
+	return !diff;
 }
 
 void page_kill_stale(struct dbt *d, struct code_page *p, const uint8_t *mem)

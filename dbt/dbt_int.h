@@ -170,6 +170,7 @@ struct code_page {
 	/* protected: the bytes that blocks were made of, and a bit for each */
 	uint8_t *copy;
 	uint64_t bytes[PAGE_SIZE / 64];
+	uint64_t lines;	  /* which of bytes[] are not 0 */
 	uint64_t epoch;	  /* dbt.epoch when the copy was compared last */
 	uint32_t writes;  /* that were noticed, weighted */
 	bool self;	  /* blocks compare */
@@ -245,8 +246,12 @@ struct vcpu_dbt {
 	int state_fd;
 	volatile uint32_t in_run;
 	bool holds_quiet; /* between quiet_self_enter and _leave */
-	uint64_t epoch;	  /* the dbt's when the jump caches were cleared */
-	bool plain;	  /* the next block is one with MODE_PLAIN */
+	uint64_t epoch;	  /* the dbt's that the jump caches are good for */
+	/* the pages that they lead to, unless there are too many */
+	unsigned int nr_active, nr_epochs;
+	struct code_page *active[MAX_ACTIVE];
+	uint8_t active_at[ACTIVE_HASH]; /* hash: index + 1; 0: none */
+	bool plain; /* the next block is one with MODE_PLAIN */
 	/* writes to code pages that wait for the end of the current block */
 	unsigned int nr_writes;
 	bool drop_all;	   /* there were more */
@@ -461,10 +466,22 @@ bool pages_permit(struct cpu *c, gpa_t gpa, unsigned int len);
  * the last call of dbt_outside(); @now: as of now.  Not with the lock.
  */
 bool pages_fresh(struct cpu *c, const struct block *b, bool now);
+/* page_fresh - the same for one page. */
+bool page_fresh(struct cpu *c, struct code_page *p, bool now);
 /* pages_refresh - drops what is outdated in @b's pages; not inside a block. */
 void pages_refresh(struct cpu *c, const struct block *b);
 /* pages_sample - now and then: pages that are not written any more. */
 void pages_sample(struct cpu *c);
+
+/* epoch.c */
+/* epoch_uses - the current jump cache leads to @b. */
+void epoch_uses(struct cpu *c, const struct block *b);
+/* epoch_new - makes the jump caches good for the dbt's epoch.  Not inside a
+ * block; slow if it is another one than the last time. */
+void epoch_new(struct cpu *c);
+/* epoch_forget - no jump cache leads anywhere. */
+void epoch_forget(struct vcpu_dbt *v);
+
 /* run_code_write - mmu_ops.code_write: remembers the write. */
 void run_code_write(struct mmu *mmu, gpa_t gpa, unsigned int len);
 void pages_pending(struct cpu *c);

@@ -54,6 +54,7 @@ void *dbt_lookup(struct cpu *c, uint64_t rip)
 		return NULL;
 	c->exits[EXIT_BLOCK_LOOKUP]++;
 	jcache_set(&tt->jc, rip, b->ientry, global, false);
+	epoch_uses(c, b);
 	return b->entry;
 }
 

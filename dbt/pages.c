@@ -200,7 +200,7 @@ static const struct memslot *code_slot(struct cpu *c, gpa_t gpa)
 	return s;
 }
 
-static bool page_fresh(struct cpu *c, struct code_page *p, bool now)
+bool page_fresh(struct cpu *c, struct code_page *p, bool now)
 {
 	uint64_t epoch =
 		__atomic_load_n(&vcpu_dbt(c)->d->epoch, __ATOMIC_ACQUIRE);

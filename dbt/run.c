@@ -260,6 +260,7 @@ static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 		return NULL;
 	c->exits[EXIT_BLOCK_LOOKUP]++;
 	jcache_set(&tt->jc, c->rip, b->ientry, global, b->gpa2);
+	epoch_uses(c, b);
 	return b->entry;
 }
 
@@ -300,18 +301,6 @@ static bool may_leave(const struct cpu *c)
 	return !must_finish(c) && !c->sti_shadow && !c->movss_shadow;
 }
 
-/* What the jump caches lead to is looked at again if user mode has run. */
-static void note_outside(struct cpu *c)
-{
-	struct vcpu_dbt *v = vcpu_dbt(c);
-	uint64_t epoch = __atomic_load_n(&v->d->epoch, __ATOMIC_ACQUIRE);
-
-	if (likely(v->epoch == epoch))
-		return;
-	v->epoch = epoch;
-	tlb_forget_code(c->mmu.tlb);
-}
-
 static enum exit_reason run_loop(struct cpu *c)
 {
 	struct vcpu_dbt *v = vcpu_dbt(c);
@@ -320,7 +309,7 @@ static enum exit_reason run_loop(struct cpu *c)
 	for (;;) {
 		if (unlikely(v->nr_writes || v->drop_all))
 			pages_pending(c);
-		note_outside(c);
+		epoch_new(c);
 		__atomic_store_n(&c->dbt[D_GO], 1, __ATOMIC_SEQ_CST);
 		/* After D_GO, which a quiet holder clears to call us here. */
 		if (unlikely(__atomic_load_n(&v->d->quiet, __ATOMIC_SEQ_CST))) {
@@ -338,11 +327,6 @@ static enum exit_reason run_loop(struct cpu *c)
 		if (turn(c, &reason) == CAREFUL_LEAVE)
 			return reason;
 	}
-}
-
-void dbt_outside(struct dbt *d)
-{
-	__atomic_fetch_add(&d->epoch, 1, __ATOMIC_SEQ_CST);
 }
 
 int dbt_guard(struct cpu *c, void (*fn)(void *arg), void *arg)

@@ -67,6 +67,10 @@ CODE(vector, 64,
      "movups (%rbx), %xmm0; paddd %xmm0, %xmm1; "
      "movups %xmm1, 0x10008; mulpd %xmm1, %xmm0; movd %xmm0, %eax; "
      "xorps %xmm2, %xmm2; ud2");
+CODE(avx, 64,
+     "vmovups (%rbx), %ymm0; vpaddd %ymm0, %ymm1, %ymm2; "
+     "vmovups %ymm2, 0x10010; vaddpd (%rsi), %ymm0, %ymm3; "
+     "vzeroupper; vpbroadcastb (%rdi), %ymm4; ud2; xgetbv");
 CODE(stack, 64,
      "mov $0x10000, %esp; push %rax; add $0x40, %rsp; "
      "pushq $0x90; pop (%rbx); lock incl (%rbx); ret");
@@ -121,6 +125,7 @@ static void seeds_smc(void)
 	SMC(over, 1, 0);
 	SMC(page, 1, 0xfa0);
 	SMC(vector, 1, 0);
+	SMC(avx, 9, 0);
 	SMC(stack, 1, 0x20);
 	SMC(flags, 1, 0x100);
 	SMC(mmio, 1, 0);

@@ -1,10 +1,8 @@
-#include "mmu/tlb.h"
+#include "mmu/tlb_int.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* Switches that find kernel code not global before tables are not shared. */
-#define SHARE_MISFITS 64
 /* Pieces of the address space that hold all of a 2M or 4M page, of a 1G page.
  */
 #define LARGE_SHIFT JC_PIECE_SHIFT
@@ -209,7 +207,7 @@ static void table_flush(struct tlb *t, struct tlb_table *tt, bool keep_global)
 	t->flushes++;
 }
 
-static void tag_flush(struct tlb *t, struct tlb_tag *tag, bool keep_global)
+void tlb_tag_flush(struct tlb *t, struct tlb_tag *tag, bool keep_global)
 {
 	for (unsigned int m = 0; m < NR_TLB_MODES; m++)
 		table_flush(t, &tag->table[m], keep_global);
@@ -269,7 +267,7 @@ static void table_flush_gva(struct tlb *t, struct tlb_table *tt, gva_t gva)
 	}
 }
 
-static void tag_flush_gva(struct tlb *t, struct tlb_tag *tag, gva_t gva)
+void tlb_tag_flush_gva(struct tlb *t, struct tlb_tag *tag, gva_t gva)
 {
 	for (unsigned int m = 0; m < NR_TLB_MODES; m++)
 		if (tag->table[m].gs)
@@ -321,127 +319,5 @@ void tlb_drop_writable(struct tlb *t, uint8_t *hva)
 void tlb_flush_tables(struct tlb *t)
 {
 	for (unsigned int i = 0; i <= t->nr_tags; i++)
-		tag_flush(t, &t->tag[i], false);
-}
-
-static struct tlb_tag *tag_find(struct tlb *t, unsigned int pcid)
-{
-	for (unsigned int i = 0; i < t->nr_tags; i++)
-		if (t->tag[i].pcid == (int)pcid)
-			return &t->tag[i];
-	return NULL;
-}
-
-void tlb_flush_all(struct mmu *mmu)
-{
-	if (mmu->tlb)
-		tlb_flush_tables(mmu->tlb);
-}
-
-void tlb_flush_nonglobal(struct mmu *mmu)
-{
-	struct tlb *t = mmu->tlb;
-
-	if (!t)
-		return;
-	for (unsigned int i = 0; i <= t->nr_tags; i++)
-		tag_flush(t, &t->tag[i], mmu->role.pge);
-}
-
-/* The tables that all tags share: what is not global is the current tag's. */
-static struct tlb_tag *shared_tag(struct tlb *t)
-{
-	return &t->tag[t->nr_tags];
-}
-
-static bool is_current(const struct tlb *t, const struct tlb_tag *tag)
-{
-	return tag == &t->tag[t->cur];
-}
-
-void tlb_flush_pcid(struct mmu *mmu, unsigned int pcid)
-{
-	struct tlb *t = mmu->tlb;
-	struct tlb_tag *tag = t ? tag_find(t, pcid) : NULL;
-
-	if (!tag)
-		return;
-	tag_flush(t, tag, mmu->role.pge);
-	if (is_current(t, tag))
-		tag_flush(t, shared_tag(t), mmu->role.pge);
-}
-
-void tlb_flush_gva(struct mmu *mmu, gva_t gva)
-{
-	struct tlb *t = mmu->tlb;
-
-	/* Other tags may hold a global entry for it; entries do not say. */
-	for (unsigned int i = 0; t && i <= t->nr_tags; i++)
-		tag_flush_gva(t, &t->tag[i], gva);
-}
-
-void tlb_flush_pcid_gva(struct mmu *mmu, unsigned int pcid, gva_t gva)
-{
-	struct tlb *t = mmu->tlb;
-	struct tlb_tag *tag = t ? tag_find(t, pcid) : NULL;
-
-	if (!tag)
-		return;
-	tag_flush_gva(t, tag, gva);
-	if (is_current(t, tag))
-		tag_flush_gva(t, shared_tag(t), gva);
-}
-
-static struct tlb_tag *tag_replace(struct tlb *t, unsigned int pcid)
-{
-	struct tlb_tag *tag = &t->tag[0];
-
-	for (unsigned int i = 1; i < t->nr_tags; i++)
-		if (t->tag[i].pcid < 0 || t->tag[i].used < tag->used)
-			tag = &t->tag[i];
-	tag_flush(t, tag, false);
-	tag->pcid = pcid;
-	return tag;
-}
-
-/*
- * Entries of the previous tag leave the shared tables.  Kernel code among them
- * time and again: sharing does not suit this guest.
- */
-static void shared_switch(struct tlb *t, bool pge)
-{
-	struct tlb_tag *s = shared_tag(t);
-
-	if (!t->share)
-		return;
-	if (s->table[TLB_SUPER].jc.nonglobal && ++t->misfit > SHARE_MISFITS) {
-		t->share = false;
-		pge = false;
-	}
-	tag_flush(t, s, pge);
-}
-
-void tlb_load_cr3(struct mmu *mmu, uint64_t cr3, bool keep)
-{
-	unsigned int pcid = mmu->role.pcide ? cr3 & 0xfff : 0;
-	struct tlb *t = mmu->tlb;
-	struct tlb_tag *tag;
-
-	mmu->cr3 = cr3;
-	if (!t)
-		return;
-	tag = tag_find(t, pcid);
-	if (!tag || !is_current(t, tag))
-		shared_switch(t, mmu->role.pge);
-	else if (!keep)
-		tag_flush(t, shared_tag(t), mmu->role.pge);
-	if (!tag) {
-		tag = tag_replace(t, pcid);
-	} else if (!keep) {
-		tag_flush(t, tag, mmu->role.pge);
-	} else {
-		t->flushes_avoided++;
-	}
-	tag->used = ++t->clock;
-	t->cur = tag - t->tag;
+		tlb_tag_flush(t, &t->tag[i], false);
 }

@@ -4,6 +4,8 @@
 #include "root/bus.h"
 #include "root/exit.h"
 
+#define QUIRK_PORT 0x7e
+
 /* io_answer - the IN is answered: finish it, or let INS consume the data. */
 static int io_answer(struct vcpu *v)
 {
@@ -61,9 +63,11 @@ static int exit_out(struct vcpu *v)
 	v->uexit.kind = UEXIT_IO;
 	/*
 	 * OUTS has moved RSI and RCX already, so its RIP must go with them;
-	 * OUT is still at its instruction when user mode looks.
+	 * OUT is still at its instruction when user mode looks.  Old clients
+	 * patch the code in front of RIP at port 7EH (Linux's quirk
+	 * KVM_X86_QUIRK_OUT_7E_INC_RIP).
 	 */
-	if (io->string)
+	if (io->string || io->port == QUIRK_PORT)
 		dbt_commit(v->cpu);
 	else
 		v->complete = exit_commit;

@@ -285,6 +285,7 @@ int vcpu_run(struct vcpu *v)
 		return -EIO;
 	v->started = true;
 	v->runs++;
+	dbt_outside(v->vm->dbt);
 	lock_take(&v->mem_lock);
 	r = run_loop(v);
 	dbt_put_fpu(v->cpu);

@@ -45,6 +45,7 @@ INSN(out8, "out %al, %dx");
 INSN(out16, "out %ax, %dx");
 INSN(out32, "out %eax, %dx");
 INSN(out_imm, "out %al, $0x42");
+INSN(out_quirk, "out %al, $0x7e");
 INSN(ins8, "insb");
 INSN(ins32, "insl");
 INSN(outs8, "outsb");
@@ -143,6 +144,7 @@ static const struct row rows[] = {
 	ROW(in32, { IN, 4, PORT }), ROW(in_imm, { IN, 4, 0x42 }),
 	ROW(out8, { OUT, 1, PORT }), ROW(out16, { OUT, 2, PORT }),
 	ROW(out32, { OUT, 4, PORT }), ROW(out_imm, { OUT, 1, 0x42 }),
+	ROW(out_quirk, { OUTS, 1, 0x7e }), /* RIP is behind */
 	ROW(ins8, { IN, 1, PORT }), ROW(ins32, { IN, 4, PORT }),
 	ROW(outs8, { OUTS, 1, PORT }), ROW(outs16, { OUTS, 2, PORT }),
 	ROW(rep_ins, { IN, 2, PORT }), ROW(rep_outs, { OUTS, 1, PORT }),

@@ -116,3 +116,4 @@ void test_smp(void);
 void test_latency(void);
 void test_exact(void);
 void test_wake(void);
+void test_dma(void);

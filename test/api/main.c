@@ -16,7 +16,7 @@ static const struct {
 	{ "signal", test_signal },   { "dirty", test_dirty },
 	{ "stats", test_stats },     { "smp", test_smp },
 	{ "latency", test_latency }, { "exact", test_exact },
-	{ "wake", test_wake },
+	{ "wake", test_wake },	     { "dma", test_dma },
 };
 
 /* api [--kvm] [test ...] */

@@ -47,12 +47,12 @@ while [ -z "$disk" ] && [ $i -lt 100 ]; do
 	sleep 0.1
 	i=$((i + 1))
 done
-mkdir /root/disk
-mount -t ext4 $disk /root/disk || poweroff -f
-mount --move /dev /root/disk/dev
-mount --move /proc /root/disk/proc
-mount --move /sys /root/disk/sys
-exec chroot /root/disk /sbin/init
+mkdir /disk
+mount -t ext4 $disk /disk || poweroff -f
+mount --move /dev /disk/dev
+mount --move /proc /disk/proc
+mount --move /sys /disk/sys
+exec chroot /disk /sbin/init
 END
 	} >"$dir/initrd.init"
 	# shellcheck disable=SC2086

@@ -75,6 +75,12 @@ void tlb_load_cr3(struct mmu *mmu, uint64_t cr3, bool keep)
 	flushed.kept = keep;
 }
 
+/* There is no TLB: nothing to enter. */
+void tlb_fill_read(struct mmu *mmu, gva_t gva, uint8_t *hva,
+		   const struct walk *w)
+{
+}
+
 static gpa_t code_written;
 
 static void code_write(struct mmu *mmu, gpa_t gpa, unsigned int len)

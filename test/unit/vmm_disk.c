@@ -42,7 +42,7 @@ static void end(void *arg, int status)
 
 static const struct irq_sink irq = { set_irq, NULL };
 static const struct msi_sink msi = { send_msi, NULL };
-static const struct power_sink sink = { end, NULL };
+static const struct power_sink sink = { .end = end };
 
 static uint32_t in(uint16_t port, unsigned len)
 {
@@ -157,8 +157,8 @@ static void ring_clear(void)
 
 static void legacy_start(void)
 {
-	ring_clear();
 	out(IO_BASE + VIRTIO_PCI_STATUS, 1, 0);
+	ring_clear();
 	out(IO_BASE + VIRTIO_PCI_STATUS, 1, 3);
 	out(IO_BASE + VIRTIO_PCI_GUEST_FEATURES, 4, 0);
 	out(IO_BASE + VIRTIO_PCI_QUEUE_SEL, 2, 0);
@@ -180,7 +180,7 @@ static void put_request(uint32_t type, uint64_t sector, uint32_t len, bool in)
 	desc[2] = (struct vring_desc){ DATA + 0x800, 1, VRING_DESC_F_WRITE, 0 };
 	ram.base[DATA + 0x800] = 0x77;
 	avail->ring[avail->idx % 128] = 0;
-	avail->idx++;
+	__atomic_store_n(&avail->idx, avail->idx + 1, __ATOMIC_RELEASE);
 }
 
 /* Waits for the device's thread. */

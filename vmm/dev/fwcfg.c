@@ -95,9 +95,9 @@ static void fwcfg_take(struct fwcfg *f, uint8_t *to, size_t len)
 /* A request at @gpa, whose control word tells how it went: 0 or an error. */
 static void fwcfg_dma(struct fwcfg *f, gpa_t gpa)
 {
-	struct fwcfg_dma *in_guest = ram_ptr(f->ram, gpa, sizeof(*in_guest));
-	uint32_t control, len, result = 0;
 	struct fwcfg_dma dma;
+	uint8_t *in_guest = ram_ptr(f->ram, gpa, sizeof(dma)); /* unaligned */
+	uint32_t control, len, result = 0;
 	void *to;
 
 	if (!in_guest)
@@ -115,7 +115,8 @@ static void fwcfg_dma(struct fwcfg *f, gpa_t gpa)
 	else if (control & DMA_SKIP)
 		fwcfg_take(f, NULL, len);
 	result = htobe32(result);
-	memcpy(&in_guest->control, &result, sizeof(result));
+	memcpy(in_guest + offsetof(struct fwcfg_dma, control), &result,
+	       sizeof(result));
 }
 
 static uint64_t fwcfg_read(void *dev, uint64_t offset, unsigned len)

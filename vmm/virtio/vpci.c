@@ -56,8 +56,7 @@ void vpci_signal(struct vpci *v, unsigned queue)
 void vpci_fail(struct vpci *v)
 {
 	pthread_mutex_lock(&v->irq_lock);
-	__atomic_or_fetch(&v->status, VIRTIO_CONFIG_S_NEEDS_RESET,
-			  __ATOMIC_SEQ_CST);
+	v->failed = true;
 	vpci_interrupt(v, ISR_CONFIG, v->vector);
 	pthread_mutex_unlock(&v->irq_lock);
 }
@@ -93,6 +92,7 @@ static void vpci_reset(struct vpci *v)
 	}
 	vpci_set_vector(v, &v->vector, MSIX_NONE);
 	v->status = 0;
+	v->failed = false;
 	v->driver_features = 0;
 	v->feature_select = v->driver_select = 0;
 	v->queue_select = 0;
@@ -107,7 +107,12 @@ static void vpci_set_status(struct vpci *v, uint8_t status)
 	}
 	if (v->driver_features & ~vpci_features(v))
 		status &= ~VIRTIO_CONFIG_S_FEATURES_OK;
-	v->status = status | (v->status & VIRTIO_CONFIG_S_NEEDS_RESET);
+	v->status = status & ~VIRTIO_CONFIG_S_NEEDS_RESET;
+}
+
+static uint8_t vpci_status(const struct vpci *v)
+{
+	return v->status | (v->failed ? VIRTIO_CONFIG_S_NEEDS_RESET : 0);
 }
 
 static void vpci_set_features(struct vpci *v, unsigned word, uint32_t val)
@@ -146,7 +151,7 @@ static void vpci_fill_common(struct vpci *v, struct virtio_pci_common_cfg *c)
 		.guest_feature_select = v->driver_select,
 		.msix_config = v->vector,
 		.num_queues = v->ops->nr_queues,
-		.device_status = v->status,
+		.device_status = vpci_status(v),
 		.queue_select = v->queue_select,
 	};
 	if (v->feature_select < 2)
@@ -319,7 +324,7 @@ static uint32_t vpci_read_header(struct vpci *v, unsigned offset)
 	case VIRTIO_PCI_QUEUE_SEL:
 		return v->queue_select;
 	case VIRTIO_PCI_STATUS:
-		return v->status;
+		return vpci_status(v);
 	case VIRTIO_MSI_CONFIG_VECTOR:
 		return v->vector;
 	case VIRTIO_MSI_QUEUE_VECTOR:

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "vmm/pci/msix.h"
 #include "vmm/pci/pci.h"
@@ -37,6 +38,7 @@ struct vpci {
 	uint32_t feature_select, driver_select;
 	uint16_t queue_select;
 	uint8_t status;
+	atomic_bool failed; /* NEEDS_RESET; set by any thread */
 	struct queue queues[VPCI_QUEUES_MAX];
 
 	pthread_mutex_t irq_lock;
