@@ -232,6 +232,12 @@ struct dbt {
 #define SNIPPET_MAX   128u
 #define SNIPPET_SIZE  (CAREFUL_SLOTS * SNIPPET_MAX)
 
+/* Pages whose code a vCPU compares at once in a new epoch, and the epochs after
+ * which it starts anew with those that it needs. */
+#define MAX_ACTIVE    128
+#define ACTIVE_HASH   256
+#define ACTIVE_EPOCHS 256
+
 /* The translator's side of a vCPU, not reachable for translated code. */
 struct careful_entry {
 	uint64_t rip;
