@@ -265,7 +265,7 @@ static void test_mmio(void)
 	c->mmio.rd[0] = c->mmio.want;
 	c->mmio.nr_rd = 1;
 	CHECK_EXIT(EXEC(0xf3, 0xa6), EXIT_EPT_VIOLATION);
-	CHECK_EQ(c->mmio.want.gpa, MMIO);
+	CHECK_EQ(c->mmio.want.gpa, MMIO + 64);
 	c->mmio.rd[1] = c->mmio.want;
 	c->mmio.nr_rd = 2;
 	CHECK_OK(EXEC(0xf3, 0xa6));

@@ -42,7 +42,11 @@ static void end(void *arg, int status)
 
 static const struct irq_sink irq = { set_irq, NULL };
 static const struct msi_sink msi = { send_msi, NULL };
-static const struct power_sink sink = { .end = end };
+static void nothing(void *arg)
+{
+}
+
+static const struct power_sink sink = { end, nothing, nothing, NULL };
 
 static uint32_t in(uint16_t port, unsigned len)
 {
