@@ -41,7 +41,8 @@ static enum cpu_result xop_begin(struct xop *x, struct cpu *c,
 	if (r != CPU_OK || !(gva & (align - 1)))
 		return r;
 	/* Intel's processors look at four bytes for #AC. */
-	if ((gva & 3) && c->cpl == 3 && (c->rflags & RFLAGS_AC) && (c->cr0 & CR0_AM))
+	if ((gva & 3) && c->cpl == 3 && (c->rflags & RFLAGS_AC) &&
+	    (c->cr0 & CR0_AM))
 		return cpu_raise_error(c, VEC_AC, 0);
 	return cpu_raise_gp(c);
 }
