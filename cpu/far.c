@@ -21,6 +21,11 @@ enum cpu_result far_check_rip(struct cpu *c, const struct desc *cs,
 	return seg_check_rip(c, &s, rip);
 }
 
+uint64_t far_rip(const struct cpu *c, const struct desc *cs, uint64_t rip)
+{
+	return cpu_64bit(c) && !(cs->ar & AR_L) ? (uint32_t)rip : rip;
+}
+
 void far_commit_cs(struct cpu *c, const struct desc *cs, unsigned int cpl)
 {
 	desc_to_seg(cs, (cs->sel & ~3u) | cpl, &c->seg[SEG_CS]);
@@ -113,14 +118,19 @@ static enum cpu_result commit(struct cpu *c, const struct desc *cs,
 {
 	far_commit_cs(c, cs, cpl);
 	c->next_rip = rip;
+	/* 32-bit code has 32 bits of stack pointer. */
+	if (cpu_64bit(c) && !(cs->ar & AR_L))
+		c->gpr[RSP] = (uint32_t)c->gpr[RSP];
 	cpu_derive(c);
 	return CPU_OK;
 }
 
 static enum cpu_result jump_to(struct cpu *c, struct desc *cs, uint64_t rip)
 {
-	enum cpu_result r = far_check_rip(c, cs, rip);
+	enum cpu_result r;
 
+	rip = far_rip(c, cs, rip);
+	r = far_check_rip(c, cs, rip);
 	if (r == CPU_OK)
 		r = desc_touch(c, cs);
 	if (r != CPU_OK)
@@ -148,11 +158,17 @@ static enum cpu_result call_same(struct cpu *c, struct desc *cs, uint64_t rip,
 	struct stack st;
 
 	stack_current(c, &st, size);
+	/* From 64-bit code to 32-bit code: what is pushed is on its stack. */
+	if (st.flat && !(cs->ar & AR_L)) {
+		st.flat = false;
+		st.mask = st.ss.ar & AR_DB ? MASK(32) : MASK(16);
+	}
 	stack_push(&st, c->seg[SEG_CS].sel);
 	stack_push(&st, c->next_rip);
 	r = stack_check(c, &st);
 	if (r == CPU_OK)
 		r = desc_touch(c, cs);
+	rip = far_rip(c, cs, rip);
 	/* Intel's processors have pushed when they look at the target. */
 	if (r == CPU_OK)
 		r = stack_write(c, &st);
@@ -432,6 +448,7 @@ static enum cpu_result ret_protected(struct cpu *c, const struct insn *i,
 	r = far_return_cs(c, sel, &cs);
 	if (r != CPU_OK)
 		return r;
+	rip = far_rip(c, &cs, rip);
 	if (sel_rpl(sel) > c->cpl)
 		return ret_outer(c, st, &cs, rip, params);
 	r = far_check_rip(c, &cs, rip);
@@ -440,8 +457,7 @@ static enum cpu_result ret_protected(struct cpu *c, const struct insn *i,
 	if (r != CPU_OK)
 		return r;
 	stack_skip(st, params);
-	/* Parameters are dropped by the width of the new mode's stack. */
-	if (i->nops && !(cs.ar & AR_L))
+	if (!(cs.ar & AR_L)) /* by the width of the new mode's stack */
 		st->sp = (uint32_t)st->sp;
 	stack_load_sp(c, st);
 	return commit(c, &cs, c->cpl, rip);

@@ -14,6 +14,12 @@
 enum cpu_result far_return_cs(struct cpu *c, uint16_t sel, struct desc *d);
 
 /*
+ * far_rip - RIP of a far transfer: from 64-bit to 32-bit code the upper half of
+ * it is dropped.
+ */
+uint64_t far_rip(const struct cpu *c, const struct desc *cs, uint64_t rip);
+
+/*
  * far_return_ss - likewise the stack segment for the new CPL @cpl and code
  * segment @cs.  A null selector that is allowed leaves @d with .lo = 0.
  */

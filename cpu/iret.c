@@ -110,12 +110,12 @@ static enum cpu_result finish(struct cpu *c, struct stack *st, struct desc *cs,
 	const bool outer = cpl > c->cpl;
 	enum cpu_result r = CPU_OK;
 	struct desc ss = { 0 };
-	uint64_t flags;
+	uint64_t flags, rip = far_rip(c, cs, frame[0]);
 
 	if (pops_ss)
 		r = far_return_ss(c, frame[4], cpl, cs, &ss);
 	if (r == CPU_OK)
-		r = far_check_rip(c, cs, frame[0]);
+		r = far_check_rip(c, cs, rip);
 	if (r == CPU_OK)
 		r = desc_touch(c, cs);
 	if (r == CPU_OK && ss.lo)
@@ -132,7 +132,7 @@ static enum cpu_result finish(struct cpu *c, struct stack *st, struct desc *cs,
 	}
 	if (outer)
 		seg_null_inner(c);
-	c->next_rip = frame[0];
+	c->next_rip = rip;
 	cpu_set_rflags(c, flags);
 	cpu_derive(c);
 	return CPU_OK;
@@ -153,8 +153,6 @@ static enum cpu_result iret_protected(struct cpu *c, unsigned int size)
 	}
 	stack_current(c, &st, size);
 	r = stack_pop_sel(c, &st, frame, 3, 1);
-	if (r == CPU_OK && pops_ss)
-		r = stack_pop_sel(c, &st, frame + 3, 2, 1);
 	if (r != CPU_OK)
 		return r;
 	if (!cpu_long_mode(c) && (frame[2] & RFLAGS_VM) && c->cpl == 0)
@@ -162,8 +160,8 @@ static enum cpu_result iret_protected(struct cpu *c, unsigned int size)
 	r = far_return_cs(c, frame[1], &cs);
 	if (r != CPU_OK)
 		return r;
-	if (!pops_ss && sel_rpl(cs.sel) > c->cpl) {
-		pops_ss = true;
+	pops_ss |= sel_rpl(cs.sel) > c->cpl;
+	if (pops_ss) {
 		r = stack_pop_sel(c, &st, frame + 3, 2, 1);
 		if (r != CPU_OK)
 			return r;

@@ -98,12 +98,18 @@ static void gather_begin(struct gather *g, const struct insn *i)
 	g->mask = i->op[2].reg;
 }
 
+/* Elements wrap with the mode, not with the address size. */
+static uint64_t cut(const struct cpu *c, uint64_t off)
+{
+	return cpu_64bit(c) ? off : (uint32_t)off;
+}
+
 /* Elements are read and written without alignment checks. */
 static enum cpu_result element_read(struct cpu *c, unsigned int seg,
 				    uint64_t off, void *to, unsigned int size)
 {
 	gva_t gva;
-	enum cpu_result r = cpu_linear(c, seg, off, size, ACC_R, &gva);
+	enum cpu_result r = cpu_linear(c, seg, cut(c, off), size, ACC_R, &gva);
 
 	if (r != CPU_OK)
 		return r;
@@ -195,7 +201,17 @@ static enum cpu_result mask_load(struct cpu *c, const struct insn *i,
 	const uint64_t off = cpu_lea(c, i);
 	struct vec dst = { { 0 } };
 	enum cpu_result r;
+	gva_t gva;
 
+	/* Addresses come before pages. */
+	for (unsigned int n = 0; n < count; n++) {
+		if (!selected(&mask, n, size))
+			continue;
+		r = cpu_linear(c, i->seg, cut(c, off + n * size), size, ACC_R,
+			       &gva);
+		if (r != CPU_OK)
+			return r;
+	}
 	for (unsigned int n = 0; n < count; n++) {
 		if (!selected(&mask, n, size))
 			continue;
@@ -218,7 +234,7 @@ static enum cpu_result probe(struct cpu *c, unsigned int seg, uint64_t off)
 	gva_t gva;
 	gpa_t gpa;
 
-	r = cpu_linear(c, seg, off, 1, ACC_W, &gva);
+	r = cpu_linear(c, seg, cut(c, off), 1, ACC_W, &gva);
 	if (r == CPU_OK)
 		r = mem_host(&c->mmu, gva, 1, acc, &hva, &gpa, &c->fault);
 	return r;
@@ -252,7 +268,7 @@ static enum cpu_result element_write(struct cpu *c, unsigned int seg,
 				     unsigned int size)
 {
 	gva_t gva;
-	enum cpu_result r = cpu_linear(c, seg, off, size, ACC_W, &gva);
+	enum cpu_result r = cpu_linear(c, seg, cut(c, off), size, ACC_W, &gva);
 
 	if (r != CPU_OK)
 		return r;

@@ -87,6 +87,10 @@ static enum cpu_result stack_linear(struct cpu *c, const struct stack *st,
 				    unsigned int access, gva_t *gva)
 {
 	if (likely(st->flat)) {
+		/* #AC comes before the look at the last byte. */
+		if (unlikely(linear_misaligned(c, off, bytes, st->access)) &&
+		    canonical(c, off))
+			return cpu_raise_error(c, VEC_AC, 0);
 		*gva = off;
 		if (canonical(c, off) && canonical(c, off + bytes - 1))
 			return CPU_OK;
@@ -199,19 +203,22 @@ enum cpu_result stack_pop_sel(struct cpu *c, struct stack *st, uint64_t *val,
 	uint64_t off = st->sp & st->mask;
 	uint8_t buf[STACK_MAX * 8];
 	gva_t gva[STACK_MAX];
+	const bool together = one_piece(c, st, off, n * size);
 	enum cpu_result r = CPU_OK;
 
-	for (unsigned int k = 0; k < n && r == CPU_OK; k++)
-		r = stack_linear(c, st, (off + k * size) & st->mask,
-				 k == sel ? 2 : size, ACC_R, &gva[k]);
-	if (r == CPU_OK && one_piece(c, st, off, n * size)) {
+	for (unsigned int k = n; k-- && r == CPU_OK;) {
+		const unsigned int bytes = k == sel ? 2 : size;
+
+		r = stack_linear(c, st, (off + k * size) & st->mask, bytes,
+				 ACC_R, &gva[k]);
+		if (r == CPU_OK && !together)
+			r = linear_read(c, gva[k], buf + k * size, bytes,
+					st->access);
+	}
+	if (r == CPU_OK && together) {
 		r = linear_read(c, gva[0], buf, n * size, st->access);
 		if (r == CPU_FAULT && c->fault.vector == VEC_PF)
 			c->fault.address = gva[n - 1];
-	} else {
-		for (unsigned int k = n; k-- && r == CPU_OK;)
-			r = linear_read(c, gva[k], buf + k * size,
-					k == sel ? 2 : size, st->access);
 	}
 	if (r != CPU_OK)
 		return r;

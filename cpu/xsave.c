@@ -52,30 +52,32 @@ static uint64_t xop_off(const struct xop *x, unsigned int at)
 	return (x->off + at) & MASK(8 * x->i->addrsize);
 }
 
+static enum cpu_result xop_probe_byte(const struct xop *x, unsigned int at)
+{
+	struct cpu *c = x->c;
+	bool write = x->i->mem_access & ACC_W;
+	unsigned int access = cpu_access(c) | (write ? ACCESS_WRITE : 0);
+	enum cpu_result r;
+	uint8_t *hva;
+	gva_t gva;
+	gpa_t gpa;
+
+	r = cpu_linear(c, x->i->seg, xop_off(x, at), 1, write ? ACC_W : ACC_R,
+		       &gva);
+	if (r != CPU_OK)
+		return r;
+	return mem_host(&c->mmu, gva, 1, access, &hva, &gpa, &c->fault);
+}
+
 /*
  * Whether the operand's @size bytes may be accessed: both ends, the upper one
  * first, as Intel's processors do.
  */
 static enum cpu_result xop_probe(const struct xop *x, unsigned int size)
 {
-	struct cpu *c = x->c;
-	bool write = x->i->mem_access & ACC_W;
-	unsigned int access = cpu_access(c) | (write ? ACCESS_WRITE : 0);
-	enum cpu_result r = CPU_OK;
-	uint8_t *hva;
-	gva_t gva;
-	gpa_t gpa;
+	enum cpu_result r = xop_probe_byte(x, size - 1);
 
-	for (unsigned int at = size - 1; r == CPU_OK; at = 0) {
-		r = cpu_linear(c, x->i->seg, xop_off(x, at), 1,
-			       write ? ACC_W : ACC_R, &gva);
-		if (r == CPU_OK)
-			r = mem_host(&c->mmu, gva, 1, access, &hva, &gpa,
-				     &c->fault);
-		if (!at)
-			break;
-	}
-	return r;
+	return r == CPU_OK ? xop_probe_byte(x, 0) : r;
 }
 
 static enum cpu_result xop_write(const struct xop *x, unsigned int at,
@@ -285,7 +287,7 @@ enum cpu_result op_xsave(struct cpu *c, const struct insn *i)
 	enum cpu_result r = xsave_begin(&x, c, i);
 
 	if (r == CPU_OK)
-		r = xop_probe(&x, fpu_xsave_size(x.rfbm));
+		r = xop_probe_byte(&x, fpu_xsave_size(x.rfbm) - 1);
 	if (r == CPU_OK)
 		r = xop_read(&x, XSAVE_HEADER, &bv, sizeof(bv));
 	if (r != CPU_OK)
@@ -317,7 +319,7 @@ enum cpu_result op_xsavec(struct cpu *c, const struct insn *i)
 	enum cpu_result r = xsave_begin(&x, c, i);
 
 	if (r == CPU_OK)
-		r = xop_probe(&x, fpu_compact_size(x.rfbm));
+		r = xop_probe_byte(&x, fpu_compact_size(x.rfbm) - 1);
 	if (r != CPU_OK)
 		return r;
 	clear_header(&a);
@@ -414,6 +416,8 @@ static enum cpu_result read_area(const struct xop *x, struct fpu_area *a,
 	/* XCOMP_BV is read first. */
 	if (r == CPU_FAULT && c->fault.vector == VEC_PF)
 		c->fault.address += XSAVE_XCOMP - XSAVE_HEADER;
+	if (r == CPU_OK && !(get64(a, XSAVE_XCOMP) & XSAVE_COMPACT))
+		r = xop_probe_byte(x, fpu_xsave_size(x->rfbm) - 1);
 	if (r != CPU_OK)
 		return r;
 	if (!header_valid(c, a))

@@ -81,12 +81,26 @@ static void patch_rel32(uint8_t *site_w, const uint8_t *site_x,
 	__atomic_store_n((int32_t *)site_w, rel, __ATOMIC_RELAXED);
 }
 
+/*
+ * Whether the jump at @site_x belongs to a dead block: it stays as it is, since
+ * it may be where the call is that sends visitors away.
+ */
+static bool site_dead(struct dbt *d, const uint8_t *site_x)
+{
+	const struct block *b = block_at(d, site_x);
+
+	return b && b->dead;
+}
+
 void block_link(struct dbt *d, const struct link_stub *s, struct block *b)
 {
 	int64_t xdiff = d->code_x - d->code_w;
 	uint8_t *site_x = (uint8_t *)s + s->site;
-	struct link *l = meta_alloc(d, sizeof(*l));
+	struct link *l;
 
+	if (site_dead(d, site_x))
+		return;
+	l = meta_alloc(d, sizeof(*l));
 	if (!l)
 		return;
 	/* The stub starts with the five bytes of its CALL. */
@@ -115,7 +129,8 @@ static void block_retire(struct dbt *d, struct block *b)
 	hash_remove(d, b);
 	b->dead = true;
 	for (struct link *l = b->links; l; l = l->next)
-		patch_rel32(l->site, l->site + xdiff, l->stub);
+		if (!site_dead(d, l->site + xdiff))
+			patch_rel32(l->site, l->site + xdiff, l->stub);
 	b->links = NULL;
 }
 

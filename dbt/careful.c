@@ -344,7 +344,7 @@ static enum cpu_result copy_operand(struct cpu *c, const struct insn *i)
 		return cpu_raise(c, VEC_MF);
 	if (must_align(c, i, off))
 		return cpu_raise_gp(c);
-	if (x87_state(i) && off + i->mem_size - 1 > MASK(8 * i->addrsize))
+	if (x87_in_parts(i) && off + i->mem_size - 1 > MASK(8 * i->addrsize))
 		return x87_wrapped(c, i, off);
 	r = cpu_linear(c, i->seg, off, i->mem_size, i->mem_access, &gva);
 	if (r == CPU_OK)

@@ -89,6 +89,11 @@ bool x87_state(const struct insn *i)
 	return (i->row->attr & IA_X87) && field_size(i);
 }
 
+bool x87_in_parts(const struct insn *i)
+{
+	return x87_state(i) || ((i->row->attr & IA_X87) && i->mem_size == 10);
+}
+
 enum cpu_result x87_probe(struct cpu *c, const struct insn *i, gva_t gva)
 {
 	const uint8_t order[] = { 0, field_size(i) - 1, i->mem_size - 1 };
@@ -137,9 +142,11 @@ enum cpu_result x87_wrapped(struct cpu *c, const struct insn *i, uint64_t off)
 {
 	uint8_t *buf = vcpu_dbt(c)->bounce;
 	const bool write = i->mem_access & ACC_W;
+	struct fpu_area before;
 	enum cpu_result r = CPU_OK;
 	unsigned int size;
 
+	fpu_store(&before);
 	if (write)
 		r = snippet_run(c, i, buf);
 	for (unsigned int at = 0; at < i->mem_size && r == CPU_OK; at += size) {
@@ -147,6 +154,8 @@ enum cpu_result x87_wrapped(struct cpu *c, const struct insn *i, uint64_t off)
 		r = move_piece(c, i, off + at, buf + at, size, write);
 	}
 	if (!write && r == CPU_OK)
-		r = snippet_run(c, i, buf);
+		return snippet_run(c, i, buf);
+	if (r != CPU_OK)
+		fpu_restore(&before);
 	return r;
 }

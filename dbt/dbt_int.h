@@ -173,6 +173,7 @@ struct code_page {
 	uint64_t lines;	  /* which of bytes[] are not 0 */
 	uint64_t epoch;	  /* dbt.epoch when the copy was compared last */
 	uint32_t writes;  /* that were noticed, weighted */
+	uint32_t nr_dead; /* blocks in refs that are dead */
 	bool self;	  /* blocks compare */
 	uint8_t patience; /* samples without a change until it is protected */
 	uint8_t still;	  /* samples without a change so far */
@@ -410,6 +411,9 @@ bool x87_stores_nothing(struct cpu *c, const struct insn *i);
 bool x87_state(const struct insn *i);
 /* x87_probe - its operand's faults: first the control word, then the end. */
 enum cpu_result x87_probe(struct cpu *c, const struct insn *i, gva_t gva);
+/* x87_in_parts - whether its operand is accessed field by field: 80 bits too.
+ */
+bool x87_in_parts(const struct insn *i);
 /* x87_wrapped - such an operand that wraps at the end of the address size. */
 enum cpu_result x87_wrapped(struct cpu *c, const struct insn *i, uint64_t off);
 

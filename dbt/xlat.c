@@ -113,6 +113,18 @@ static void insn_in_shadow(struct xlat *x, const struct insn *i)
 		xlat_end_shadow(x);
 }
 
+/*
+ * Whether a page fault of its memory operand is all that happens.  x87 and MMX
+ * instructions may have an exception that waits, and what converts and stores
+ * has set MXCSR.
+ */
+static bool faults_plainly(const struct insn_row *row)
+{
+	return !(row->attr &
+		 (IA_ALIGN | IA_COND | IA_VSIB | IA_X87 | IA_MMX)) &&
+	       row->id != ID_VCVTPS2PH;
+}
+
 void xlat_one_insn(struct xlat *x, unsigned int n)
 {
 	struct pcmap *m = &x->map[x->nr_insns];
@@ -127,7 +139,7 @@ void xlat_one_insn(struct xlat *x, unsigned int n)
 	}
 	x->share_insn = &x->share[2 * n];
 	x->spill = H_NONE;
-	x->exact = !(x->insn[n].row->attr & (IA_ALIGN | IA_COND | IA_VSIB));
+	x->exact = faults_plainly(x->insn[n].row);
 	x->cur = n;
 	x->flag_form = x->clobber[n];
 	x->t1_next = NO_WINDOW;
@@ -156,12 +168,29 @@ static bool goes_on(const struct xlat *x, const struct insn *i)
 }
 
 /*
+ * Offsets in the block that forward jumps in it lead to.  The block ends there:
+ * what follows would be translated once for each way to it.
+ */
+struct joins {
+	uint64_t at[(MAX_INSNS * 15 + 63) / 64];
+};
+
+static void note_join(struct joins *j, const struct insn *i, unsigned int next)
+{
+	uint64_t to = next + i->imm;
+
+	if (i->row->id == ID_JCC && i->imm > 0 && to < MAX_INSNS * 15)
+		j->at[to / 64] |= BIT(to % 64);
+}
+
+/*
  * Decodes the instructions of the block at x->next.  False: what comes next
  * crosses the page or is too long.
  */
 static bool decode_block(struct xlat *x, const uint8_t *hva)
 {
 	unsigned int room = PAGE_SIZE - (x->block_rip & ~PAGE_MASK);
+	struct joins joins = { { 0 } };
 	unsigned int off = 0;
 	struct insn *i;
 
@@ -174,7 +203,9 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 			return false;
 		__builtin_memcpy(x->src + off, i->bytes, 15);
 		off += i->len;
-	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(x, i));
+		note_join(&joins, i, off);
+	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(x, i) &&
+		 !(joins.at[off / 64] & BIT(off % 64)));
 	return true;
 }
 

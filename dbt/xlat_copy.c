@@ -310,7 +310,7 @@ static bool bit_offset_ea(struct xlat *x, const struct insn *i)
 	unsigned int reg = i->op[1].reg;
 	enum hreg src = host_of[reg];
 
-	if (i->opsize == 2 || x->snippet)
+	if (i->opsize == 2 || i->addrsize == 2 || x->snippet)
 		return false;
 	emit_gs_store(e, T0, SLOT_OFF(D_TMP), 8);
 	if (src == IN_MEMORY) {

@@ -56,15 +56,19 @@ void xlat_ea(struct xlat *x, const struct insn *i, int32_t add,
 	if (i->rip_rel || (i->base == GPR_NONE && i->index == GPR_NONE)) {
 		emit_mov_ri(e, T0, constant_ea(x, i) + add);
 	} else {
+		/* The address is cut before @add, which may go beyond. */
+		bool late = i->addrsize == 2 ||
+			    (i->addrsize == 4 && x->code_size == CODE64 &&
+			     (i->seg == SEG_FS || i->seg == SEG_GS));
+
 		base = reg_or_load(x, i->base, T0);
 		index = reg_or_load(x, i->index, T1);
 		emit_lea(e, T0, base, index, i->scale,
-			 i->disp + (i->addrsize == 2 ? 0 : add),
-			 i->addrsize == 8 ? 8 : 4);
-		if (i->addrsize == 2) {
+			 i->disp + (late ? 0 : add), i->addrsize == 8 ? 8 : 4);
+		if (i->addrsize == 2)
 			emit_movzx16(e, T0, T0);
+		if (late && add)
 			emit_lea(e, T0, T0, H_NONE, 0, add, 8);
-		}
 	}
 	if (with_segment)
 		add_segment_base(x, i);

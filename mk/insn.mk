@@ -18,4 +18,10 @@ $(FUZZ_INSN): $(FUZZ_INSN_OBJ) $O/engine.a
 fuzz-insn: $(FUZZ_INSN)
 	$(Q)$< $(if $(COUNT),--count $(COUNT),--time $(TIME)) \
 		$(if $(SEED),--seed $(SEED)) --save $O/fuzz/insn
-.PHONY: fuzz-insn
+
+# make insn-test: the kept reproducers and a run that is always the same; with
+# LONG=1 ten million cases.
+insn-test: $(FUZZ_INSN)
+	$(Q)$< --replay test/insn/*.cases
+	$(Q)$< --seed 1 --count $(if $(LONG),10000000,100000)
+.PHONY: fuzz-insn insn-test

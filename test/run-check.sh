@@ -3,7 +3,7 @@
 # of their results: every line "N passed, N failed[, N skipped]" counts.  A
 # suite that fails without such a line counts as one failure.
 #
-#   test/run-check.sh SUITE...   with SUITE of unit, asan, fuzz, cli, shim, api, guests-careful,
+#   test/run-check.sh SUITE...   with SUITE of unit, asan, fuzz, insn, cli, shim, api, guests-careful,
 #                                guests-fast, boot, firmware, clients, guests-tcg, matrix,
 #                                hundred, clock
 set -u
@@ -21,6 +21,7 @@ suite() {
 	unit) make unit ;;
 	asan) make MODE=asan unit ;;
 	fuzz) make fuzz-replay && make MODE=asan fuzz-replay ;;
+	insn) make insn-test LONG="${LONG-}" ;;
 	cli) test/cli/run.sh ;;
 	api) make api-test ;;
 	guests-careful) RING3_EXEC=careful test/run-guests.sh ;;

@@ -287,6 +287,24 @@ static const uint8_t *undefined_vex(struct insn *insn, const uint8_t *p,
 	return p + 3;
 }
 
+/* Immediate bytes of opcode 0F @opcode, which decide if VEX knows it not. */
+static unsigned int legacy_imm(uint8_t opcode)
+{
+	switch (opcode) {
+	case 0x80 ... 0x8f:
+		return 4;
+	case 0x70 ... 0x73:
+	case 0xa4:
+	case 0xac:
+	case 0xba:
+	case 0xc2:
+	case 0xc4 ... 0xc6:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
 static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 				    const uint8_t *start)
 {
@@ -297,7 +315,7 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 
 	if (*p == 0x0f)
 		p = decode_escape(insn, p, &ext);
-	else if (*p == 0xc4 && prefix_form && !(p[1] & 3))
+	else if (*p == 0xc4 && prefix_form && !(p[1] & 7))
 		return undefined_vex(insn, p, start);
 	else if ((*p & 0xfe) == 0xc4 && prefix_form)
 		p = decode_vex(insn, p, &ext);
@@ -308,7 +326,11 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 	insn->off_opcode = p - start;
 	insn->opcode = *p++;
 	slot = ext.map < NR_MAPS ? insn_slots[ext.map][insn->opcode] : 0;
-	if (!slot && ext.map >= M2)
+	/* What VEX does not define looks like the opcode without VEX. */
+	if (!slot && insn->vex && (insn->map & 3) == 1 &&
+	    insn_slots[M1][insn->opcode])
+		slot = insn_slots[M1][insn->opcode] & SLOT_MODRM;
+	else if (!slot && ext.map >= M2)
 		slot = SLOT_MODRM;
 	insn->addrsize = address_size(insn);
 	if (slot & SLOT_MODRM)
@@ -316,6 +338,10 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 	else
 		insn->row = find_row(slot, opcode_key(insn, ext.rex));
 	insn->opsize = operand_size(insn, ext.rex, insn->row->attr);
+	if (insn->row == INSN_UNDEFINED && insn->vex && (insn->map & 3) == 1)
+		return p + legacy_imm(insn->opcode);
+	if (insn->row == INSN_UNDEFINED && insn->vex)
+		return p + ((insn->map & 3) == 3);
 	if (insn->row == INSN_UNDEFINED)
 		return p + (ext.map == M3 || ext.map == V3);
 	if (insn->vex && (insn->p66 || insn->rep || insn->lock || insn->rex))

@@ -61,7 +61,6 @@ static unsigned int read_hex(const char *s, uint8_t *p, unsigned int max)
 {
 	unsigned int n = 0, byte;
 	int used;
-
 	while (n < max && sscanf(s, "%2x%n", &byte, &used) == 1) {
 		p[n++] = byte;
 		s += used;
@@ -143,15 +142,17 @@ int case_read(FILE *f, struct fuzz_case *c)
 	unsigned int patches = 0;
 	char line[512], name[16];
 	int used;
+	bool any = false;
 
 	memset(c, 0, sizeof(*c));
 	while (fgets(line, sizeof(line), f)) {
 		if (line[0] == '#' || sscanf(line, "%15s%n", name, &used) != 1)
 			continue;
 		if (!strcmp(name, "end"))
-			return c->len && c->mode ? 0 : -1;
+			return c->len && c->mode ? 1 : -1;
+		any = true;
 		if (read_line(c, name, line + used + !!line[used], &patches))
 			return -1;
 	}
-	return -1;
+	return any ? -1 : 0;
 }

@@ -77,7 +77,10 @@ struct result {
 };
 
 /* case.c */
-/* case_write, case_read - as text; case_read returns 0 or -1. */
+/*
+ * case_write, case_read - as text; a file may hold several.  case_read returns
+ * 1, 0 at the end of the file, or -1.
+ */
 void case_write(FILE *f, const struct fuzz_case *c);
 int case_read(FILE *f, struct fuzz_case *c);
 

@@ -149,6 +149,7 @@ bool result_equal(const struct fuzz_case *c, const struct result *a,
 {
 	static const uint8_t data_segs[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
 	struct diff d = { .f = f, .equal = true };
+	uint64_t ignored = c->undefined;
 
 	if (a->kind == RESULT_TIMEOUT && b->kind == RESULT_TIMEOUT)
 		return true;
@@ -159,12 +160,13 @@ bool result_equal(const struct fuzz_case *c, const struct result *a,
 	}
 	if (a->kind != b->kind)
 		return false;
+	if (a->kind == RESULT_EXIT)
+		ignored |= RFLAGS_RF;
 	if (a->kind == RESULT_FAULT)
 		fault(&d, a, b);
 	for (unsigned int n = 0; n < NR_GPRS; n++)
 		value(&d, gpr_names[n], a->gpr[n], b->gpr[n]);
-	value(&d, "rflags", a->rflags & ~c->undefined,
-	      b->rflags & ~c->undefined);
+	value(&d, "rflags", a->rflags & ~ignored, b->rflags & ~ignored);
 	for (unsigned int n = 0; n < sizeof(data_segs); n++)
 		value(&d, seg_names[data_segs[n]], selector(a, data_segs[n]),
 		      selector(b, data_segs[n]));

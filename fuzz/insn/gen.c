@@ -85,7 +85,7 @@ static void put_far(struct work *w, uint8_t *p, unsigned int size,
 
 static void put_iret(struct work *w, uint8_t *p, unsigned int size)
 {
-	uint64_t fl = rng64(&w->g) & 0x254fd7, sp;
+	uint64_t fl = rng64(&w->g) & 0x254fd7, sp, ss = SEL_DATA;
 
 	/*
 	 * The new AC already counts for what is popped behind it; the host's
@@ -97,9 +97,9 @@ static void put_iret(struct work *w, uint8_t *p, unsigned int size)
 	memcpy(p + 2 * size, &fl, size);
 	sp = gen_target(&w->g, w->c, 8);
 	memcpy(p + 3 * size, &sp, size);
-	memcpy(p + 4 * size,
-	       &(uint64_t){ one_in(&w->g, 4) ? gen_selector(&w->g) : SEL_DATA },
-	       size);
+	if (one_in(&w->g, 4))
+		ss = gen_selector(&w->g);
+	memcpy(p + 4 * size, &ss, size);
 }
 
 /* Contents of a memory operand that mean something to its instruction. */
@@ -497,7 +497,8 @@ static void noise(struct work *w)
 	/* Not offered, EVEX and XOP for instance; the host may have them. */
 	if (i.row->id == ID_INVALID &&
 	    (zydis_knows(w->mode, i.bytes) ||
-	     (i.off_opcode >= 3 && i.bytes[i.off_opcode - 3] == 0x8f)))
+	     (i.off_opcode >= 3 && i.bytes[i.off_opcode - 3] == 0x8f) ||
+	     (i.off_opcode >= 4 && i.bytes[i.off_opcode - 4] == 0x62)))
 		w->c->twin = TWIN_UD;
 	flags_ok(w->c, i.row);
 	append(w, &i, i.row - rows);
@@ -518,6 +519,23 @@ static void place(struct work *w)
 	c->rip = base + page * PAGE_SIZE + off;
 }
 
+bool gen_stray(enum code_size mode, const uint8_t *code, unsigned int len)
+{
+	const char *reason;
+	struct insn i;
+
+	for (unsigned int at = 0; at < len; at += i.len) {
+		if (insn_decode(code + at, 15, mode, &i) != DECODE_OK)
+			return false;
+		if (treatment_of(i.row, &reason) != TREAT_NATIVE ||
+		    saves_x87(i.row) || i.row->flags_u ||
+		    (i.row->id == ID_INT && i.imm == 0x80) ||
+		    (i.row->id == ID_INVALID && zydis_knows(mode, i.bytes)))
+			return true;
+	}
+	return false;
+}
+
 void gen_finish(struct fuzz_case *c)
 {
 	bool high = c->rip >= HIGH_CODE;
@@ -529,6 +547,17 @@ void gen_finish(struct fuzz_case *c)
 	rel = out - (c->rip + c->len + 5);
 	memcpy(c->bytes + c->len + 1, &rel, 4);
 	c->len += 5;
+}
+
+/* XSAVE and XRSTOR of components that only the host has have no twin. */
+static void settle_xsave(struct generated *out)
+{
+	unsigned int n;
+	const struct insn_row *row = &insn_rows(&n)[out->row[0]];
+
+	if (saves_x87(row) && (row->impl_r & BIT(RAX)) &&
+	    ((uint32_t)out->c.gpr[RAX] & ~7u || (uint32_t)out->c.gpr[RDX]))
+		out->c.twin = TWIN_NONE;
 }
 
 void gen_case(uint64_t seed, uint64_t index, struct generated *out)
@@ -556,5 +585,6 @@ void gen_case(uint64_t seed, uint64_t index, struct generated *out)
 		if (out->c.twin == TWIN_UD)
 			break;
 	}
+	settle_xsave(out);
 	gen_finish(&out->c);
 }

@@ -58,6 +58,12 @@ struct generated {
 /* gen_case - case number @index of the run with @seed. */
 void gen_case(uint64_t seed, uint64_t index, struct generated *out);
 
+/*
+ * gen_stray - whether the bytes at @code, which were not generated or have been
+ * changed since, hold an instruction that has no twin.
+ */
+bool gen_stray(enum code_size mode, const uint8_t *code, unsigned int len);
+
 /* gen_finish - appends the jump out; c->len bytes of code are there. */
 void gen_finish(struct fuzz_case *c);
 

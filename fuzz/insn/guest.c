@@ -9,6 +9,7 @@
 #include "cpu/segment.h"
 #include "dbt/dbt_int.h"
 #include "fuzz/insn/arena.h"
+#include "fuzz/insn/native.h"
 #include "mmu/memslot.h"
 #include "mmu/tlb.h"
 
@@ -123,6 +124,7 @@ static void make_kernel(void)
 	poke(GDT + (SEL_CODE64 & ~7), descriptor(0, 0xfffff, 0xa0fb));
 	poke(GDT + (SEL_TLS0 & ~7), descriptor(TLS0_BASE, 0xfffff, 0xd0f3));
 	poke(GDT + (SEL_TLS1 & ~7), descriptor(TLS1_BASE, TLS1_LIMIT, 0x50f3));
+	poke(GDT + (SEL_CPU & ~7), descriptor(0, native_cpu(), 0x40f5));
 	for (unsigned int v = 0; v < 256; v++) {
 		set_gate(v, v == VEC_BP || v == VEC_OF ? 3 : 0);
 		ram[HANDLERS + 16 * v] = 0xf4;
@@ -193,7 +195,6 @@ void guest_forget(void)
 	dbt_enter_quiet(dbt);
 	dbt_slots_changed(dbt, cpu->mmu.slots);
 	dbt_leave_quiet(dbt);
-	memset(dbt->misaligned, 0, sizeof(dbt->misaligned));
 }
 
 bool guest_has(unsigned int feat)
@@ -327,10 +328,10 @@ void guest_run(const struct fuzz_case *c, enum executor exec, struct result *r)
 	r->mmio_hash = 0;
 	do {
 		reason = dbt_run(cpu);
+		dbt_put_fpu(cpu);
 		if (reason == EXIT_EPT_VIOLATION)
 			device(r);
 	} while (reason == EXIT_EPT_VIOLATION);
-	dbt_put_fpu(cpu);
 	store(r);
 	if (reason == EXIT_VMCALL && at_out()) {
 		r->kind = RESULT_DONE;

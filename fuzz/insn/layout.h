@@ -50,6 +50,7 @@
 #define SEL_CODE64 0x33
 #define SEL_TLS0   0x63 /* base TLS0_BASE, limit 4 GiB */
 #define SEL_TLS1   0x6b /* base TLS1_BASE, limit TLS1_LIMIT */
+#define SEL_CPU	   0x7b /* limit: the processor's number */
 #define TLS0_BASE  (ARENA + 0x1000)
 #define TLS1_BASE  (ARENA + 0x5000)
 #define TLS1_LIMIT 0x7ff

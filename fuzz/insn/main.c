@@ -66,9 +66,15 @@ static void report(const struct generated *g, unsigned int at, uint64_t index)
 		return;
 	}
 	count.bad++;
+	case_disassemble(stdout, &c);
+	run_explain(at, stdout);
+	printf("made simpler:\n");
 	shrink(&c);
 	case_disassemble(stdout, &c);
 	run_one(&c, stdout);
+	guest_forget();
+	if (run_one(&c, NULL))
+		printf("only with older translations\n");
 	if (opt.verbose)
 		case_write(stdout, &c);
 	if (opt.save)
@@ -108,6 +114,10 @@ static void fuzz(void)
 				if (!ok[i])
 					report(&batch[i], i, index + i);
 		index += n;
+		if (opt.verbose && !(index % (NATIVE_BATCH * 4096)))
+			printf("%llu cases, %llu failed\n",
+			       (unsigned long long)count.cases,
+			       (unsigned long long)count.bad);
 		if (count.bad >= opt.max_bad)
 			break;
 	}
@@ -138,6 +148,16 @@ static void coverage(void)
 	       often, used - often - never, never);
 }
 
+static bool replay_case(const struct fuzz_case *c, const char *name)
+{
+	if (run_one(c, NULL))
+		return true;
+	printf("%s:\n", name);
+	case_disassemble(stdout, c);
+	run_one(c, stdout);
+	return false;
+}
+
 static int replay(int argc, char **argv)
 {
 	static struct fuzz_case c;
@@ -145,20 +165,20 @@ static int replay(int argc, char **argv)
 
 	for (int n = 0; n < argc; n++) {
 		FILE *f = fopen(argv[n], "r");
-		bool ok = f && !case_read(f, &c);
+		int more = f ? 1 : -1;
 
+		while (more > 0 && (more = case_read(f, &c)) > 0) {
+			bool ok = replay_case(&c, argv[n]);
+
+			passed += ok;
+			failed += !ok;
+		}
+		if (more < 0) {
+			printf("%s: not a file of cases\n", argv[n]);
+			failed++;
+		}
 		if (f)
 			fclose(f);
-		if (!ok)
-			printf("%s: not a case\n", argv[n]);
-		if (ok && !run_one(&c, NULL)) {
-			ok = false;
-			printf("%s:\n", argv[n]);
-			case_disassemble(stdout, &c);
-			run_one(&c, stdout);
-		}
-		passed += ok;
-		failed += !ok;
 	}
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed ? 1 : 0;

@@ -6,6 +6,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,7 +190,8 @@ static void map_arena(void)
 	}
 	all += arena_nr_pages * PAGE_SIZE;
 	memset(all, 0xcc, PAGE_SIZE);
-	memcpy(all, native_out, native_out_end - native_out);
+	memcpy(all, native_out,
+	       (uintptr_t)native_out_end - (uintptr_t)native_out);
 	map_fixed(OUT, PAGE_SIZE, PROT_READ | PROT_EXEC, fd,
 		  arena_nr_pages * PAGE_SIZE);
 	map_fixed(OUT_HIGH, PAGE_SIZE, PROT_READ | PROT_EXEC, fd,
@@ -278,8 +280,27 @@ static void filter(void)
 		die("seccomp");
 }
 
+static unsigned int cpu_number;
+
+unsigned int native_cpu(void)
+{
+	return cpu_number;
+}
+
+/* Linux keeps the processor's number in a segment limit: it may not change. */
+static void stay(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu_number, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		die("sched_setaffinity");
+}
+
 static void child_main(pid_t parent)
 {
+	stay();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(0);
@@ -312,6 +333,7 @@ static int spawn(void)
 
 int native_start(void)
 {
+	cpu_number = sched_getcpu();
 	signal(SIGPIPE, SIG_IGN);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);

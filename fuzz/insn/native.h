@@ -12,6 +12,9 @@
 int native_start(void);
 void native_stop(void);
 
+/* native_cpu - the processor that the child is tied to. */
+unsigned int native_cpu(void);
+
 /* native_post - hands over @n cases; the child begins. */
 void native_post(const struct fuzz_case *c, unsigned int n);
 
