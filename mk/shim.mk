@@ -5,6 +5,8 @@ SHIM_OBJ := $(call obj,shim)
 SHIM_REDEFINE := $(foreach f,open close mmap fcntl pthread_sigmask syscall \
 	sigaction,--redefine-sym $f=engine_$f)
 
+# The engine calls these while guest vector state is live in the registers.
+$O/shim/real.c.o: FLAGS += $(ENGINE_FLAGS)
 $O/libring3-shim.o: $(ENGINE_OBJ)
 	$(Q)ld -r -o $@ $^
 	$(Q)objcopy $(SHIM_REDEFINE) $@
