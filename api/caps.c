@@ -133,6 +133,7 @@ static const struct cap caps[] = {
 	[KVM_CAP_IRQ_ROUTING] = { .value = MAX_GSI_ROUTES },
 	[KVM_CAP_IRQ_INJECT_STATUS] = { .value = 1 },
 	[KVM_CAP_JOIN_MEMORY_REGIONS_WORKS] = { .value = 1 },
+	[KVM_CAP_GET_MSR_FEATURES] = { .value = 1 },
 	[KVM_CAP_MCE] = { .value = MCE_BANKS },
 	[KVM_CAP_IRQFD] = { .value = 1 },
 	[KVM_CAP_PIT2] = { .value = 1 },

@@ -66,22 +66,36 @@ int list_emulated_cpuid(void *object, void *arg, void *user)
 
 #define MAX_MSR_LIST 256
 
-int list_msrs(void *object, void *arg, void *user)
+static int copy_msrs(struct kvm_msr_list *list, const uint32_t *indices,
+		     uint32_t n)
 {
-	struct kvm_msr_list *list = user, head;
-	uint32_t indices[MAX_MSR_LIST], offered;
+	struct kvm_msr_list head;
+	uint32_t offered;
 
 	if (copy_from_user(&head, list, sizeof(head)))
 		return -EFAULT;
 	offered = head.nmsrs;
-	head.nmsrs = msr_list(indices, MAX_MSR_LIST);
+	head.nmsrs = n;
 	/* The count is told even if the array is too small. */
 	if (copy_to_user(list, &head, sizeof(head)))
 		return -EFAULT;
-	if (offered < head.nmsrs)
+	if (offered < n)
 		return -E2BIG;
-	if (copy_to_user(list->indices, indices,
-			 head.nmsrs * sizeof(indices[0])))
+	if (copy_to_user(list->indices, indices, n * sizeof(indices[0])))
 		return -EFAULT;
 	return 0;
+}
+
+int list_msrs(void *object, void *arg, void *user)
+{
+	uint32_t indices[MAX_MSR_LIST];
+
+	return copy_msrs(user, indices, msr_list(indices, MAX_MSR_LIST));
+}
+
+int list_msr_features(void *object, void *arg, void *user)
+{
+	uint32_t indices[MAX_MSR_LIST];
+
+	return copy_msrs(user, indices, msr_features(indices, MAX_MSR_LIST));
 }

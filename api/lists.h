@@ -4,3 +4,4 @@
 int list_supported_cpuid(void *object, void *arg, void *user);
 int list_emulated_cpuid(void *object, void *arg, void *user);
 int list_msrs(void *object, void *arg, void *user);
+int list_msr_features(void *object, void *arg, void *user);

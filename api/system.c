@@ -7,6 +7,7 @@
 #include "api/ioctl.h"
 #include "api/lists.h"
 #include "api/mce.h"
+#include "api/vcpu_msr.h"
 #include "api/vm.h"
 #include "include/ring3.h"
 
@@ -58,6 +59,9 @@ const struct ioctl_row system_ioctls[] = {
 	IOCTL_FLAGS(KVM_GET_SUPPORTED_CPUID, list_supported_cpuid, IOCTL_RAW),
 	IOCTL_FLAGS(KVM_GET_EMULATED_CPUID, list_emulated_cpuid, IOCTL_RAW),
 	IOCTL_FLAGS(KVM_GET_MSR_INDEX_LIST, list_msrs, IOCTL_RAW),
+	IOCTL_FLAGS(KVM_GET_MSR_FEATURE_INDEX_LIST, list_msr_features,
+		    IOCTL_RAW),
+	IOCTL_FLAGS(KVM_GET_MSRS, msrs_get_features, IOCTL_RAW),
 	IOCTL(KVM_X86_GET_MCE_CAP_SUPPORTED, mce_get_cap),
 	{ 0 },
 };

@@ -7,16 +7,34 @@
 #include "api/cpuid.h"
 #include "api/object.h"
 #include "cpu/cpuid.h"
+#include "cpu/msr.h"
 #include "irqchip/lapic.h"
 #include "root/msr.h"
 
 #define MAX_MSRS 256 /* exclusive */
 
+typedef bool (*msr_fn)(void *object, uint32_t index, uint64_t *value);
+
+static bool get_msr(void *object, uint32_t index, uint64_t *value)
+{
+	return !vcpu_msr_get(((struct api_vcpu *)object)->vcpu, index, value);
+}
+
+static bool set_msr(void *object, uint32_t index, uint64_t *value)
+{
+	return !vcpu_msr_set(((struct api_vcpu *)object)->vcpu, index, *value);
+}
+
+static bool get_feature(void *object, uint32_t index, uint64_t *value)
+{
+	return msr_feature(index, value);
+}
+
 /*
  * msrs - both directions: entries up to the first that fails are done, the
  * answer is their number.
  */
-static int msrs(struct vcpu *v, struct kvm_msrs *user, bool set)
+static int msrs(void *object, struct kvm_msrs *user, msr_fn fn)
 {
 	struct kvm_msr_entry entries[MAX_MSRS];
 	struct kvm_msrs head;
@@ -32,25 +50,29 @@ static int msrs(struct vcpu *v, struct kvm_msrs *user, bool set)
 		return -EFAULT;
 	for (n = 0; n < head.nmsrs; n++) {
 		value = entries[n].data;
-		if (set ? vcpu_msr_set(v, entries[n].index, value)
-			: vcpu_msr_get(v, entries[n].index, &value))
+		if (!fn(object, entries[n].index, &value))
 			break;
 		entries[n].data = value;
 	}
-	if (!set && copy_to_user(user->entries, entries,
-				 head.nmsrs * sizeof(entries[0])))
+	if (fn != set_msr && copy_to_user(user->entries, entries,
+					  head.nmsrs * sizeof(entries[0])))
 		return -EFAULT;
 	return n;
 }
 
 int msrs_get(void *object, void *arg, void *user)
 {
-	return msrs(((struct api_vcpu *)object)->vcpu, user, false);
+	return msrs(object, user, get_msr);
 }
 
 int msrs_set(void *object, void *arg, void *user)
 {
-	return msrs(((struct api_vcpu *)object)->vcpu, user, true);
+	return msrs(object, user, set_msr);
+}
+
+int msrs_get_features(void *object, void *arg, void *user)
+{
+	return msrs(object, user, get_feature);
 }
 
 static bool find_feature(const struct cpuid_entry *e, uint32_t n, uint32_t leaf,

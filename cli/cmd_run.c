@@ -219,16 +219,18 @@ static int run_set_firmware(struct run_args *a, const char *text)
 			 "\"seabios\" or give its file with --firmware");
 }
 
+/* The path is a part of the copy: it is never freed. */
 static int run_add_disk(struct run_args *a, const char *text)
 {
 	struct vm_config *config = &a->config;
 	const char *bad = NULL;
-	char *copy = strdup(text);
+	char *copy;
 
-	if (!copy)
-		return log_error(STATUS_HOST, "no memory");
 	if (config->nr_disks == DISKS_MAX)
 		return run_bad("--disk", text, "there can be 8 disks at most");
+	copy = strdup(text);
+	if (!copy)
+		return log_error(STATUS_HOST, "no memory");
 	if (!opt_disk(copy, &config->disks[config->nr_disks++], &bad))
 		return 0;
 	return run_bad("--disk", *bad ? bad : text,

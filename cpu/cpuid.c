@@ -8,8 +8,6 @@
 
 _Static_assert(NR_FEATS <= 256, "struct cpu has room for 256 features");
 
-#define SIG_INTEL_EBX 0x756e6547 /* "Genu" */
-
 #define APIC_BASE_ENABLE BIT(11)
 
 /* CR4 bits that exist only with their feature. */

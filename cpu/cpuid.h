@@ -3,6 +3,8 @@
 #include "cpu/cpu.h"
 #include "x86/feat.h"
 
+#define SIG_INTEL_EBX 0x756e6547 /* "Genu", leaf 0 */
+
 /* CR4 bits that are reserved whatever the guest's CPUID says. */
 #define CPUID_CR4_NEVER                                                        \
 	((~0x7fffffull & ~CR4_PKS) | BIT(15) | BIT(19) | CR4_VMXE | CR4_SMXE)

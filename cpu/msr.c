@@ -451,6 +451,35 @@ unsigned int msr_list(uint32_t *out, unsigned int max)
 	return nr;
 }
 
+static const uint32_t features[] = { 0x8b, 0x10a, 0xc0011029 };
+
+unsigned int msr_features(uint32_t *out, unsigned int max)
+{
+	for (unsigned int n = 0; n < ARRAY_SIZE(features) && n < max; n++)
+		out[n] = features[n];
+	return ARRAY_SIZE(features);
+}
+
+bool msr_feature(uint32_t index, uint64_t *value)
+{
+	struct cpuid_entry vendor;
+
+	switch (index) {
+	case 0x8b:
+		cpuid_host(0, 0, &vendor);
+		*value = vendor.ebx == SIG_INTEL_EBX ? UCODE_REV_INTEL
+						     : UCODE_REV_AMD;
+		return true;
+	case 0x10a:
+		*value = ARCH_CAPS;
+		return true;
+	case 0xc0011029:
+		*value = DE_CFG_LFENCE_SERIALIZE;
+		return true;
+	}
+	return false;
+}
+
 void msr_reset(struct cpu *c)
 {
 	bool intel = cpuid_is_intel(c);

@@ -38,6 +38,14 @@ enum msr_status msr_write(struct cpu *c, uint32_t index, uint64_t value,
  */
 unsigned int msr_list(uint32_t *out, unsigned int max);
 
+/*
+ * msr_features - the MSRs that tell what a processor can do: at most @max
+ * numbers, and how many there are.  msr_feature - such an MSR's value on this
+ * host, which a vCPU takes as well; false if it is none of them.
+ */
+unsigned int msr_features(uint32_t *out, unsigned int max);
+bool msr_feature(uint32_t index, uint64_t *value);
+
 /* msr_reset - values after power-up. */
 void msr_reset(struct cpu *c);
 

@@ -5,6 +5,9 @@
  * the blocks made of them.  The caller holds d->lock but where the header says
  * otherwise.
  */
+/* Dead blocks that a page's list may have before it is gone through. */
+#define MAX_DEAD 64
+
 static struct code_page **page_bucket(struct dbt *d, gpa_t gpa)
 {
 	uint64_t h = (gpa >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull;
@@ -113,6 +116,7 @@ static void forget_dead(struct code_page *p)
 {
 	struct page_ref **pr = &p->refs;
 
+	p->nr_dead = 0;
 	while (*pr) {
 		if ((*pr)->block->dead)
 			*pr = (*pr)->next;
@@ -156,10 +160,10 @@ void page_forget(struct dbt *d, struct block *b)
 {
 	struct code_page *p = page_find(d, b->gpa);
 
-	if (p)
+	if (p && ++p->nr_dead > MAX_DEAD)
 		forget_dead(p);
 	p = b->gpa2 ? page_find(d, b->gpa2) : NULL;
-	if (p)
+	if (p && ++p->nr_dead > MAX_DEAD)
 		forget_dead(p);
 }
 

@@ -173,6 +173,7 @@ struct code_page {
 	uint64_t lines;	  /* which of bytes[] are not 0 */
 	uint64_t epoch;	  /* dbt.epoch when the copy was compared last */
 	uint32_t writes;  /* that were noticed, weighted */
+	uint32_t nr_dead; /* blocks in refs that are dead */
 	bool self;	  /* blocks compare */
 	uint8_t patience; /* samples without a change until it is protected */
 	uint8_t still;	  /* samples without a change so far */

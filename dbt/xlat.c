@@ -168,12 +168,29 @@ static bool goes_on(const struct xlat *x, const struct insn *i)
 }
 
 /*
+ * Offsets in the block that forward jumps in it lead to.  The block ends there:
+ * what follows would be translated once for each way to it.
+ */
+struct joins {
+	uint64_t at[(MAX_INSNS * 15 + 63) / 64];
+};
+
+static void note_join(struct joins *j, const struct insn *i, unsigned int next)
+{
+	uint64_t to = next + i->imm;
+
+	if (i->row->id == ID_JCC && i->imm > 0 && to < MAX_INSNS * 15)
+		j->at[to / 64] |= BIT(to % 64);
+}
+
+/*
  * Decodes the instructions of the block at x->next.  False: what comes next
  * crosses the page or is too long.
  */
 static bool decode_block(struct xlat *x, const uint8_t *hva)
 {
 	unsigned int room = PAGE_SIZE - (x->block_rip & ~PAGE_MASK);
+	struct joins joins = { { 0 } };
 	unsigned int off = 0;
 	struct insn *i;
 
@@ -186,7 +203,9 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 			return false;
 		__builtin_memcpy(x->src + off, i->bytes, 15);
 		off += i->len;
-	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(x, i));
+		note_join(&joins, i, off);
+	} while (++x->nr_decoded < MAX_INSNS && off < room && goes_on(x, i) &&
+		 !(joins.at[off / 64] & BIT(off % 64)));
 	return true;
 }
 

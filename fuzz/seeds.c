@@ -318,13 +318,18 @@ static void seeds_dev(void)
 
 /* --- ioctls: all devices, flat code; then runs --- */
 
+static void add_code(const uint8_t *code, const uint8_t *end)
+{
+	add_int(end - code, 1);
+	add(code, end - code);
+}
+
 static void seeds_ioctl(void)
 {
 	for (uint8_t how = 0; how < 32; how += 5) {
 		add_int(how | 7, 1);
 		if (how & 8) {
-			add_int(seed_end_mode32 - seed_mode32, 1);
-			add(seed_mode32, seed_end_mode32 - seed_mode32);
+			add_code(seed_mode32, seed_end_mode32);
 		}
 		for (uint8_t call = 0; call < 80; call++)
 			add_int(call, 3);

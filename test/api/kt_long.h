@@ -26,7 +26,8 @@ enum {
 		"code64_" #name "_start:\n" body "\ncode64_" #name "_end:\n"   \
 		".popsection");                                                \
 	extern const uint8_t code64_##name##_start[], code64_##name##_end[]
-#define KT_ASM_LEN(name) (size_t)(code64_##name##_end - code64_##name##_start)
+#define KT_ASM_LEN(name)                                                       \
+	((uintptr_t)code64_##name##_end - (uintptr_t)code64_##name##_start)
 
 /* kt_long - long mode with @len bytes of code at KT_CODE_AT. */
 void kt_long(struct kt_vm *t, const void *code, size_t len);

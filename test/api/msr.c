@@ -125,6 +125,36 @@ static void unlisted(struct kt_vm *t)
 	}
 }
 
+/* What the system descriptor says of a feature fits a new vCPU. */
+static void features(struct kt_vm *t)
+{
+	struct {
+		struct kvm_msr_list head;
+		uint32_t indices[100];
+	} list = { .head.nmsrs = 0 };
+	uint64_t value;
+
+	GIVES(kt_ioctl(t->sys, KVM_CHECK_EXTENSION,
+		       (void *)KVM_CAP_GET_MSR_FEATURES),
+	      1);
+	FAILS(kt_ioctl(t->sys, KVM_GET_MSR_FEATURE_INDEX_LIST, &list), E2BIG);
+	KT_CHECK(list.head.nmsrs > 0 && list.head.nmsrs <= 100);
+	OK(kt_ioctl(t->sys, KVM_GET_MSR_FEATURE_INDEX_LIST, &list));
+	for (uint32_t i = 0; i < list.head.nmsrs; i++) {
+		m.head.nmsrs = 1;
+		m.e[0] = (struct kvm_msr_entry){ .index = list.indices[i] };
+		GIVES(kt_ioctl(t->sys, KVM_GET_MSRS, &m), 1);
+		value = m.e[0].data;
+		if (list.indices[i] == 0x10a || list.indices[i] == 0x8b)
+			GIVES(set(t, list.indices[i], value), 1);
+	}
+	/* No feature: not an error, but not done. */
+	m.head.nmsrs = 1;
+	m.e[0].index = 0xc0000080;
+	GIVES(kt_ioctl(t->sys, KVM_GET_MSRS, &m), 0);
+	FAILS(kt_ioctl(t->sys, KVM_GET_MSRS, NULL), EFAULT);
+}
+
 void test_msr(void)
 {
 	struct kt_vm t;
@@ -135,5 +165,6 @@ void test_msr(void)
 	values(&t);
 	whole_list(&t);
 	unlisted(&t);
+	features(&t);
 	kt_vm_close(&t);
 }

@@ -188,7 +188,8 @@ static int fwcfg_set(struct fwcfg *f, unsigned item, const void *data,
 	if (!copy)
 		return -ENOMEM;
 	memcpy(copy, data, len);
-	f->items[item] = (struct fwcfg_item){ copy, len };
+	f->items[item].data = copy;
+	f->items[item].len = len;
 	return 0;
 }
 

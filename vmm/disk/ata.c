@@ -288,8 +288,8 @@ static const struct {
 	ata_command *fn;
 	unsigned flags;
 } ata_commands[256] = {
-	[0x10 ... 0x1f] = { cmd_nothing }, /* RECALIBRATE */
-	[0x20 ... 0x21] = { cmd_transfer },
+	[0x10 ... 0x1f] = { cmd_nothing, 0 }, /* RECALIBRATE */
+	[0x20 ... 0x21] = { cmd_transfer, 0 },
 	[0x24] = { cmd_transfer, CMD_WIDE },
 	[0x25] = { cmd_transfer, CMD_WIDE | CMD_DMA },
 	[0x27] = { cmd_native_max, CMD_WIDE },
@@ -298,22 +298,22 @@ static const struct {
 	[0x34] = { cmd_transfer, CMD_WRITE | CMD_WIDE },
 	[0x35] = { cmd_transfer, CMD_WRITE | CMD_WIDE | CMD_DMA },
 	[0x39] = { cmd_transfer, CMD_WRITE | CMD_WIDE | CMD_MULTIPLE },
-	[0x40 ... 0x41] = { cmd_verify },
+	[0x40 ... 0x41] = { cmd_verify, 0 },
 	[0x42] = { cmd_verify, CMD_WIDE },
-	[0x70 ... 0x7f] = { cmd_nothing }, /* SEEK */
-	[0x91] = { cmd_set_geometry },
+	[0x70 ... 0x7f] = { cmd_nothing, 0 }, /* SEEK */
+	[0x91] = { cmd_set_geometry, 0 },
 	[0xc4] = { cmd_transfer, CMD_MULTIPLE },
 	[0xc5] = { cmd_transfer, CMD_WRITE | CMD_MULTIPLE },
-	[0xc6] = { cmd_set_multiple },
+	[0xc6] = { cmd_set_multiple, 0 },
 	[0xc8 ... 0xc9] = { cmd_transfer, CMD_DMA },
 	[0xca ... 0xcb] = { cmd_transfer, CMD_WRITE | CMD_DMA },
-	[0xe0 ... 0xe3] = { cmd_nothing }, /* STANDBY, IDLE */
-	[0xe5] = { cmd_power_mode },
-	[0xe7] = { cmd_flush },
-	[0xea] = { cmd_flush },
-	[0xec] = { cmd_identify },
-	[0xef] = { cmd_nothing }, /* SET FEATURES: there is no choice */
-	[0xf8] = { cmd_native_max },
+	[0xe0 ... 0xe3] = { cmd_nothing, 0 }, /* STANDBY, IDLE */
+	[0xe5] = { cmd_power_mode, 0 },
+	[0xe7] = { cmd_flush, 0 },
+	[0xea] = { cmd_flush, 0 },
+	[0xec] = { cmd_identify, 0 },
+	[0xef] = { cmd_nothing, 0 }, /* SET FEATURES: there is no choice */
+	[0xf8] = { cmd_native_max, 0 },
 };
 
 /* What reset and the diagnostics leave behind: "a disk, no packet device". */

@@ -237,7 +237,8 @@ void blk_free(struct blk *b)
 	if (!b)
 		return;
 	pthread_mutex_lock(&b->lock);
-	b->stop = b->pause = true;
+	b->stop = true;
+	b->pause = true;
 	pthread_cond_broadcast(&b->cond);
 	pthread_mutex_unlock(&b->lock);
 	pthread_join(b->thread, NULL);

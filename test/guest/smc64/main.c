@@ -223,6 +223,57 @@ static void chained_target(void)
 	put_value(c, 2);
 }
 
+/*
+ * A block that is nothing but a jump goes, then the block it leads to; someone
+ * still knows where the first one was.
+ */
+static void jump_alone(void)
+{
+	u8 *a = code + 0x40, *b = code + 0x80, *other = code + 0xc0;
+
+	put_value(other, 9);
+	for (u32 i = 0; i < 40; i++) {
+		/* nop; jmp b */
+		memcpy(a, "\x90\xe9\x00\x00\x00\x00", 6);
+		*(volatile u32 *)(a + 2) = (u32)(b - (a + 6));
+		put_value(b, i);
+		for (int k = 0; k < 3; k++)
+			CHECK_EQ("jump", call(a), i);
+		*(volatile u8 *)a = 0xf8; /* clc */
+		*(volatile u8 *)(b + 1) = 0x55;
+		CHECK_EQ("both changed", call(a), (i & ~0xffu) | 0x55);
+		CHECK_EQ("other", call(other), 9);
+	}
+}
+
+/*
+ * Data beside code, written so often that the page is treated otherwise; the
+ * code must still be watched, in every way that it can be written.
+ */
+static void hot_page(void)
+{
+	volatile u32 *data = (volatile u32 *)(code + 0x800);
+
+	for (u32 round = 0; round < 3; round++) {
+		put_value(code, round);
+		for (u32 i = 0; i < 5000; i++) {
+			*data += call(code);
+			data[i % 64] = i;
+		}
+		patch_value();
+		change_length();
+		patch_ahead();
+		patch_in_loop();
+		/* The page comes to rest and is left alone for a while. */
+		put_value(code + 0x300, 77 + round);
+		for (u32 i = 0; i < 300000; i++)
+			if (call(code + 0x300) != 77 + round)
+				test_fail("rest", i, round);
+		put_value(code + 0x300, 5);
+		CHECK_EQ("after rest", call(code + 0x300), 5);
+	}
+}
+
 /* A page of code is filled with other code again and again. */
 static void reuse(void)
 {
@@ -280,6 +331,8 @@ void guest_main(void)
 	RUN(mixed_page);
 	RUN(crossing_write);
 	RUN(chained_target);
+	RUN(jump_alone);
+	RUN(hot_page);
 	RUN(reuse);
 	RUN(many_blocks);
 	RUN(repair);

@@ -275,6 +275,38 @@ static void pcid(void)
 		   X_GP, 0);
 }
 
+/*
+ * Many switches, with a page that is global and one that is not: tables that
+ * PCIDs share must lose the one and may keep the other, and code that is not
+ * global must be the current PCID's.
+ */
+static void pcid_switches(void)
+{
+	u64 root1 = cr3_root(), cr4 = read_cr4(), va = VA + PAGE;
+
+	write_cr4(cr4 | CR4_PCIDE | CR4_PGE);
+	map4k(VA, page[1], RW);
+	map4k(va, page[3], RW | PTE_G);
+	*pte_make(root2, VA, 1) = page[2] | RW;
+	*pte_make(root2, va, 1) = page[3] | RW | PTE_G;
+	write_cr3(root2 | 2);
+	write_cr3(root1 | 1);
+	for (int i = 0; i < 200; i++) {
+		CHECK_EQ("data 1", load(), *(u64 *)page[1]);
+		CHECK_EQ("global", *(volatile u64 *)va, *(u64 *)page[3]);
+		if (i & 1)
+			CHECK_EQ("code 1", call(VA + 0x100), 1);
+		write_cr3(root2 | 2 | NOFLUSH);
+		CHECK_EQ("data 2", load(), *(u64 *)page[2]);
+		CHECK_EQ("code 2", call(VA + 0x100), 2);
+		CHECK_EQ("global code", call(va + 0x100), 3);
+		write_cr3(root1 | 1 | NOFLUSH);
+	}
+	write_cr3(root1);
+	write_cr4(cr4);
+	unmap4k(va);
+}
+
 static int invpcid(u64 type, u64 id, u64 va)
 {
 	u64 desc[2] = { id, va };
@@ -366,6 +398,7 @@ void guest_main(void)
 	RUN(two_roots);
 	RUN_IF(has(FEAT_PGE), global_pages);
 	RUN_IF(has(FEAT_PCID), pcid);
+	RUN_IF(has(FEAT_PCID), pcid_switches);
 	RUN_IF(has(FEAT_PCID) && has(FEAT_INVPCID), invpcid_types);
 	RUN(many_pages);
 }
