@@ -161,7 +161,14 @@ enum cpu_result x87_wrapped(struct cpu *c, const struct insn *i, uint64_t off)
 	struct fpu_area before;
 	enum cpu_result r = CPU_OK;
 	unsigned int size;
+	gva_t gva;
 
+	r = cpu_linear(c, i->seg, off, piece_size(i, 0), i->mem_access, &gva);
+	if (r == CPU_OK &&
+	    linear_misaligned(c, gva, piece_size(i, 0), cpu_access(c)))
+		return cpu_raise_error(c, VEC_AC, 0);
+	if (r != CPU_OK)
+		return r;
 	fpu_store(&before);
 	if (write)
 		r = snippet_run(c, i, buf);
