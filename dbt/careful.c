@@ -346,6 +346,11 @@ static enum cpu_result copy_operand(struct cpu *c, const struct insn *i)
 		return cpu_raise_gp(c);
 	if (x87_in_parts(i) && off + i->mem_size - 1 > MASK(8 * i->addrsize))
 		return x87_wrapped(c, i, off);
+	if (x87_state(i) && cpu_64bit(c)) {
+		r = x87_first(c, i, off);
+		if (r != CPU_OK)
+			return r;
+	}
 	r = cpu_linear(c, i->seg, off, i->mem_size, i->mem_access, &gva);
 	if (r == CPU_OK)
 		r = check_aligned(c, i, gva);

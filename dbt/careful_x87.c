@@ -111,6 +111,22 @@ enum cpu_result x87_probe(struct cpu *c, const struct insn *i, gva_t gva)
 	return r;
 }
 
+enum cpu_result x87_first(struct cpu *c, const struct insn *i, uint64_t off)
+{
+	unsigned int access = cpu_access(c);
+	enum cpu_result r;
+	struct walk w;
+	gva_t gva;
+
+	if (i->mem_access & ACC_W)
+		access |= ACCESS_WRITE;
+	r = cpu_linear(c, i->seg, off, field_size(i), i->mem_access, &gva);
+	/* #AC is found later. */
+	if (r != CPU_OK || linear_misaligned(c, gva, field_size(i), access))
+		return r;
+	return walk_gva(&c->mmu, gva, access, &w, &c->fault);
+}
+
 /* One field at @at: of the environment, or a register in two parts. */
 static unsigned int piece_size(const struct insn *i, unsigned int at)
 {
@@ -145,7 +161,14 @@ enum cpu_result x87_wrapped(struct cpu *c, const struct insn *i, uint64_t off)
 	struct fpu_area before;
 	enum cpu_result r = CPU_OK;
 	unsigned int size;
+	gva_t gva;
 
+	r = cpu_linear(c, i->seg, off, piece_size(i, 0), i->mem_access, &gva);
+	if (r == CPU_OK &&
+	    linear_misaligned(c, gva, piece_size(i, 0), cpu_access(c)))
+		return cpu_raise_error(c, VEC_AC, 0);
+	if (r != CPU_OK)
+		return r;
 	fpu_store(&before);
 	if (write)
 		r = snippet_run(c, i, buf);

@@ -411,6 +411,8 @@ bool x87_stores_nothing(struct cpu *c, const struct insn *i);
 bool x87_state(const struct insn *i);
 /* x87_probe - its operand's faults: first the control word, then the end. */
 enum cpu_result x87_probe(struct cpu *c, const struct insn *i, gva_t gva);
+/* x87_first - the first field's faults: they come before the end's. */
+enum cpu_result x87_first(struct cpu *c, const struct insn *i, uint64_t off);
 /* x87_in_parts - whether its operand is accessed field by field: 80 bits too.
  */
 bool x87_in_parts(const struct insn *i);

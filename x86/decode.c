@@ -284,7 +284,7 @@ static const uint8_t *undefined_vex(struct insn *insn, const uint8_t *p,
 	insn->opcode = *p;
 	insn->addrsize = address_size(insn);
 	insn->opsize = 4;
-	return p + 3;
+	return p + 2;
 }
 
 /* Immediate bytes of opcode 0F @opcode, which decide if VEX knows it not. */

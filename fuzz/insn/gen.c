@@ -106,6 +106,7 @@ static void put_iret(struct work *w, uint8_t *p, unsigned int size)
 static void operand_contents(struct work *w, const struct insn *i, uint8_t *p)
 {
 	uint64_t *gpr = w->c->gpr;
+	uint16_t sel, fcw;
 
 	switch (i->row->id) {
 	case ID_CALL:
@@ -126,7 +127,8 @@ static void operand_contents(struct work *w, const struct insn *i, uint8_t *p)
 	case ID_LSL:
 	case ID_VERR:
 	case ID_VERW:
-		memcpy(p, &(uint16_t){ gen_selector(&w->g) }, 2);
+		sel = gen_selector(&w->g);
+		memcpy(p, &sel, 2);
 		break;
 	case ID_CMPXCHG:
 		if (one_in(&w->g, 2))
@@ -145,7 +147,8 @@ static void operand_contents(struct work *w, const struct insn *i, uint8_t *p)
 			memset(p + 2, 0, 2);
 		break;
 	case ID_FLDCW:
-		memcpy(p, &(uint16_t){ 0x37f ^ (rng64(&w->g) & 0xf00) }, 2);
+		fcw = 0x37f ^ (rng64(&w->g) & 0xf00);
+		memcpy(p, &fcw, 2);
 		break;
 	case ID_FXRSTOR:
 	case ID_XRSTOR:
@@ -197,6 +200,7 @@ static void stack_contents(struct work *w, const struct insn *i)
 	struct fuzz_case *c = w->c;
 	unsigned int size = i->opsize;
 	uint64_t sp = gen_target(&w->g, c, size);
+	uint16_t sel;
 	uint8_t *p;
 
 	if (!one_in(&w->g, 4))
@@ -221,7 +225,8 @@ static void stack_contents(struct work *w, const struct insn *i)
 		put_iret(w, p, size);
 		break;
 	case ID_POP_SEG:
-		memcpy(p, &(uint16_t){ gen_selector(&w->g) }, 2);
+		sel = gen_selector(&w->g);
+		memcpy(p, &sel, 2);
 		break;
 	case ID_POPF:
 		put64(p, rng64(&w->g) & 0x254dd7);
@@ -232,7 +237,7 @@ static void stack_contents(struct work *w, const struct insn *i)
 static void string_operands(struct work *w, const struct insn *i)
 {
 	struct fuzz_case *c = w->c;
-	uint64_t mask = c->mode == CODE64 ? MASK(64) : MASK(32);
+	uint64_t mask = c->mode == CODE64 ? ~0ull : MASK(32);
 	uint64_t base;
 
 	for (unsigned int n = 0; n < i->nops; n++) {
@@ -271,7 +276,7 @@ static void divide_operands(struct work *w, const struct insn *i)
 static void implicit_operands(struct work *w, const struct insn *i)
 {
 	struct fuzz_case *c = w->c;
-	uint64_t mask = c->mode == CODE64 ? MASK(64) : MASK(32);
+	uint64_t mask = c->mode == CODE64 ? ~0ull : MASK(32);
 	uint64_t seg = i->seg == SEG_FS ? c->fs_base : 0;
 
 	if ((i->row->impl_r & BIT(RSP)) && i->row->id != ID_SYSCALL)

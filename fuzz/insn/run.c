@@ -80,11 +80,19 @@ static bool met_device(const struct guest_results *g, const struct result *n)
 	       (n->kind == RESULT_FAULT && is_device(n->cr2));
 }
 
-/* Natively the way out holds code of the harness. */
+/*
+ * Natively the way out holds code of the harness, whose data and program are
+ * there too.
+ */
 static bool in_harness(const struct result *r)
 {
-	return r->kind == RESULT_FAULT && ((r->rip & PAGE_MASK) == OUT ||
-					   (r->rip & PAGE_MASK) == OUT_HIGH);
+	if (r->kind != RESULT_FAULT)
+		return false;
+	return (r->rip & PAGE_MASK) == OUT ||
+	       (r->rip & PAGE_MASK) == OUT_HIGH ||
+	       (r->rip >= 0x550000000000 && r->rip < 0x7ffffffff000) ||
+	       r->cr2 - NATIVE_DATA + PAGE_SIZE <
+		       (NATIVE_PAGES + 1) * PAGE_SIZE;
 }
 
 /* The case's code with what it has written to itself. */
