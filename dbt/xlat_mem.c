@@ -104,7 +104,7 @@ void xlat_islands(struct xlat *x, unsigned int room, bool gap)
 
 	if (!x->nr_islands)
 		return;
-	if (!gap && !x->eager && x->nr_islands < MAX_ISLANDS &&
+	if (!gap && !x->eager && x->nr_islands + 2 <= MAX_ISLANDS &&
 	    e->w - x->island[0].rel8 + room + 5 * x->nr_islands < 120)
 		return;
 	if (!gap)
