@@ -76,25 +76,37 @@ static bool expire_counter(struct lapic *l, uint64_t now)
 
 /*
  * The service may be late.  What the vCPU sees of the timer, and what it
- * changes, must not depend on that: a tick that is due comes first.
+ * changes, must not depend on that: a tick that is due at @now comes first.
+ * Raised under the lock: who finds the counter at 0 finds the interrupt.
  */
-static void settle(struct lapic *l)
+static void settle_at(struct lapic *l, uint64_t now)
 {
 	bool tick = false;
 
-	pthread_mutex_lock(&l->timer_lock);
 	if (l->timer_armed && timer_mode(l) == LVT_TIMER_DEADLINE)
 		tick = arm_deadline(l);
 	else if (l->timer_armed)
-		tick = expire_counter(l, time_now_ns());
-	pthread_mutex_unlock(&l->timer_lock);
+		tick = expire_counter(l, now);
 	if (tick)
 		lapic_raise_lvt(l, LVT_TIMER);
 }
 
+static uint64_t lock_and_settle(struct lapic *l)
+{
+	uint64_t now;
+
+	pthread_mutex_lock(&l->timer_lock);
+	now = time_now_ns();
+	settle_at(l, now);
+	return now;
+}
+
 static void timer_fired(struct timer *t)
 {
-	settle(container_of(t, struct lapic, timer));
+	struct lapic *l = container_of(t, struct lapic, timer);
+
+	lock_and_settle(l);
+	pthread_mutex_unlock(&l->timer_lock);
 }
 
 int lapic_timer_init(struct lapic *l)
@@ -135,8 +147,7 @@ void lapic_timer_reset(struct lapic *l)
  */
 void lapic_timer_set_lvt(struct lapic *l, uint32_t lvt)
 {
-	settle(l);
-	pthread_mutex_lock(&l->timer_lock);
+	lock_and_settle(l);
 	if ((timer_mode(l) == LVT_TIMER_DEADLINE) !=
 	    ((lvt & LVT_TIMER_MODE) == LVT_TIMER_DEADLINE)) {
 		disarm(l);
@@ -148,13 +159,14 @@ void lapic_timer_set_lvt(struct lapic *l, uint32_t lvt)
 
 void lapic_timer_set_count(struct lapic *l, uint32_t count)
 {
+	uint64_t now;
+
 	if (timer_mode(l) == LVT_TIMER_DEADLINE)
 		return;
-	settle(l);
-	pthread_mutex_lock(&l->timer_lock);
+	now = lock_and_settle(l);
 	reg_set(l, APIC_TMICT, count);
 	if (count)
-		arm(l, time_now_ns() + period_ns(l));
+		arm(l, now + period_ns(l));
 	else
 		disarm(l);
 	pthread_mutex_unlock(&l->timer_lock);
@@ -176,11 +188,11 @@ static uint64_t remaining_ns(const struct lapic *l, uint64_t now)
 
 uint32_t lapic_timer_count(struct lapic *l)
 {
-	uint64_t count;
+	uint64_t now = lock_and_settle(l);
+	uint64_t step = 1ull << l->timer_shift;
+	/* Rounded up: only a counter that has expired reads 0. */
+	uint64_t count = (remaining_ns(l, now) + step - 1) >> l->timer_shift;
 
-	settle(l);
-	pthread_mutex_lock(&l->timer_lock);
-	count = remaining_ns(l, time_now_ns()) >> l->timer_shift;
 	pthread_mutex_unlock(&l->timer_lock);
 	return count > UINT32_MAX ? UINT32_MAX : (uint32_t)count;
 }
@@ -189,12 +201,9 @@ uint32_t lapic_timer_count(struct lapic *l)
 void lapic_timer_set_divider(struct lapic *l, uint32_t tdcr)
 {
 	uint8_t old, shift = divider_shift(tdcr);
-	uint64_t now;
+	uint64_t now = lock_and_settle(l);
 
-	settle(l);
-	pthread_mutex_lock(&l->timer_lock);
 	old = l->timer_shift;
-	now = time_now_ns();
 	if (shift != old && l->timer_armed &&
 	    timer_mode(l) != LVT_TIMER_DEADLINE) {
 		uint64_t left = remaining_ns(l, now);
@@ -228,8 +237,7 @@ uint64_t lapic_tsc_deadline(struct lapic *l)
 {
 	uint64_t v;
 
-	settle(l);
-	pthread_mutex_lock(&l->timer_lock);
+	lock_and_settle(l);
 	v = timer_mode(l) == LVT_TIMER_DEADLINE ? l->deadline_tsc : 0;
 	pthread_mutex_unlock(&l->timer_lock);
 	return v;
@@ -237,31 +245,23 @@ uint64_t lapic_tsc_deadline(struct lapic *l)
 
 void lapic_set_tsc_deadline(struct lapic *l, uint64_t guest_tsc)
 {
-	bool tick = false;
-
-	settle(l);
-	pthread_mutex_lock(&l->timer_lock);
+	lock_and_settle(l);
 	if (is_hw_enabled(l) && timer_mode(l) == LVT_TIMER_DEADLINE) {
 		l->deadline_tsc = guest_tsc;
-		if (guest_tsc)
-			tick = arm_deadline(l);
-		else
+		if (!guest_tsc)
 			disarm(l);
+		else if (arm_deadline(l))
+			lapic_raise_lvt(l, LVT_TIMER);
 	}
 	pthread_mutex_unlock(&l->timer_lock);
-	if (tick)
-		lapic_raise_lvt(l, LVT_TIMER);
 }
 
 void lapic_set_tsc_offset(struct lapic *l, uint64_t offset)
 {
-	bool tick = false;
-
 	pthread_mutex_lock(&l->timer_lock);
 	l->tsc_offset = offset;
-	if (l->timer_armed && timer_mode(l) == LVT_TIMER_DEADLINE)
-		tick = arm_deadline(l);
-	pthread_mutex_unlock(&l->timer_lock);
-	if (tick)
+	if (l->timer_armed && timer_mode(l) == LVT_TIMER_DEADLINE &&
+	    arm_deadline(l))
 		lapic_raise_lvt(l, LVT_TIMER);
+	pthread_mutex_unlock(&l->timer_lock);
 }

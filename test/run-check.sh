@@ -15,6 +15,7 @@ mkdir -p $log
 passed=0
 failed=0
 skipped=0
+bad=
 
 suite() {
 	case $1 in
@@ -48,9 +49,16 @@ for s; do
 		f=1
 	fi
 	echo "--- $s: $p passed, $f failed, $k skipped in $((SECONDS - start)) s"
+	[ "$f" = 0 ] || bad="$bad $s"
 	passed=$((passed + p))
 	failed=$((failed + f))
 	skipped=$((skipped + k))
+done
+for s in $bad; do
+	echo
+	echo "=== $s: what failed"
+	grep -nE '^[^ ]+\.[chS]:[0-9]+: |FAIL|[^0-9][1-9][0-9]* failed|\*\*\* |ERROR' \
+		"$log/$s.log" | tail -40
 done
 echo
 echo "$passed passed, $failed failed, $skipped skipped"
