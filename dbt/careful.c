@@ -346,7 +346,7 @@ static enum cpu_result copy_operand(struct cpu *c, const struct insn *i)
 		return cpu_raise_gp(c);
 	if (x87_in_parts(i) && off + i->mem_size - 1 > MASK(8 * i->addrsize))
 		return x87_wrapped(c, i, off);
-	if (x87_state(i) && cpu_64bit(c)) {
+	if (x87_state(i)) {
 		r = x87_first(c, i, off);
 		if (r != CPU_OK)
 			return r;

@@ -91,6 +91,8 @@ int case_read(FILE *f, struct fuzz_case *c);
  */
 bool result_equal(const struct fuzz_case *c, const struct result *a,
 		  const struct result *b, const char *who, FILE *f);
+/* result_show - one line about @r. */
+void result_show(FILE *f, const char *who, const struct result *r);
 /* fpu_normalize - components in their initial state get its values. */
 void fpu_normalize(uint8_t fpu[FPU_BYTES]);
 

@@ -134,12 +134,12 @@ static uint16_t selector(const struct result *r, unsigned int seg)
 	return r->kind == RESULT_FAULT && r->seg[seg] <= 3 ? 0 : r->seg[seg];
 }
 
-static void summary(FILE *f, const struct result *r)
+void result_show(FILE *f, const char *who, const struct result *r)
 {
 	static const char *const kinds[] = { "nothing", "done", "fault",
 					     "timeout", "exit" };
 
-	fprintf(f, "  %-8s vector %u error %x cr2 %llx rip %llx\n",
+	fprintf(f, "  %-8s %-8s vector %u error %x cr2 %llx rip %llx\n", who,
 		kinds[r->kind], r->vector, r->error, (unsigned long long)r->cr2,
 		(unsigned long long)r->rip);
 }
@@ -155,8 +155,8 @@ bool result_equal(const struct fuzz_case *c, const struct result *a,
 		return true;
 	if (f && !result_equal(c, a, b, who, NULL)) {
 		fprintf(f, "%s:\n", who);
-		summary(f, a);
-		summary(f, b);
+		result_show(f, "", a);
+		result_show(f, "", b);
 	}
 	if (a->kind != b->kind)
 		return false;

@@ -150,6 +150,8 @@ static void coverage(void)
 
 static bool replay_case(const struct fuzz_case *c, const char *name)
 {
+	if (opt.verbose)
+		run_show(c, stdout);
 	if (run_one(c, NULL))
 		return true;
 	printf("%s:\n", name);
