@@ -49,6 +49,7 @@ struct cold {
 	uint8_t *check; /* COLD_TLB: the same of its second way in */
 	uint8_t *back;	/* where the main line goes on (write address) */
 	uint8_t *done;	/* COLD_TLB: ... with the addend in t1 */
+	uint8_t *other; /* COLD_TLB: of a window: instead of plain code */
 	union {
 		uint64_t rip;
 		const struct light_site *light;
@@ -157,8 +158,8 @@ void xlat_ea(struct xlat *x, const struct insn *i, int32_t add,
  * them at t0.  @may_cross: they may lie in two pages.  @window: for several
  * accesses; if there is no one addend for them, the plain code goes on.
  */
-void xlat_tlb(struct xlat *x, unsigned int size, bool write, bool may_cross,
-	      bool window);
+struct cold *xlat_tlb(struct xlat *x, unsigned int size, bool write,
+		      bool may_cross, bool window);
 /* xlat_tlb_page - t0 = @ea, t1 = its addend; the @size bytes from there are in
  * one page. */
 void xlat_tlb_page(struct xlat *x, uint64_t ea, unsigned int size, bool write,

@@ -8,6 +8,7 @@
  * says that they cannot fault; all others are a call of C code (dbt/light.c).
  * The block goes on behind those that change neither mode nor mappings.
  */
+#define FX_SIZE		512
 #define SEG_BASE_OFF(s) (CPU_OFF(seg) + (uint32_t)sizeof(struct seg) * (s))
 
 /* --- Calls --- */
@@ -236,6 +237,30 @@ static void in_mov_from_cr(struct xlat *x, const struct insn *i)
 	store_gpr(x, i->op[0].reg, T0, 8);
 }
 
+/*
+ * FXSAVE and FXRSTOR: the silicon's own, on an area in one page; it raises #GP
+ * itself.  Anything else is for the helper.
+ */
+static void in_fx(struct xlat *x, const struct insn *i)
+{
+	bool save = i->row->id == ID_FXSAVE;
+	struct emit *e = &x->e;
+	struct cold *c;
+	uint8_t *over;
+
+	xlat_ea(x, i, FX_SIZE - 1, true);
+	c = xlat_tlb(x, FX_SIZE, save, true, true);
+	if (i->rex & 8)
+		emit8(e, 0x48);
+	emit8(e, 0x0f);
+	emit8(e, 0xae);
+	emit_mem(e, !save, T0, T1, 1 - FX_SIZE);
+	over = emit_jmp8(e);
+	c->other = e->w;
+	xlat_light_call(x, i);
+	emit_here8(e, over);
+}
+
 /* What has a form in line, in which modes. */
 struct in_line {
 	void (*fn)(struct xlat *x, const struct insn *i);
@@ -257,6 +282,8 @@ static const struct in_line in_line[NR_INSN_IDS] = {
 	[ID_STAC] = { in_ac, MODE_CPL0 },
 	[ID_CLAC] = { in_ac, MODE_CPL0 },
 	[ID_MOV_FROM_CR] = { in_mov_from_cr, MODE_CPL0 },
+	[ID_FXSAVE] = { in_fx, MODE_X87 | MODE_SSE },
+	[ID_FXRSTOR] = { in_fx, MODE_X87 | MODE_SSE },
 };
 
 /* Operands that a form in line does not serve. */
@@ -271,6 +298,9 @@ static bool odd_operand(const struct insn *i)
 	case ID_MOV_FROM_CR:
 		n = i->op[1].reg;
 		return n != 0 && n != 2 && n != 3 && n != 4;
+	case ID_FXSAVE: /* only in 64-bit mode all XMM registers */
+	case ID_FXRSTOR:
+		return i->code_size != CODE64 || i->addrsize != 8;
 	case ID_STAC:
 	case ID_CLAC:
 		return !gsbase_is_fast();

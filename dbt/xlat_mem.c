@@ -187,8 +187,8 @@ static struct cold *cold_access(struct xlat *x, unsigned int size, bool write,
  *	pext t1, t0, page_mask; (not t1;) mov t1, gs:[t1 * 8 + table]
  *	test t1, t1; jz cold
  */
-void xlat_tlb(struct xlat *x, unsigned int size, bool write, bool may_cross,
-	      bool window)
+struct cold *xlat_tlb(struct xlat *x, unsigned int size, bool write,
+		      bool may_cross, bool window)
 {
 	struct emit *e = &x->e;
 	struct cold *c;
@@ -200,6 +200,7 @@ void xlat_tlb(struct xlat *x, unsigned int size, bool write, bool may_cross,
 	c->back = e->w;
 	emit_gs_pext(e, T1, T0, CPU_OFF(page_mask));
 	table_load(x, c);
+	return c;
 }
 
 void xlat_tlb_page(struct xlat *x, uint64_t ea, unsigned int size, bool write,
@@ -268,7 +269,9 @@ static void cold_tlb(struct xlat *x, const struct cold *c)
 	emit_call(e, x->d->thunk_miss);
 	s.retry = c->back - e->w;
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
-	if (c->window)
+	if (c->other)
+		emit_patch32(e, emit_jmp_patch(e), c->other + e->xdiff);
+	else if (c->window)
 		xlat_cold_link(x, emit_jmp_link(e), c);
 	if (c->check)
 		cold_span(x, c, miss);
