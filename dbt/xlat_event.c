@@ -32,7 +32,7 @@ void xlat_light_call(struct xlat *x, const struct insn *i)
 		return;
 	}
 	*s = (struct light_site){
-		.rip = x->rip,
+		.at = xlat_rip_stub(x, x->rip),
 		.next = next_rip(x),
 		.op = cpu_ops[i->row->id],
 		.reason = exit_of_insn(i->row->id),
