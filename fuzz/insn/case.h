@@ -40,6 +40,9 @@ struct fuzz_case {
 	struct patch patch[CASE_PATCHES];
 	/* Flags that are undefined afterwards and not from the silicon. */
 	uint64_t undefined;
+	/* Registers whose low bytes, so many, are anything afterwards. */
+	uint16_t any_gprs;
+	uint8_t any_bytes;
 	uint8_t fpu[FPU_BYTES] __attribute__((aligned(64)));
 };
 

@@ -164,8 +164,12 @@ bool result_equal(const struct fuzz_case *c, const struct result *a,
 		ignored |= RFLAGS_RF;
 	if (a->kind == RESULT_FAULT)
 		fault(&d, a, b);
-	for (unsigned int n = 0; n < NR_GPRS; n++)
-		value(&d, gpr_names[n], a->gpr[n], b->gpr[n]);
+	for (unsigned int n = 0; n < NR_GPRS; n++) {
+		uint64_t any =
+			c->any_gprs & BIT(n) ? MASK(8 * c->any_bytes) : 0;
+
+		value(&d, gpr_names[n], a->gpr[n] & ~any, b->gpr[n] & ~any);
+	}
 	value(&d, "rflags", a->rflags & ~ignored, b->rflags & ~ignored);
 	for (unsigned int n = 0; n < sizeof(data_segs); n++)
 		value(&d, seg_names[data_segs[n]], selector(a, data_segs[n]),
