@@ -25,8 +25,7 @@
 #define FIRST_NAP_NS	50000ull
 #define LONGEST_DOUBLED 4
 
-/* Cycles of spinning that are an exit. */
-#define WINDOW_ALONE   (1u << 16)
+/* Cycles of spinning that are an exit where the host is busy. */
 #define WINDOW_CROWDED (1u << 13)
 
 /*
@@ -85,7 +84,7 @@ int exit_pause(struct vcpu *v)
 
 	if (!s->exits++)
 		wake_nappers(v);
-	s->window = crowded ? WINDOW_CROWDED : WINDOW_ALONE;
+	s->window = crowded ? WINDOW_CROWDED : SPIN_WINDOW;
 	if (crowded) {
 		lock_drop(&v->mem_lock);
 		nap(v, FIRST_NAP_NS << doubled);
