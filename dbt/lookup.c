@@ -46,6 +46,7 @@ void *dbt_lookup(struct cpu *c, uint64_t rip)
 	struct block *b;
 	bool global;
 
+	c->doing = EXIT_BLOCK_LOOKUP;
 	if (unlikely(!c->dbt[D_GO]))
 		return NULL;
 	b = block_for(c, rip, tt->jc.mode, !jcache_has_page(&tt->jc, rip),
@@ -65,6 +66,7 @@ void *dbt_link(struct cpu *c, const struct link_stub *s)
 	struct block *b;
 	bool global;
 
+	c->doing = EXIT_BLOCK_LOOKUP;
 	if (unlikely(!c->dbt[D_GO]))
 		return NULL;
 	b = block_for(c, s->rip, mode | (s->plain ? MODE_PLAIN : 0), false,
@@ -83,6 +85,7 @@ void *dbt_changed(struct cpu *c, const struct changed_stub *s)
 	struct tlb_table *tt = running_table(c);
 	struct block *b = d->by_addr[s->block];
 
+	c->doing = EXIT_CODE_WRITE;
 	lock_take(&d->lock);
 	block_outdated(d, b);
 	lock_drop(&d->lock);

@@ -16,6 +16,11 @@
 /* The vCPU in vcpu_run() on this thread, for signal handlers. */
 static __thread struct vcpu *running __attribute__((tls_model("initial-exec")));
 
+struct vcpu *vcpu_running(void)
+{
+	return running;
+}
+
 bool vcpu_signal(void)
 {
 	struct vcpu *v = running;
@@ -156,6 +161,7 @@ static int enter(struct vcpu *v)
 	start = __builtin_ia32_rdtsc();
 	lock_take(&v->mem_lock);
 	pv_eoi_collect(&v->pv);
+	c->doing = reason;
 	r = exit_handle(v, reason);
 	v->exit_cycles[reason] += __builtin_ia32_rdtsc() - start;
 	return r;
@@ -167,6 +173,7 @@ static int step(struct vcpu *v)
 	struct cpu *c = v->cpu;
 	int r;
 
+	c->doing = DOING_ROOT;
 	/* Cleared before anything that it may announce is looked at. */
 	__atomic_exchange_n(&c->exit_req, 0, __ATOMIC_SEQ_CST);
 	if (signal_due(v))

@@ -31,5 +31,8 @@ void vcpu_run_end(void);
  */
 void vcpu_accept_events(struct vcpu *v);
 
+/* vcpu_running - the vCPU in KVM_RUN on this thread; async-signal-safe. */
+struct vcpu *vcpu_running(void);
+
 /* vcpu_signal - see ring3_signal() in ring3.h; async-signal-safe. */
 bool vcpu_signal(void);
