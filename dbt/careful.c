@@ -597,6 +597,7 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 
 	attempt_begin(c, &a);
 	c->exits[EXIT_CAREFUL]++;
+	c->doing = EXIT_CAREFUL;
 	r = check_code_breakpoint(c, &a);
 	if (r == CPU_OK)
 		r = recall_insn(c, &i);

@@ -225,6 +225,7 @@ struct dbt {
 	struct lock quiet_lock;
 	volatile uint32_t quiet;
 	uint64_t generation; /* full flushes so far */
+	bool perf_map;	     /* see perfmap.c */
 };
 
 /*
@@ -300,6 +301,12 @@ void cache_free(struct dbt *d);
 void *meta_alloc(struct dbt *d, size_t size);
 /* cache_reset - forgets every block; the world is stopped, lock held. */
 void cache_reset(struct dbt *d);
+
+/* perfmap.c */
+/* perfmap_wanted - whether perf is to be told about blocks. */
+bool perfmap_wanted(void);
+/* perfmap_write - adds all blocks to perf's file if so. */
+void perfmap_write(struct dbt *d);
 
 /*
  * block.c; the lock is held.  Blocks go away while the world is stopped only,

@@ -83,6 +83,7 @@ void *dbt_miss(struct cpu *c, const struct miss_stub *s)
 {
 	enum filled how;
 
+	c->doing = EXIT_TLB_MISS;
 	vcpu_dbt(c)->miss_faulted = false;
 	how = fill(c, s);
 	if (how != FILL_NOT)
