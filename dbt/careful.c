@@ -525,8 +525,9 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 {
 	switch (r) {
 	case CPU_OK:
-		/* It serializes: what others wrote before counts. */
-		if (unlikely(i->row->id == ID_CPUID)) {
+		/* It serializes: what others wrote before counts.  User mode
+		 * asks for caches and features, each process anew. */
+		if (unlikely(i->row->id == ID_CPUID && !c->cpl)) {
 			dbt_outside(vcpu_dbt(c)->d);
 			c->dbt[D_GO] = 0;
 		}
