@@ -218,6 +218,7 @@ struct dbt {
 	void *thunk_go;	   /* where dbt_light's caller goes to D_ENTRY */
 	struct cpu *cpu[MAX_VCPUS];
 	unsigned int nr_cpus;
+	bool mixed_tables; /* vCPUs have TLB tables of different sizes */
 	/* stop the world */
 	struct lock quiet_lock;
 	volatile uint32_t quiet;

@@ -212,7 +212,10 @@ void xlat_tlb_page(struct xlat *x, uint64_t ea, unsigned int size, bool write,
 	c = cold_access(x, 1, write, window);
 	c->ahead = size - 1;
 	c->back = x->e.w;
-	emit_mov_ri(&x->e, T1, (ea & x->c->page_mask) >> PAGE_SHIFT);
+	if (x->d->mixed_tables)
+		emit_gs_pext(&x->e, T1, T0, CPU_OFF(page_mask));
+	else
+		emit_mov_ri(&x->e, T1, (ea & x->c->page_mask) >> PAGE_SHIFT);
 	table_load(x, c);
 }
 
