@@ -436,6 +436,10 @@ void *dbt_miss(struct cpu *c, const struct miss_stub *s);
  * know and for a direct one that was not taken before. */
 void *dbt_lookup(struct cpu *c, uint64_t rip);
 void *dbt_link(struct cpu *c, const struct link_stub *s);
+/* lookup_enter - @b is known to the jump cache of @tt from now on.  @w: the
+ * translation of its page, or of both. */
+void lookup_enter(struct cpu *c, struct tlb_table *tt, const struct block *b,
+		  const struct walk *w);
 /* ... and where code is not what it was when it was translated. */
 void *dbt_changed(struct cpu *c, const struct changed_stub *s);
 
