@@ -45,6 +45,7 @@ struct dbt *dbt_create(void)
 
 void dbt_destroy(struct dbt *d)
 {
+	perfmap_write(d);
 	cache_free(d);
 	free(d->xlat);
 	free(d);

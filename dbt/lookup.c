@@ -48,6 +48,7 @@ void *dbt_lookup(struct cpu *c, uint64_t rip)
 	struct block *b;
 	bool global;
 
+	c->doing = EXIT_BLOCK_LOOKUP;
 	if (unlikely(!c->dbt[D_GO]))
 		return NULL;
 	b = block_for(c, rip, tt->jc.mode, !jcache_has_page(&tt->jc, rip),
@@ -68,6 +69,7 @@ void *dbt_link(struct cpu *c, const struct link_stub *s)
 	struct block *b;
 	bool global;
 
+	c->doing = EXIT_BLOCK_LOOKUP;
 	if (unlikely(!c->dbt[D_GO]))
 		return NULL;
 	b = block_for(c, rip, mode | (s->plain ? MODE_PLAIN : 0), false,
@@ -87,6 +89,7 @@ void *dbt_changed(struct cpu *c, const struct changed_stub *s)
 	struct block *b = d->by_addr[s->block];
 	uint64_t rip = stub_rip(c, &s->at);
 
+	c->doing = EXIT_CODE_WRITE;
 	lock_take(&d->lock);
 	block_outdated(d, b);
 	lock_drop(&d->lock);

@@ -307,6 +307,7 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 	const struct memslot *s;
 	struct block *b;
 
+	c->doing = EXIT_BLOCK_MISS;
 	do {
 		s = watch(c, gpa);
 		if (!s)
@@ -337,6 +338,7 @@ struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
 	struct block *b = NULL;
 	uint8_t *flags;
 
+	c->doing = EXIT_BLOCK_MISS;
 	s = d->nr_cpus > 1 ? find_flags(c, gpa, &flags) : watch(c, gpa);
 	if (!s)
 		return NULL;

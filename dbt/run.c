@@ -285,6 +285,7 @@ static enum careful_result turn(struct cpu *c, enum exit_reason *reason)
 	run_set_table(c, tt);
 	c->rflags &= ~RFLAGS_RF; /* no breakpoint is armed that it could mask */
 	leave = dbt_enter(c, code);
+	c->doing = DOING_LOOP;
 	where(c, leave);
 	return light_exit(c, leave, mode, reason);
 }
@@ -350,6 +351,7 @@ enum exit_reason dbt_run(struct cpu *c)
 	enum exit_reason reason;
 	void *gs = get_gs();
 
+	c->doing = DOING_LOOP;
 	pages_sample(c);
 	run_gate_enter(v);
 	c->mmu.live = true;
