@@ -330,6 +330,41 @@ static unsigned int legacy_imm(uint8_t opcode)
 	}
 }
 
+/*
+ * What stands behind undefined opcodes of map 0F on Intel's processors: they
+ * raise #UD, but not before it has been fetched.
+ */
+static unsigned int undefined_slot(uint8_t opcode)
+{
+	switch (opcode) {
+	case 0x7a:
+	case 0x7b:
+	case 0xa6:
+	case 0xa7:
+		return SLOT_MODRM;
+	default:
+		return 0;
+	}
+}
+
+static unsigned int undefined_imm(uint8_t opcode)
+{
+	switch (opcode) {
+	case 0x39:
+	case 0x3c:
+	case 0x3d:
+		return 2;
+	case 0x3b:
+	case 0x3e:
+	case 0x3f:
+		return 3;
+	case 0xc4 ... 0xc6:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
 static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 				    const uint8_t *start)
 {
@@ -356,6 +391,8 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 		slot = legacy_slot(insn->opcode);
 	else if (!slot && ext.map >= M2)
 		slot = SLOT_MODRM;
+	else if (!slot && ext.map == M1)
+		slot = undefined_slot(insn->opcode);
 	insn->addrsize = address_size(insn);
 	if (slot & SLOT_MODRM)
 		p = decode_modrm(insn, p, start, slot, &ext);
@@ -366,8 +403,10 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 		return p + legacy_imm(insn->opcode);
 	if (insn->row == INSN_UNDEFINED && insn->vex)
 		return p + ((insn->map & 3) == 3);
+	if (insn->row == INSN_UNDEFINED && ext.map == M1)
+		return p + undefined_imm(insn->opcode);
 	if (insn->row == INSN_UNDEFINED)
-		return p + (ext.map == M3 || ext.map == V3);
+		return p + (ext.map == M3);
 	if (insn->vex && (insn->p66 || insn->rep || insn->lock || insn->rex))
 		insn->row = INSN_UNDEFINED;
 	return operands_decode(insn, p, start, ext.rex);
