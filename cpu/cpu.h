@@ -118,7 +118,7 @@ struct cpu {
 	volatile uint32_t exit_req; /* non-zero: leave translated code soon */
 	struct seg seg[NR_SEGS];
 
-	uint64_t dbt[64]; /* scratch and links private to dbt/ */
+	uint64_t dbt[80]; /* scratch and links private to dbt/ */
 
 	struct dtable gdt, idt;
 	uint64_t cr0, cr2, cr4, cr8, efer, xcr0;

@@ -28,6 +28,9 @@ static const uint8_t host_of[NR_GPRS] = {
 /* Look-ups that a block may keep for several accesses. */
 #define MAX_WINDOWS 24
 
+/* Those of the buffer for accesses that cross a page. */
+#define BOUNCE_SLOTS 8
+
 /* Slots of cpu->dbt[]. */
 enum dbt_slot {
 	D_SELF, /* struct cpu * */
@@ -63,6 +66,14 @@ enum dbt_slot {
 	D_PIC,	  /* of the block with MODE_PIC that runs: see there */
 	D_WINDOW, /* addends of the windows of the current block */
 	D_WINDOW_LAST = D_WINDOW + MAX_WINDOWS - 1,
+	/* cross.c: t0, offset of the last byte in its page, host addresses of
+	 * the edge in both pages */
+	D_CROSS_T0,
+	D_CROSS_LAST,
+	D_CROSS_LOW,
+	D_CROSS_HIGH,
+	D_BOUNCE,
+	D_BOUNCE_LAST = D_BOUNCE + BOUNCE_SLOTS - 1,
 	NR_DBT_SLOTS,
 };
 
@@ -112,6 +123,7 @@ struct __attribute__((packed)) miss_stub {
 	uint16_t ahead; /* bytes of the access behind the one at t0 */
 	uint8_t write;
 	uint8_t window; /* what cannot be entered goes on behind this struct */
+	int16_t cross;	/* distance of the way for two pages, or 0 */
 	uint8_t exact;	/* a fault of the walk is the instruction's */
 };
 
@@ -185,6 +197,13 @@ struct code_page {
 
 #define MAX_SELF_PAGES 256
 
+/* Code for accesses that cross a page (cross.c); execution addresses. */
+struct cross {
+	void *bounce[2][3]; /* by write, and bytes: 8, 16, 32 */
+	void *commit[5];    /* by bytes: 2, 4, ... 32 */
+	uint8_t *start, *many, *end;
+};
+
 #define CODE_SIZE (160ul << 20)
 #define META_SIZE (512ul << 20)
 #ifdef RING3_SANITIZE /* emptied for each input of a fuzzer */
@@ -217,6 +236,7 @@ struct dbt {
 	void *thunk_enter;
 	void *thunk[NR_LEAVES];
 	void *thunk_miss;
+	struct cross cross;
 	void *thunk_light; /* calls dbt_light in the middle of a block */
 	void *thunk_go;	   /* where dbt_light's caller goes to D_ENTRY */
 	struct cpu *cpu[MAX_VCPUS];
@@ -293,6 +313,17 @@ static inline struct vcpu_dbt *vcpu_dbt(const struct cpu *c)
 
 /* thunk.c: fixed pieces of code.  Emits them at the start of the cache. */
 void thunks_emit(struct dbt *d, struct emit *e);
+
+/* cross.c */
+void cross_emit(struct cross *k, struct emit *e);
+/* cross_bounce - what makes a crossing access possible; NULL: of this size not.
+ */
+void *cross_bounce(const struct cross *k, unsigned int size, bool write);
+/* cross_commit - ends a write likewise. */
+void *cross_commit(const struct cross *k, unsigned int size);
+bool cross_at(const struct cross *k, const uint8_t *pc);
+/* cross_in_line - the access that its call at return address @site is for. */
+const uint8_t *cross_in_line(const uint8_t *site);
 
 /* cache.c */
 int cache_init(struct dbt *d);
