@@ -241,6 +241,7 @@ struct dbt {
 	void *thunk_go;	   /* where dbt_light's caller goes to D_ENTRY */
 	struct cpu *cpu[MAX_VCPUS];
 	unsigned int nr_cpus;
+	bool mixed_tables; /* vCPUs have TLB tables of different sizes */
 	/* stop the world */
 	struct lock quiet_lock;
 	volatile uint32_t quiet;
@@ -513,6 +514,11 @@ void *dbt_miss(struct cpu *c, const struct miss_stub *s);
  * know and for a direct one that was not taken before. */
 void *dbt_lookup(struct cpu *c, uint64_t rip);
 void *dbt_link(struct cpu *c, const struct link_stub *s);
+/* lookup_enter - @b, which was found for guest address @rip, is known to the
+ * jump cache of @tt from now on.  @w: the translation of its page, or of both.
+ * Returns where to enter it. */
+void *lookup_enter(struct cpu *c, struct tlb_table *tt, const struct block *b,
+		   uint64_t rip, const struct walk *w);
 /* ... and where code is not what it was when it was translated. */
 void *dbt_changed(struct cpu *c, const struct changed_stub *s);
 

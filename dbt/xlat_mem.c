@@ -237,7 +237,7 @@ void xlat_tlb_page(struct xlat *x, uint64_t ea, bool pic, unsigned int size,
 	c = cold_access(x, 1, write, window);
 	c->ahead = size - 1;
 	c->back = x->e.w;
-	if (pic)
+	if (pic || x->d->mixed_tables)
 		emit_gs_pext(&x->e, T1, T0, CPU_OFF(page_mask));
 	else
 		emit_mov_ri(&x->e, T1, (ea & x->c->page_mask) >> PAGE_SHIFT);
