@@ -249,6 +249,5 @@ code_cases:
 	END
 
 	.section .data.rel.ro.cases, "aw"
-	.globl code_cases_end
-code_cases_end:
+	.quad 0
 	.section .note.GNU-stack, "", @progbits

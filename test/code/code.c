@@ -16,11 +16,11 @@ struct code_case {
 	const uint8_t *start, *end;
 };
 
-extern const struct code_case code_cases[], code_cases_end[];
+extern const struct code_case code_cases[]; /* ends with name NULL */
 
 static void listing(FILE *f)
 {
-	for (const struct code_case *c = code_cases; c < code_cases_end; c++) {
+	for (const struct code_case *c = code_cases; c->name; c++) {
 		bool pic = !strncmp(c->name, "pic_", 4);
 		const struct block *b = rig_translate(
 			c->start, c->end - c->start, pic ? MODE_PIC : 0);
@@ -178,13 +178,15 @@ static char *text_of(void (*make)(FILE *f))
 static bool same(const char *path, const char *text)
 {
 	size_t n = strlen(text);
-	char *kept = malloc(n + 2);
 	FILE *f = fopen(path, "r");
-	bool same;
+	bool same = false;
+	char *kept;
 
 	if (!f)
 		return false;
-	same = fread(kept, 1, n + 1, f) == n && !memcmp(kept, text, n);
+	kept = malloc(n + 2);
+	if (kept)
+		same = fread(kept, 1, n + 1, f) == n && !memcmp(kept, text, n);
 	fclose(f);
 	free(kept);
 	return same;
