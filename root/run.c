@@ -10,6 +10,7 @@
 
 #include "cpu/mode.h"
 #include "irqchip/lapic.h"
+#include "mmu/dirty_ring.h"
 #include "root/exit.h"
 #include "root/inject.h"
 
@@ -187,6 +188,10 @@ static int step(struct vcpu *v)
 		vcpu_accept_events(v);
 	if (v->mp_state != MP_RUNNABLE)
 		return idle(v);
+	if (c->mmu.dirty_ring && dirty_ring_full(c->mmu.dirty_ring)) {
+		v->uexit.kind = UEXIT_DIRTY_RING_FULL;
+		return TO_USER;
+	}
 	if (vcpu_requested(v, ~0ull)) {
 		r = requests(v);
 		if (r != RESUME)
