@@ -145,23 +145,23 @@ struct link {
 	struct link *next;
 };
 
-struct block {
+struct block { /* what a look-up needs comes first */
 	uint64_t rip;
 	gpa_t gpa;
-	gpa_t gpa2; /* second page, if the only instruction crosses; or 0 */
+	struct block *hash_next;
 	uint32_t mode;
 	uint16_t len; /* guest bytes */
 	uint16_t nr_insns;
-	bool dead;
-	bool self;	  /* compares its guest bytes itself */
-	uint8_t *ientry;  /* execution address: entry of indirect jumps */
+	uint8_t *ientry; /* execution address: entry of indirect jumps */
+	uint8_t *entry;	 /* of direct ones */
+	struct code_page *page, *page2;
+	gpa_t gpa2; /* second page, if the only instruction crosses; or 0 */
 	uint8_t *checked; /* of backward direct ones: tests D_GO */
-	uint8_t *entry;	  /* of direct ones */
 	uint8_t *end;
 	struct pcmap *map;
-	struct code_page *page, *page2;
 	struct link *links; /* direct jumps that lead here */
-	struct block *hash_next;
+	bool dead;
+	bool self; /* compares its guest bytes itself */
 };
 
 /* A block's bytes in one guest page. */
@@ -226,7 +226,7 @@ struct dbt {
 	struct xlat *xlat;	/* the translation under way */
 	struct block **by_addr; /* all blocks, ascending by address */
 	uint32_t nr_blocks;
-	struct block *hash[1u << HASH_BITS];
+	struct block **hash; /* 1 << HASH_BITS of them */
 	struct code_page *pages[1u << PAGE_HASH_BITS];
 	volatile uint64_t epoch; /* counts calls of dbt_outside() */
 	bool conflict; /* no block: others were made of bytes that changed */
