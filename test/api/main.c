@@ -22,6 +22,7 @@ static const struct {
 	{ "signal", test_signal },
 	{ "dirty", test_dirty },
 	{ "dirty_ring", test_dirty_ring },
+	{ "pv", test_pv },
 	{ "stats", test_stats },
 	{ "smp", test_smp },
 	{ "latency", test_latency },
