@@ -77,7 +77,7 @@ static void init_slots(struct cpu *c, struct vcpu_dbt *v)
 {
 	c->dbt[D_SELF] = (uintptr_t)c;
 	c->dbt[D_STATE] = (uintptr_t)v;
-	c->dbt[D_GO] = 1;
+	c->dbt[D_GO] = GO;
 	c->dbt[D_STATUS] = RFLAGS_STATUS;
 	c->dbt[D_NOT_STATUS] = ~(RFLAGS_STATUS | RFLAGS_VM | RFLAGS_RF);
 	c->dbt[D_IN_PAGE] = ~PAGE_MASK;

@@ -28,6 +28,9 @@ static const uint8_t host_of[NR_GPRS] = {
 /* Look-ups that a block may keep for several accesses. */
 #define MAX_WINDOWS 24
 
+/* What D_GO holds unless vCPUs are to leave; loops test it against RSP. */
+#define GO (~0ull)
+
 /* Slots of cpu->dbt[]. */
 enum dbt_slot {
 	D_SELF, /* struct cpu * */
@@ -104,8 +107,10 @@ struct __attribute__((packed)) changed_stub {
 };
 
 struct __attribute__((packed)) miss_stub {
-	int32_t retry; /* distance of the retry point from this struct */
-	uint16_t done; /* ... from there to where the addend is in t1 */
+	int32_t access; /* distance of the access from this struct */
+	int32_t retry;	/* ... of where to go on */
+	uint16_t done;	/* ... from there to where to go on with the addend in
+			   t1 */
 	uint16_t size;
 	uint16_t ahead; /* bytes of the access behind the one at t0 */
 	uint8_t write;

@@ -213,6 +213,7 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 static void xlat_not_here(struct xlat *x)
 {
 	x->restore[0] = NO_RECIPE;
+	x->lent[0] = false;
 	x->map[x->nr_insns++] = (struct pcmap){ .spill = H_NONE };
 	xlat_leave(x, LEAVE_CAREFUL, x->rip);
 }
@@ -303,7 +304,9 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->spill = H_NONE;
 	x->snippet = x->done = x->failed = x->eager = x->shadow = false;
 	x->self = false;
-	x->nr_insns = x->nr_cold = x->nr_islands = 0;
+	x->nr_insns = x->nr_cold = x->nr_islands = x->nr_lends = 0;
+	x->home = host_of;
+	x->lending = x->in_loop = false;
 	x->share_insn = no_share;
 	x->flag_form = x->dirty = false;
 	x->t1_win = x->t1_next = NO_WINDOW;

@@ -1,4 +1,5 @@
 #include "dbt/xlat_flags.h"
+#include "dbt/xlat_lend.h"
 
 /*
  * Memory operands: guest address in t0, addend in t1, host address t0 + t1.
@@ -20,8 +21,8 @@ static enum hreg reg_or_load(struct xlat *x, unsigned int reg, enum hreg temp)
 {
 	if (reg == GPR_NONE)
 		return H_NONE;
-	if (host_of[reg] != IN_MEMORY)
-		return host_of[reg];
+	if (x->home[reg] != IN_MEMORY)
+		return x->home[reg];
 	emit_gs_load(&x->e, temp, GPR_OFF(reg), 8);
 	return temp;
 }
@@ -83,7 +84,10 @@ struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site)
 		return &x->cold[0];
 	}
 	c = &x->cold[x->nr_cold++];
-	*c = (struct cold){ .kind = kind, .site = site };
+	*c = (struct cold){ .kind = kind,
+			    .site = site,
+			    .recipe = NO_RECIPE,
+			    .lent = x->lending };
 	return c;
 }
 
@@ -246,6 +250,26 @@ static void cold_span(struct xlat *x, const struct cold *c, uint8_t *bad)
 	emit_patch32(e, emit_jmp_patch(e), c->back + e->xdiff);
 }
 
+/* Code that must not see a loop's registers or clobbered flags follows. */
+static void make_ordinary(struct xlat *x, const struct cold *c)
+{
+	if (c->recipe != NO_RECIPE)
+		flags_restore(x, c->recipe);
+	if (c->lent)
+		lend_call_out(x);
+}
+
+/* Back to @main, where registers are lent; its size. */
+static unsigned int cold_again(struct xlat *x, const uint8_t *main)
+{
+	struct emit *e = &x->e;
+	uint8_t *start = e->w;
+
+	lend_call_in(x);
+	emit_jmp(e, main + e->xdiff);
+	return e->w - start;
+}
+
 /*
  * Two ways in.  A miss calls dbt_miss, which comes back behind its stub if the
  * entry of a window cannot be made, and leaves for others.  The other way is
@@ -260,13 +284,19 @@ static void cold_tlb(struct xlat *x, const struct cold *c)
 			       .done = c->done - c->back,
 			       .window = c->window,
 			       .exact = c->exact };
-	uint8_t *miss = e->w;
+	uint8_t *miss = e->w, *back = c->back;
 
+	if (c->lent) {
+		back = e->w;
+		s.done = cold_again(x, c->back);
+		cold_again(x, c->done);
+		miss = e->w;
+	}
 	emit_here32(e, c->site);
-	if (c->recipe != NO_RECIPE)
-		flags_restore(x, c->recipe);
+	make_ordinary(x, c);
 	emit_call(e, x->d->thunk_miss);
-	s.retry = c->back - e->w;
+	s.access = c->back - e->w;
+	s.retry = back - e->w;
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
 	if (c->window)
 		xlat_cold_link(x, emit_jmp_link(e), c);
@@ -287,6 +317,18 @@ void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
 }
 
+static void cold_link(struct xlat *x, const struct cold *c)
+{
+	uint8_t *site = c->site;
+
+	if (c->lent) {
+		emit_here32(&x->e, site);
+		lend_call_out(x);
+		site = emit_jmp_link(&x->e);
+	}
+	xlat_cold_link(x, site, c);
+}
+
 static void cold_changed(struct xlat *x, const struct cold *c)
 {
 	struct changed_stub s = { .rip = c->rip, .block = x->d->nr_blocks };
@@ -299,6 +341,7 @@ static void cold_rip(struct xlat *x, const struct cold *c, unsigned int code)
 {
 	struct rip_stub s = { .rip = c->rip };
 
+	make_ordinary(x, c);
 	emit_call(&x->e, x->d->thunk[code]);
 	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
 }
@@ -307,8 +350,7 @@ static void cold_loop(struct xlat *x, const struct cold *c)
 {
 	uint8_t *bad = x->e.w;
 
-	if (c->recipe != NO_RECIPE)
-		flags_restore(x, c->recipe);
+	make_ordinary(x, c);
 	emit_patch32(&x->e, emit_jmp_patch(&x->e), x->loop_entry + x->e.xdiff);
 	cold_span(x, c, bad);
 }
@@ -316,11 +358,13 @@ static void cold_loop(struct xlat *x, const struct cold *c)
 void xlat_emit_cold(struct xlat *x)
 {
 	xlat_islands(x, 0, true);
+	lend_routines(x);
 	for (unsigned int n = 0; n < x->nr_cold; n++) {
 		const struct cold *c = &x->cold[n];
 
+		lend_select(x, c->lent);
 		if (c->kind == COLD_LINK || c->kind == COLD_BACK) {
-			xlat_cold_link(x, c->site, c);
+			cold_link(x, c);
 			continue;
 		}
 		if (c->kind == COLD_TLB) {
