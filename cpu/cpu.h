@@ -81,6 +81,16 @@ struct cpu_exit {
 	uint64_t value;	 /* EXIT_MSR_WRITE: EDX:EAX; EXIT_CR_ACCESS: new CR8 */
 };
 
+/* A vCPU starts with this window. */
+#define SPIN_WINDOW (1u << 16)
+
+/* How long the guest has been executing PAUSE, in cycles; see op_pause(). */
+struct cpu_spin {
+	uint64_t start, last;
+	uint32_t window; /* so long is an exit; 0: nothing is */
+	uint32_t exits;	 /* since it began */
+};
+
 struct cpuid_entry {
 	uint32_t function, index;
 	bool indexed;
@@ -161,6 +171,7 @@ struct cpu {
 	struct x86_fault fault;
 	struct cpu_exit exit;
 	struct io_access io;
+	struct cpu_spin spin;
 	uint64_t exits[NR_EXIT_REASONS]; /* counters */
 
 	void *xsave; /* 64-byte aligned, host's standard format */

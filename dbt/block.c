@@ -98,7 +98,7 @@ void block_link(struct dbt *d, const struct link_stub *s, struct block *b)
 	uint8_t *site_x = (uint8_t *)s + s->site;
 	struct link *l;
 
-	if (site_dead(d, site_x))
+	if (site_dead(d, site_x) || !(b->mode & MODE_PIC) != !s->at.pic)
 		return;
 	l = meta_alloc(d, sizeof(*l));
 	if (!l)

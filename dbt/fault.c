@@ -93,7 +93,7 @@ static bool claim(int sig, siginfo_t *info, void *uc)
 			g[REG_RIP] = (greg_t)(b->ientry + m->restore);
 			return true;
 		}
-		c->rip = b->rip + m->guest;
+		c->rip = block_rip(c, b) + m->guest;
 		spill = m->spill;
 	}
 	take_registers(c, g, spill);

@@ -64,22 +64,24 @@ static struct block *find_block(struct cpu *c, uint32_t mode, bool *global)
 	struct x86_fault f;
 	struct block *b;
 	struct walk w;
+	uint64_t key;
 
 	if (c->code_size == CODE64 && !canonical(c, c->rip))
 		return NULL;
 	if (walk_gva(&c->mmu, c->rip, access, &w, &f) != CPU_OK)
 		return NULL;
 	*global = w.global;
-	b = block_find(d, c->rip, w.gpa, mode);
+	key = page_key(d, c->rip, w.gpa, &mode);
+	b = block_find(d, key, w.gpa, mode);
 	if (unlikely(b && !pages_fresh(c, b, true))) {
 		pages_refresh(c, b);
-		b = block_find(d, c->rip, w.gpa, mode);
+		b = block_find(d, key, w.gpa, mode);
 	}
 	if (likely(b && !b->gpa2))
 		return b;
 	if ((c->rip & ~PAGE_MASK) > PAGE_SIZE - 15 && (b || crosses(c, w.gpa)))
 		return find_crossing(c, w.gpa, mode, global);
-	return pages_translate(c, c->rip, w.gpa, mode);
+	return pages_translate(c, key, w.gpa, mode);
 }
 
 struct tlb_table *run_table(struct cpu *c, uint32_t mode)
@@ -173,16 +175,16 @@ static void where(struct cpu *c, enum leave_code code)
 	case LEAVE_CAREFUL:
 	case LEAVE_CHANGED:
 		/* All their stubs begin with it. */
-		c->rip = ((const struct rip_stub *)ra)->rip;
+		c->rip = stub_rip(c, (const struct rip_stub *)ra);
 		return;
 	case LEAVE_STALE:
-		c->rip = block_at(d, ra - 5)->rip;
+		c->rip = block_rip(c, block_at(d, ra - 5));
 		return;
 	case LEAVE_MISS:
 		/* The stub is out of line; its way back is in line. */
 		ra += ((const struct miss_stub *)ra)->access;
 		b = block_at(d, ra);
-		c->rip = b->rip + block_insn(b, ra)->guest;
+		c->rip = block_rip(c, b) + block_insn(b, ra)->guest;
 		return;
 	default: /* the signal handler has set it */
 		return;
@@ -248,7 +250,7 @@ static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 	if (unlikely(vcpu_dbt(c)->plain)) {
 		vcpu_dbt(c)->plain = false;
 		b = find_block(c, mode | MODE_PLAIN, &global);
-		return b ? b->entry : NULL;
+		return b ? block_enter(c, b, c->rip) : NULL;
 	}
 	code = jcache_get(&tt->jc, c->rip);
 	if (likely(code)) {
@@ -261,7 +263,7 @@ static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 	c->exits[EXIT_BLOCK_LOOKUP]++;
 	jcache_set(&tt->jc, c->rip, b->ientry, global, b->gpa2);
 	epoch_uses(c, b);
-	return b->entry;
+	return block_enter(c, b, c->rip);
 }
 
 /* One turn: some guest code, and what it came back with. */

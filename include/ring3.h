@@ -74,9 +74,9 @@ RING3_API void ring3_forget(int fd);
 /*
  * ring3_signal - to be called by a signal handler: makes the KVM_RUN that the
  * signal interrupted return with EINTR, as a signal does for the real
- * /dev/kvm.  No effect on a thread that is not in KVM_RUN.  Async-signal-safe.
- * Returns 1 if the thread is in KVM_RUN: a handler that may block, or leave by
- * longjmp(), must then be put off until KVM_RUN has returned.
+ * /dev/kvm.  Async-signal-safe.  Returns 1 if the thread is in ring3_ioctl(): a
+ * handler that may block, leave by longjmp() or end the thread must then be put
+ * off until that has returned.
  *
  * A client that stops its vCPUs by signals needs it on the soft KVM: guest code
  * is ordinary code of the process, so a signal alone does not end KVM_RUN.

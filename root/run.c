@@ -13,15 +13,20 @@
 #include "root/exit.h"
 #include "root/inject.h"
 
-/* The vCPU in vcpu_run() on this thread, for signal handlers. */
-static __thread struct vcpu *running __attribute__((tls_model("initial-exec")));
+/* What this thread does, for signal handlers. */
+static __thread struct {
+	struct vcpu *running; /* the vCPU in vcpu_run() */
+	unsigned int calls;   /* requests under way */
+	bool signal;	      /* one came during a request */
+} thread __attribute__((tls_model("initial-exec")));
 
 bool vcpu_signal(void)
 {
-	struct vcpu *v = running;
+	struct vcpu *v = thread.running;
 
+	thread.signal = true;
 	if (!v)
-		return false;
+		return thread.calls;
 	v->signal_seen = 1;
 	dbt_kick(v->cpu);
 	return true;
@@ -263,18 +268,34 @@ static int run_loop(struct vcpu *v)
 	return r;
 }
 
+void vcpu_call_begin(void)
+{
+	if (!thread.calls)
+		thread.signal = false;
+	thread.calls++;
+	__asm__ volatile("" : : : "memory");
+}
+
+void vcpu_call_end(void)
+{
+	__asm__ volatile("" : : : "memory");
+	thread.calls--;
+}
+
 void vcpu_run_begin(struct vcpu *v)
 {
 	if (!v->has_sigmask)
 		v->signal_seen = 0;
-	running = v;
+	thread.running = v;
 	__asm__ volatile("" : : : "memory");
+	if (thread.signal)
+		v->signal_seen = 1;
 }
 
 void vcpu_run_end(void)
 {
 	__asm__ volatile("" : : : "memory");
-	running = NULL;
+	thread.running = NULL;
 }
 
 int vcpu_run(struct vcpu *v)
