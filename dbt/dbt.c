@@ -85,8 +85,6 @@ static void init_slots(struct cpu *c, struct vcpu_dbt *v)
 	c->dbt[D_NOT_IF] = ~RFLAGS_IF;
 	c->dbt[D_NOT_AC] = ~RFLAGS_AC;
 	c->dbt[D_JC_MASK] = MASK(JC_BITS);
-	for (unsigned int n = 0; n <= D_SPAN512 - D_SPAN8; n++)
-		c->dbt[D_SPAN8 + n] = ~PAGE_MASK & ~MASK(3 + n);
 }
 
 /* The lowest free index; snippets and the table of vCPUs go by it. */

@@ -273,6 +273,14 @@ void emit_gs_pext(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp)
 	mem_abs(e, dst, disp);
 }
 
+void emit_pext(struct emit *e, enum hreg dst, enum hreg src, enum hreg base,
+	       int32_t disp)
+{
+	vex(e, 2, 2, true, dst, 0, base, src);
+	emit8(e, 0xf5);
+	emit_mem(e, dst, base, H_NONE, 0, disp);
+}
+
 void emit_load(struct emit *e, enum hreg dst, enum hreg base, enum hreg index,
 	       int32_t disp, unsigned int size)
 {

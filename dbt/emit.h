@@ -90,6 +90,9 @@ void emit_gs_jmp_idx(struct emit *e, enum hreg index, uint32_t disp);
 /* pext or pdep dst, src, gs:[disp] */
 void emit_gs_pdep(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp);
 void emit_gs_pext(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp);
+/* pext dst, src, [base + disp] */
+void emit_pext(struct emit *e, enum hreg dst, enum hreg src, enum hreg base,
+	       int32_t disp);
 /* push, pop of gs:[disp] */
 void emit_gs_push(struct emit *e, uint32_t disp);
 void emit_gs_pop(struct emit *e, uint32_t disp);

@@ -188,7 +188,7 @@ void lend_select(struct xlat *x, bool lent)
 	x->home = lent ? x->loop_home : host_of;
 }
 
-void lend_in(struct xlat *x)
+void lend_in(struct xlat *x, unsigned int pushed)
 {
 	struct emit *e = &x->e;
 
@@ -203,7 +203,8 @@ void lend_in(struct xlat *x)
 			continue;
 		}
 		w = &x->window[l->win];
-		emit_gs_load(e, l->host, SLOT_OFF(D_WINDOW + l->win), 8);
+		emit_load(e, l->host, H_RSP, H_NONE,
+			  FRAME_OFF(F_WINDOW + l->win) + pushed, 8);
 		if (w->pointer)
 			emit_lea(e, l->host, l->host, x->home[w->base], 0, 0,
 				 8);
@@ -230,7 +231,7 @@ void lend_routines(struct xlat *x)
 		return;
 	lend_select(x, true);
 	x->in_code = x->e.w;
-	lend_in(x);
+	lend_in(x, 8);
 	emit8(&x->e, 0xc3); /* ret */
 	x->out_code = x->e.w;
 	lend_out(x);

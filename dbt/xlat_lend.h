@@ -11,8 +11,8 @@ void lend_plan(struct xlat *x);
 /* lend_select - x->home = the loop's or the ordinary one. */
 void lend_select(struct xlat *x, bool lent);
 /* lend_in, lend_out - code between the two; changes neither flags nor t0 and
- * t1.  The windows of the loop are open. */
-void lend_in(struct xlat *x);
+ * t1.  The windows of the loop are open.  @pushed: bytes on the stack. */
+void lend_in(struct xlat *x, unsigned int pushed);
 void lend_out(struct xlat *x);
 /* lend_routines - the same out of line; lend_call_*: calls of them. */
 void lend_routines(struct xlat *x);

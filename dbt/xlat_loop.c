@@ -130,7 +130,7 @@ void xlat_loop(struct xlat *x)
 	xlat_islands(x, 0, true);
 	emit_here32(&x->e, x->loop_site);
 	lend_plan(x);
-	lend_in(x);
+	lend_in(x, 0);
 	if (!x->eager) {
 		plan_flags(x, x->loop_end + 1, NO_RECIPE);
 		plan_flags(x, x->loop_end + 1, x->recipe[x->loop_end]);

@@ -109,12 +109,12 @@ struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site)
 	return c;
 }
 
-/* Slot with the smallest span mask that covers @bytes. */
-static unsigned int span_slot(unsigned int bytes)
+/* The smallest span mask that covers @bytes. */
+static unsigned int span_word(unsigned int bytes)
 {
-	unsigned int n = D_SPAN8;
+	unsigned int n = F_SPAN8;
 
-	while (bytes > 8u << (n - D_SPAN8))
+	while (bytes > 8u << (n - F_SPAN8))
 		n++;
 	return n;
 }
@@ -174,14 +174,14 @@ static void table_load(struct xlat *x, struct cold *c)
 void xlat_span_test(struct xlat *x, unsigned int size, struct cold *c)
 {
 	struct emit *e = &x->e;
-	unsigned int n = span_slot(size);
+	unsigned int n = span_word(size);
 
 	if (x->flag_form) {
-		emit_test_ri(e, T0, ~PAGE_MASK & ~MASK(3 + n - D_SPAN8));
+		emit_test_ri(e, T0, ~PAGE_MASK & ~MASK(3 + n - F_SPAN8));
 		c->check = emit_jcc(e, CC_Z);
 		x->dirty = true;
 	} else {
-		emit_gs_pext(e, T1, T0, SLOT_OFF(n));
+		emit_pext(e, T1, T0, H_RSP, FRAME_OFF(n));
 		xlat_island(x, emit_jrcxz(e), c, true);
 	}
 }
@@ -220,7 +220,7 @@ struct cold *xlat_tlb(struct xlat *x, unsigned int size, bool write,
 	if (size > 1 && may_cross)
 		xlat_span_test(x, size, c);
 	c->back = e->w;
-	emit_gs_pext(e, T1, T0, CPU_OFF(page_mask));
+	emit_pext(e, T1, T0, H_RSP, FRAME_OFF(F_PAGE_MASK));
 	table_load(x, c);
 	return c;
 }
@@ -236,7 +236,7 @@ void xlat_tlb_page(struct xlat *x, uint64_t ea, bool pic, unsigned int size,
 	c->ahead = size - 1;
 	c->back = x->e.w;
 	if (pic)
-		emit_gs_pext(&x->e, T1, T0, CPU_OFF(page_mask));
+		emit_pext(&x->e, T1, T0, H_RSP, FRAME_OFF(F_PAGE_MASK));
 	else
 		emit_mov_ri(&x->e, T1, (ea & x->c->page_mask) >> PAGE_SHIFT);
 	table_load(x, c);

@@ -8,9 +8,9 @@
  * on from here.
  */
 
-static uint32_t window_slot(const struct share *s)
+static void store_slot(struct xlat *x, const struct share *s)
 {
-	return SLOT_OFF(D_WINDOW + s->win);
+	emit_store(&x->e, T1, H_RSP, H_NONE, FRAME_OFF(F_WINDOW + s->win), 8);
 }
 
 /* t0 = last byte of the window, t1 = addend, which is kept. */
@@ -19,7 +19,7 @@ static void open_window(struct xlat *x, const struct share *s,
 {
 	xlat_ea(x, i, w->hi - 1 - s->off, false);
 	xlat_tlb(x, w->hi - w->lo, w->write, true, true);
-	emit_gs_store(&x->e, T1, window_slot(s), 8);
+	store_slot(x, s);
 }
 
 /* t1 = host address of the page, which is kept. */
@@ -27,14 +27,15 @@ static void open_page(struct xlat *x, const struct share *s, struct window *w)
 {
 	xlat_tlb_page(x, w->page, w->pic, 1, w->write, true);
 	emit_lea(&x->e, T1, T0, T1, 0, 0, 8);
-	emit_gs_store(&x->e, T1, window_slot(s), 8);
+	store_slot(x, s);
 }
 
 /* t1 = what the window's slot holds; it may be there already. */
 static void load_slot(struct xlat *x, const struct share *s)
 {
 	if (x->t1_win != s->win)
-		emit_gs_load(&x->e, T1, window_slot(s), 8);
+		emit_load(&x->e, T1, H_RSP, H_NONE,
+			  FRAME_OFF(F_WINDOW + s->win), 8);
 }
 
 /* The address is a register and a displacement. */
