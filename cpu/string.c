@@ -4,6 +4,7 @@
 
 #include "cpu/cpuid.h"
 #include "cpu/debug.h"
+#include "cpu/mem.h"
 #include "cpu/mode.h"
 #include "cpu/ops_sys.h"
 #include "mmu/dirty.h"
@@ -75,6 +76,21 @@ static bool checks_alignment(const struct cpu *c)
 	return c->cpl == 3 && (c->rflags & RFLAGS_AC) && (c->cr0 & CR0_AM);
 }
 
+/*
+ * Intel's processors find the operand of a string instruction misaligned before
+ * its end is found to be non-canonical.
+ */
+static bool misaligned_first(struct cpu *c, const struct str *s,
+			     unsigned int seg, uint64_t off,
+			     unsigned int access)
+{
+	gva_t gva;
+
+	return cpu_64bit(c) && checks_alignment(c) &&
+	       cpu_linear(c, seg, off, 1, access, &gva) == CPU_OK &&
+	       linear_misaligned(c, gva, s->size, cpu_access(c));
+}
+
 /* The whole run must pass the segment checks; its first element does. */
 static bool run_in_segment(struct cpu *c, const struct str *s, unsigned int seg,
 			   uint64_t off, unsigned int access, uint32_t count)
@@ -97,6 +113,8 @@ enum cpu_result str_run(struct cpu *c, const struct str *s, unsigned int seg,
 	run->hva = NULL;
 	run->gpa = GPA_UNTOLD;
 	run->count = 1;
+	if (unlikely(misaligned_first(c, s, seg, off, access)))
+		return cpu_raise_error(c, VEC_AC, 0);
 	r = cpu_linear(c, seg, off, s->size, access, &gva);
 	if (r != CPU_OK)
 		return r;

@@ -346,7 +346,7 @@ static enum cpu_result copy_operand(struct cpu *c, const struct insn *i)
 		return cpu_raise_gp(c);
 	if (x87_in_parts(i) && off + i->mem_size - 1 > MASK(8 * i->addrsize))
 		return x87_wrapped(c, i, off);
-	if (x87_state(i) && cpu_64bit(c)) {
+	if (x87_state(i)) {
 		r = x87_first(c, i, off);
 		if (r != CPU_OK)
 			return r;
@@ -525,8 +525,9 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 {
 	switch (r) {
 	case CPU_OK:
-		/* It serializes: what others wrote before counts. */
-		if (unlikely(i->row->id == ID_CPUID)) {
+		/* It serializes: what others wrote before counts.  User mode
+		 * asks for caches and features, each process anew. */
+		if (unlikely(i->row->id == ID_CPUID && !c->cpl)) {
 			dbt_outside(vcpu_dbt(c)->d);
 			c->dbt[D_GO] = 0;
 		}
@@ -597,6 +598,7 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 
 	attempt_begin(c, &a);
 	c->exits[EXIT_CAREFUL]++;
+	c->doing = EXIT_CAREFUL;
 	r = check_code_breakpoint(c, &a);
 	if (r == CPU_OK)
 		r = recall_insn(c, &i);

@@ -28,6 +28,9 @@ static const uint8_t host_of[NR_GPRS] = {
 /* Look-ups that a block may keep for several accesses. */
 #define MAX_WINDOWS 24
 
+/* Those of the buffer for accesses that cross a page. */
+#define BOUNCE_SLOTS 8
+
 /* What D_GO holds unless vCPUs are to leave; loops test it against RSP. */
 #define GO (~0ull)
 
@@ -57,6 +60,14 @@ enum dbt_slot {
 	D_NOT_IF,
 	D_NOT_AC,
 	D_PIC, /* of the block with MODE_PIC that runs: see there */
+	/* cross.c: t0, offset of the last byte in its page, host addresses of
+	 * the edge in both pages */
+	D_CROSS_T0,
+	D_CROSS_LAST,
+	D_CROSS_LOW,
+	D_CROSS_HIGH,
+	D_BOUNCE,
+	D_BOUNCE_LAST = D_BOUNCE + BOUNCE_SLOTS - 1,
 	NR_DBT_SLOTS,
 };
 
@@ -129,6 +140,7 @@ struct __attribute__((packed)) miss_stub {
 	uint16_t ahead; /* bytes of the access behind the one at t0 */
 	uint8_t write;
 	uint8_t window; /* what cannot be entered goes on behind this struct */
+	int16_t cross;	/* distance of the way for two pages, or 0 */
 	uint8_t exact;	/* a fault of the walk is the instruction's */
 };
 
@@ -202,6 +214,13 @@ struct code_page {
 
 #define MAX_SELF_PAGES 256
 
+/* Code for accesses that cross a page (cross.c); execution addresses. */
+struct cross {
+	void *bounce[2][3]; /* by write, and bytes: 8, 16, 32 */
+	void *commit[5];    /* by bytes: 2, 4, ... 32 */
+	uint8_t *start, *many, *end;
+};
+
 #define CODE_SIZE (160ul << 20)
 #define META_SIZE (512ul << 20)
 #ifdef RING3_SANITIZE /* emptied for each input of a fuzzer */
@@ -234,14 +253,17 @@ struct dbt {
 	void *thunk_enter;
 	void *thunk[NR_LEAVES];
 	void *thunk_miss;
+	struct cross cross;
 	void *thunk_light; /* calls dbt_light in the middle of a block */
 	void *thunk_go;	   /* where dbt_light's caller goes to D_ENTRY */
 	struct cpu *cpu[MAX_VCPUS];
 	unsigned int nr_cpus;
+	bool mixed_tables; /* vCPUs have TLB tables of different sizes */
 	/* stop the world */
 	struct lock quiet_lock;
 	volatile uint32_t quiet;
 	uint64_t generation; /* full flushes so far */
+	bool perf_map;	     /* see perfmap.c */
 };
 
 /*
@@ -310,6 +332,17 @@ static inline struct vcpu_dbt *vcpu_dbt(const struct cpu *c)
 /* thunk.c: fixed pieces of code.  Emits them at the start of the cache. */
 void thunks_emit(struct dbt *d, struct emit *e);
 
+/* cross.c */
+void cross_emit(struct cross *k, struct emit *e);
+/* cross_bounce - what makes a crossing access possible; NULL: of this size not.
+ */
+void *cross_bounce(const struct cross *k, unsigned int size, bool write);
+/* cross_commit - ends a write likewise. */
+void *cross_commit(const struct cross *k, unsigned int size);
+bool cross_at(const struct cross *k, const uint8_t *pc);
+/* cross_in_line - the access that its call at return address @site is for. */
+const uint8_t *cross_in_line(const uint8_t *site);
+
 /* cache.c */
 int cache_init(struct dbt *d);
 void cache_free(struct dbt *d);
@@ -317,6 +350,12 @@ void cache_free(struct dbt *d);
 void *meta_alloc(struct dbt *d, size_t size);
 /* cache_reset - forgets every block; the world is stopped, lock held. */
 void cache_reset(struct dbt *d);
+
+/* perfmap.c */
+/* perfmap_wanted - whether perf is to be told about blocks. */
+bool perfmap_wanted(void);
+/* perfmap_write - adds all blocks to perf's file if so. */
+void perfmap_write(struct dbt *d);
 
 /*
  * block.c; the lock is held.  Blocks go away while the world is stopped only,
@@ -492,6 +531,11 @@ void *dbt_miss(struct cpu *c, const struct miss_stub *s);
  * know and for a direct one that was not taken before. */
 void *dbt_lookup(struct cpu *c, uint64_t rip);
 void *dbt_link(struct cpu *c, const struct link_stub *s);
+/* lookup_enter - @b, which was found for guest address @rip, is known to the
+ * jump cache of @tt from now on.  @w: the translation of its page, or of both.
+ * Returns where to enter it. */
+void *lookup_enter(struct cpu *c, struct tlb_table *tt, const struct block *b,
+		   uint64_t rip, const struct walk *w);
 /* ... and where code is not what it was when it was translated. */
 void *dbt_changed(struct cpu *c, const struct changed_stub *s);
 

@@ -159,17 +159,18 @@ void emit_gs_load(struct emit *e, enum hreg dst, uint32_t disp,
 {
 	emit8(e, 0x65);
 	rex(e, size == 8, dst, 0, 0);
-	emit8(e, 0x8b);
+	if (size <= 2) {
+		emit8(e, 0x0f);
+		emit8(e, size == 1 ? 0xb6 : 0xb7);
+	} else {
+		emit8(e, 0x8b);
+	}
 	mem_abs(e, dst, disp);
 }
 
 void emit_gs_load_byte(struct emit *e, enum hreg dst, uint32_t disp)
 {
-	emit8(e, 0x65);
-	rex(e, false, dst, 0, 0);
-	emit8(e, 0x0f);
-	emit8(e, 0xb6);
-	mem_abs(e, dst, disp);
+	emit_gs_load(e, dst, disp, 1);
 }
 
 static void store_op(struct emit *e, enum hreg src, unsigned int x,
@@ -245,6 +246,13 @@ void emit_gs_pop(struct emit *e, uint32_t disp)
 	emit8(e, 0x65);
 	emit8(e, 0x8f);
 	mem_abs(e, 0, disp);
+}
+
+void emit_push_mem(struct emit *e, enum hreg base, int32_t disp)
+{
+	rex(e, false, 6, 0, base);
+	emit8(e, 0xff);
+	emit_mem(e, 6, base, H_NONE, 0, disp);
 }
 
 /* Three-byte VEX, map 2 or 3, 128-bit. */

@@ -71,7 +71,7 @@ void emit_movzx16(struct emit *e, enum hreg dst, enum hreg src);
 /* movsxd dst, src (32 to 64 bits). */
 void emit_movsxd(struct emit *e, enum hreg dst, enum hreg src);
 
-/* Loads and stores of gs:[disp]; size 4 or 8 (stores also 1 and 2). */
+/* Loads and stores of gs:[disp]; loads of 1 and 2 bytes zero-extend. */
 void emit_gs_load(struct emit *e, enum hreg dst, uint32_t disp,
 		  unsigned int size);
 void emit_gs_store(struct emit *e, enum hreg src, uint32_t disp,
@@ -93,9 +93,10 @@ void emit_gs_pext(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp);
 /* pext dst, src, [base + disp] */
 void emit_pext(struct emit *e, enum hreg dst, enum hreg src, enum hreg base,
 	       int32_t disp);
-/* push, pop of gs:[disp] */
+/* push, pop of gs:[disp]; push of [base + disp] */
 void emit_gs_push(struct emit *e, uint32_t disp);
 void emit_gs_pop(struct emit *e, uint32_t disp);
+void emit_push_mem(struct emit *e, enum hreg base, int32_t disp);
 
 /* ModRM, SIB and displacement of [base + index << scale + disp] (any REX
  * prefix stands before the opcode); index may be H_NONE. */

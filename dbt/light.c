@@ -70,6 +70,7 @@ void *dbt_light(struct cpu *c, const struct light_site *s)
 	c->mmio.nr_wr = 0;
 	c->mmio.wants = false;
 	c->exits[s->reason]++;
+	c->doing = s->reason;
 	if (unlikely(s->cpl0 && c->cpl))
 		r = cpu_raise_gp(c);
 	else

@@ -179,6 +179,7 @@ void thunks_emit(struct dbt *d, struct emit *e)
 		if (i != LEAVE_LINK && i != LEAVE_LOOKUP && i != LEAVE_CHANGED)
 			emit_leave(d, e, i);
 	emit_light_call(d, e);
+	cross_emit(&d->cross, e);
 	d->thunk_miss = emit_light(e, dbt_miss, D_RA, LEAVE_MISS);
 	d->thunk[LEAVE_LINK] = emit_light(e, dbt_link, D_RA, LEAVE_LINK);
 	d->thunk[LEAVE_CHANGED] =

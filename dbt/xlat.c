@@ -161,6 +161,7 @@ static bool faults_plainly(const struct insn_row *row)
 void xlat_one_insn(struct xlat *x, unsigned int n)
 {
 	struct pcmap *m = &x->map[x->nr_insns];
+	unsigned int first_cold = x->nr_cold;
 
 	x->rip = x->next;
 	x->next += x->insn[n].len;
@@ -179,6 +180,7 @@ void xlat_one_insn(struct xlat *x, unsigned int n)
 	xlat_islands(x, 45, false);
 	insn_in_shadow(x, &x->insn[n]);
 	x->t1_win = x->t1_next;
+	cross_insn_done(x, first_cold);
 	flags_insn_done(x, &x->insn[n]);
 	m->spill = x->spill;
 	x->nr_insns++;
@@ -341,6 +343,7 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->nr_insns = x->nr_cold = x->nr_islands = x->nr_lends = 0;
 	x->home = host_of;
 	x->lending = x->in_loop = false;
+	x->last_islands = NULL;
 	x->share_insn = no_share;
 	x->flag_form = x->dirty = false;
 	x->t1_win = x->t1_next = NO_WINDOW;

@@ -36,9 +36,17 @@ enum cold_kind {
 	COLD_CHANGED, /* the guest's code is not what it was */
 };
 
+/* COLD_TLB: what an access that crosses a page does. */
+enum cold_cross {
+	CROSS_MISS,   /* the same as one that misses */
+	CROSS_LINK,   /* goes on in plain code */
+	CROSS_BOUNCE, /* cross.c */
+};
+
 struct cold {
 	uint8_t kind;
 	uint8_t write;
+	uint8_t cross;	/* enum cold_cross */
 	uint8_t recipe; /* COLD_TLB: of the flags here; NO_RECIPE: exact */
 	bool window;	/* COLD_TLB: of a window; on failure to plain code */
 	bool exact;	/* COLD_TLB: a fault of the walk is the instruction's */
@@ -51,6 +59,9 @@ struct cold {
 	uint8_t *back;	/* where the main line goes on (write address) */
 	uint8_t *done;	/* COLD_TLB: ... with the addend in t1 */
 	uint8_t *other; /* COLD_TLB: of a window: instead of plain code */
+	/* CROSS_BOUNCE, writes: the instruction's code from where the addend is
+	 * known (write addresses) */
+	uint8_t *op, *op_end;
 	union {
 		uint64_t rip;
 		const struct light_site *light;
@@ -171,6 +182,7 @@ struct xlat {
 	struct pcmap map[2 * MAX_INSNS];
 	unsigned int nr_islands;
 	struct island island[MAX_ISLANDS];
+	uint8_t *last_islands; /* end of the last jumps that were put */
 	unsigned int nr_cold;
 	struct cold cold[MAX_COLD];
 };
@@ -205,12 +217,31 @@ void xlat_span_test(struct xlat *x, unsigned int size, struct cold *c);
  * way in. */
 void xlat_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
 		 bool check);
+/* xlat_cold_span - the exact test whether all bytes of @c's access, whose last
+ * is at t0, are in one page; falls through if not. */
+void xlat_cold_span(struct xlat *x, const struct cold *c, uint8_t *within);
 /* xlat_seg_ok - the operand's segment needs no checks. */
 bool xlat_seg_ok(const struct xlat *x, const struct insn *i);
 struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site);
 /* xlat_cold_link - the stub of the jump at @site to guest address c->rip. */
 void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c);
 void xlat_emit_cold(struct xlat *x);
+/* xlat_ordinary - code that must not see a loop's registers or clobbered flags
+ * follows in @c. */
+void xlat_ordinary(struct xlat *x, const struct cold *c);
+
+/* xlat_cross.c */
+/* cross_kind - what the access of the current instruction does if it crosses.
+ */
+enum cold_cross cross_kind(const struct xlat *x, unsigned int size, bool write);
+/* cross_insn_done - the code of the current instruction ends here; its accesses
+ * are from x->cold[@first] on. */
+void cross_insn_done(struct xlat *x, unsigned int first);
+/*
+ * cross_cold - @c's second way in; falls through to what a miss does.  Returns
+ * where crossing accesses go (write address), or NULL.
+ */
+uint8_t *cross_cold(struct xlat *x, const struct cold *c);
 
 /* xlat_window.c */
 /* xlat_operand - makes the ModRM operand of the current instruction

@@ -104,7 +104,8 @@ static unsigned int base_seg(const struct insn *i)
 
 static void in_rdbase(struct xlat *x, const struct insn *i)
 {
-	emit_gs_load(&x->e, T0, SEG_BASE_OFF(base_seg(i)), i->opsize);
+	emit_gs_load(&x->e, T0, SEG_BASE_OFF(base_seg(i)),
+		     i->opsize == 8 ? 8 : 4);
 	store_gpr(x, i->op[0].reg, T0, 8);
 }
 

@@ -140,6 +140,7 @@ void xlat_islands(struct xlat *x, unsigned int room, bool gap)
 			x->cold[x->island[n].cold].site = site;
 	}
 	x->nr_islands = 0;
+	x->last_islands = e->w;
 	if (over)
 		emit_here8(e, over);
 }
@@ -156,6 +157,7 @@ void xlat_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
 static void table_load(struct xlat *x, struct cold *c)
 {
 	struct emit *e = &x->e;
+	bool copied;
 
 	if (c->write)
 		emit_not(e, T1);
@@ -168,7 +170,10 @@ static void table_load(struct xlat *x, struct cold *c)
 		xlat_island(x, emit_jrcxz(e), c, false);
 	}
 	c->done = e->w;
-	xlat_islands(x, 30, false);
+	/* Code that is copied may have no jumps. */
+	copied = c->cross == CROSS_BOUNCE && c->write;
+	xlat_islands(x, copied ? 255 : 30, false);
+	c->op = e->w;
 }
 
 void xlat_span_test(struct xlat *x, unsigned int size, struct cold *c)
@@ -195,6 +200,7 @@ static struct cold *cold_access(struct xlat *x, unsigned int size, bool write,
 	c->write = write;
 	c->window = window;
 	c->exact = x->exact && !window;
+	c->cross = window ? CROSS_LINK : cross_kind(x, size, write);
 	c->rip = x->rip;
 	c->recipe = x->flag_form ? x->recipe[x->cur] : NO_RECIPE;
 	return c;
@@ -235,7 +241,7 @@ void xlat_tlb_page(struct xlat *x, uint64_t ea, bool pic, unsigned int size,
 	c = cold_access(x, 1, write, window);
 	c->ahead = size - 1;
 	c->back = x->e.w;
-	if (pic)
+	if (pic || x->d->mixed_tables)
 		emit_pext(&x->e, T1, T0, H_RSP, FRAME_OFF(F_PAGE_MASK));
 	else
 		emit_mov_ri(&x->e, T1, (ea & x->c->page_mask) >> PAGE_SHIFT);
@@ -254,26 +260,23 @@ bool xlat_constant_ea(const struct xlat *x, const struct insn *i, uint64_t *ea)
 /*
  * An end in the first bytes of a page is good if all the bytes are there.  With
  * the page offset in the top 12 of 32 bits, a subtraction borrows from the
- * upper half if they are not; then to @bad.
+ * upper half if they are not.
  */
-static void cold_span(struct xlat *x, const struct cold *c, uint8_t *bad)
+void xlat_cold_span(struct xlat *x, const struct cold *c, uint8_t *within)
 {
 	struct emit *e = &x->e;
-	uint8_t *within;
+	uint8_t *zero;
 
-	emit_here32(e, c->check);
 	emit_rorx(e, T1, T0, 12, 4);
 	emit_lea(e, T1, T1, H_NONE, 0, -((c->size - 1) << 20), 8);
 	emit_rorx(e, T1, T1, 32, 8);
 	emit_mov_rr(e, T1, T1, 4);
-	within = emit_jrcxz(e);
-	emit_patch32(e, emit_jmp_patch(e), bad + e->xdiff);
-	emit_here8(e, within);
-	emit_patch32(e, emit_jmp_patch(e), c->back + e->xdiff);
+	zero = emit_jrcxz(e);
+	if (!e->overflow)
+		*zero = within - (zero + 1);
 }
 
-/* Code that must not see a loop's registers or clobbered flags follows. */
-static void make_ordinary(struct xlat *x, const struct cold *c)
+void xlat_ordinary(struct xlat *x, const struct cold *c)
 {
 	if (c->recipe != NO_RECIPE)
 		flags_restore(x, c->recipe);
@@ -306,26 +309,29 @@ static void cold_tlb(struct xlat *x, const struct cold *c)
 			       .done = c->done - c->back,
 			       .window = c->window,
 			       .exact = c->exact };
-	uint8_t *miss = e->w, *back = c->back;
+	uint8_t *back = c->back, *cross;
 
 	if (c->lent) {
 		back = e->w;
 		s.done = cold_again(x, c->back);
 		cold_again(x, c->done);
-		miss = e->w;
 	}
+	/* What it does not do itself goes on behind it. */
+	cross = c->check ? cross_cold(x, c) : NULL;
 	emit_here32(e, c->site);
-	make_ordinary(x, c);
+	xlat_ordinary(x, c);
 	emit_call(e, x->d->thunk_miss);
 	s.access = c->back - e->w;
 	s.retry = back - e->w;
+	if (cross && c->cross == CROSS_BOUNCE)
+		s.cross = cross - e->w;
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
 	if (c->other)
 		emit_patch32(e, emit_jmp_patch(e), c->other + e->xdiff);
+	else if (c->window && cross)
+		emit_patch32(e, emit_jmp_patch(e), cross + e->xdiff);
 	else if (c->window)
 		xlat_cold_link(x, emit_jmp_link(e), c);
-	if (c->check)
-		cold_span(x, c, miss);
 }
 
 void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
@@ -366,18 +372,20 @@ static void cold_rip(struct xlat *x, const struct cold *c, unsigned int code)
 {
 	struct rip_stub s = xlat_rip_stub(x, c->rip);
 
-	make_ordinary(x, c);
+	xlat_ordinary(x, c);
 	emit_call(&x->e, x->d->thunk[code]);
 	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
 }
 
 static void cold_loop(struct xlat *x, const struct cold *c)
 {
-	uint8_t *bad = x->e.w;
+	uint8_t *within = x->e.w;
 
-	make_ordinary(x, c);
+	emit_patch32(&x->e, emit_jmp_patch(&x->e), c->back + x->e.xdiff);
+	emit_here32(&x->e, c->check);
+	xlat_cold_span(x, c, within);
+	xlat_ordinary(x, c);
 	emit_patch32(&x->e, emit_jmp_patch(&x->e), x->loop_entry + x->e.xdiff);
-	cold_span(x, c, bad);
 }
 
 void xlat_emit_cold(struct xlat *x)

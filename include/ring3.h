@@ -85,6 +85,28 @@ RING3_API void ring3_forget(int fd);
  */
 RING3_API int ring3_signal(void);
 
+/*
+ * ring3_sample - for a profiler's signal handler: what the thread, interrupted
+ * at @ucontext (the handler's third argument), was doing.  Returns 1, or 0 if
+ * it is not in KVM_RUN.  Async-signal-safe.
+ */
+enum ring3_where {
+	RING3_IN_GUEST, /* translated guest code */
+	RING3_IN_STUB,	/* on the way between it and C code */
+	RING3_IN_C,	/* code of the engine */
+};
+
+struct ring3_sample {
+	int where;		/* enum ring3_where */
+	int user;		/* the guest is at CPL 3 */
+	unsigned long long rip; /* guest instruction; 0: not known */
+	/* RING3_IN_C: for what, as the binary statistics name exits; a constant
+	 * string.  "block_miss" is translation, "tlb_miss" the page walk. */
+	const char *what;
+};
+
+RING3_API int ring3_sample(const void *ucontext, struct ring3_sample *s);
+
 #ifdef __cplusplus
 }
 #endif

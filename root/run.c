@@ -20,6 +20,11 @@ static __thread struct {
 	bool signal;	      /* one came during a request */
 } thread __attribute__((tls_model("initial-exec")));
 
+struct vcpu *vcpu_running(void)
+{
+	return thread.running;
+}
+
 bool vcpu_signal(void)
 {
 	struct vcpu *v = thread.running;
@@ -161,6 +166,7 @@ static int enter(struct vcpu *v)
 	start = __builtin_ia32_rdtsc();
 	lock_take(&v->mem_lock);
 	pv_eoi_collect(&v->pv);
+	c->doing = reason;
 	r = exit_handle(v, reason);
 	v->exit_cycles[reason] += __builtin_ia32_rdtsc() - start;
 	return r;
@@ -172,6 +178,7 @@ static int step(struct vcpu *v)
 	struct cpu *c = v->cpu;
 	int r;
 
+	c->doing = DOING_ROOT;
 	/* Cleared before anything that it may announce is looked at. */
 	__atomic_exchange_n(&c->exit_req, 0, __ATOMIC_SEQ_CST);
 	if (signal_due(v))

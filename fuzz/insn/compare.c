@@ -134,12 +134,12 @@ static uint16_t selector(const struct result *r, unsigned int seg)
 	return r->kind == RESULT_FAULT && r->seg[seg] <= 3 ? 0 : r->seg[seg];
 }
 
-static void summary(FILE *f, const struct result *r)
+void result_show(FILE *f, const char *who, const struct result *r)
 {
 	static const char *const kinds[] = { "nothing", "done", "fault",
 					     "timeout", "exit" };
 
-	fprintf(f, "  %-8s vector %u error %x cr2 %llx rip %llx\n",
+	fprintf(f, "  %-8s %-8s vector %u error %x cr2 %llx rip %llx\n", who,
 		kinds[r->kind], r->vector, r->error, (unsigned long long)r->cr2,
 		(unsigned long long)r->rip);
 }
@@ -155,8 +155,8 @@ bool result_equal(const struct fuzz_case *c, const struct result *a,
 		return true;
 	if (f && !result_equal(c, a, b, who, NULL)) {
 		fprintf(f, "%s:\n", who);
-		summary(f, a);
-		summary(f, b);
+		result_show(f, "", a);
+		result_show(f, "", b);
 	}
 	if (a->kind != b->kind)
 		return false;
@@ -164,8 +164,12 @@ bool result_equal(const struct fuzz_case *c, const struct result *a,
 		ignored |= RFLAGS_RF;
 	if (a->kind == RESULT_FAULT)
 		fault(&d, a, b);
-	for (unsigned int n = 0; n < NR_GPRS; n++)
-		value(&d, gpr_names[n], a->gpr[n], b->gpr[n]);
+	for (unsigned int n = 0; n < NR_GPRS; n++) {
+		uint64_t any =
+			c->any_gprs & BIT(n) ? MASK(8 * c->any_bytes) : 0;
+
+		value(&d, gpr_names[n], a->gpr[n] & ~any, b->gpr[n] & ~any);
+	}
 	value(&d, "rflags", a->rflags & ~ignored, b->rflags & ~ignored);
 	for (unsigned int n = 0; n < sizeof(data_segs); n++)
 		value(&d, seg_names[data_segs[n]], selector(a, data_segs[n]),

@@ -37,7 +37,8 @@ enum treatment treatment_of(const struct insn_row *row, const char **reason)
 		*reason = "not offered";
 		return TREAT_UD;
 	}
-	*reason = excluded[row->id].reason;
+	if (excluded[row->id].reason)
+		*reason = excluded[row->id].reason;
 	return excluded[row->id].treatment;
 }
 
@@ -457,6 +458,25 @@ static bool for_mode(const struct insn_row *row, enum code_size mode)
 	return !(row->attr & (mode == CODE64 ? IA_NO64 : IA_ONLY64));
 }
 
+/* What @t means for the comparison. */
+static void treat(struct fuzz_case *c, const struct insn *i, enum treatment t)
+{
+	if (t == TREAT_NONE)
+		c->twin = TWIN_NONE;
+	if (t == TREAT_UD)
+		c->twin = TWIN_UD;
+	if (t != TREAT_VALUE)
+		return;
+	c->any_gprs = i->row->impl_w;
+	c->any_bytes = 4;
+	/* Random numbers may not be there in time. */
+	if (i->nops && i->op[0].kind == OPK_GPR) {
+		c->any_gprs = BIT(i->op[0].reg);
+		c->any_bytes = i->opsize;
+		c->undefined |= RFLAGS_CF;
+	}
+}
+
 /* One instruction of some row, fit to follow what is there. */
 static bool pick(struct work *w, struct insn *i, unsigned int *row)
 {
@@ -471,8 +491,6 @@ static bool pick(struct work *w, struct insn *i, unsigned int *row)
 		if (!form_of(*row)->used || !for_mode(&rows[*row], w->mode))
 			continue;
 		t = treatment_of(&rows[*row], &reason);
-		if (t == TREAT_SKIP)
-			continue;
 		if (w->out->n && (t != TREAT_NATIVE || saves_x87(&rows[*row])))
 			return false;
 		if (!gen_form(&w->g, *row, w->mode, i))
@@ -481,10 +499,7 @@ static bool pick(struct work *w, struct insn *i, unsigned int *row)
 	}
 	if (!flags_ok(w->c, i->row))
 		return false;
-	if (t == TREAT_NONE)
-		w->c->twin = TWIN_NONE;
-	if (t == TREAT_UD)
-		w->c->twin = TWIN_UD;
+	treat(w->c, i, t);
 	return true;
 }
 
@@ -497,14 +512,9 @@ static void noise(struct work *w)
 	unsigned int n;
 
 	rows = insn_rows(&n);
-	do {
-		gen_noise(&w->g, w->mode, &i);
-		t = treatment_of(i.row, &reason);
-	} while (t == TREAT_SKIP);
-	if (t == TREAT_NONE)
-		w->c->twin = TWIN_NONE;
-	if (t == TREAT_UD)
-		w->c->twin = TWIN_UD;
+	gen_noise(&w->g, w->mode, &i);
+	t = treatment_of(i.row, &reason);
+	treat(w->c, &i, t);
 	/* Not offered, EVEX and XOP for instance; the host may have them. */
 	if (i.row->id == ID_INVALID &&
 	    (zydis_knows(w->mode, i.bytes) ||
@@ -689,7 +699,7 @@ void gen_case(uint64_t seed, uint64_t index, struct generated *out)
 	while (out->n < n && out->c.len + 30 + 20 + 5 < CASE_BYTES) {
 		if (w.loop ? pick_for_loop(&w, &i, &row) : pick(&w, &i, &row))
 			append(&w, &i, row);
-		if (out->c.twin == TWIN_UD)
+		if (out->c.twin == TWIN_UD || out->c.any_gprs)
 			break;
 	}
 	if (w.loop)
