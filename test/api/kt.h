@@ -117,3 +117,4 @@ void test_latency(void);
 void test_exact(void);
 void test_wake(void);
 void test_dma(void);
+void test_hv(void);

@@ -17,6 +17,7 @@ static const struct {
 	{ "stats", test_stats },     { "smp", test_smp },
 	{ "latency", test_latency }, { "exact", test_exact },
 	{ "wake", test_wake },	     { "dma", test_dma },
+	{ "hv", test_hv },
 };
 
 /* api [--kvm] [test ...] */
