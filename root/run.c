@@ -59,7 +59,7 @@ static bool wake_reason(struct vcpu *v)
 	case MP_RUNNABLE:
 		return true;
 	case MP_HALTED:
-		return vcpu_has_event(v);
+		return vcpu_has_event(v) || vcpu_requested(v, REQ_HV_TIMER);
 	default:
 		return vcpu_requested(v, REQ_INIT | REQ_SIPI);
 	}
@@ -107,6 +107,8 @@ static int idle(struct vcpu *v)
 	if (!ok)
 		return leave_intr(v);
 	vcpu_accept_events(v);
+	if (vcpu_take(v, REQ_HV_TIMER))
+		hv_run_timers(v);
 	if (v->mp_state == MP_HALTED && vcpu_has_event(v)) {
 		v->mp_state = MP_RUNNABLE;
 		v->pv_kicked = false;
@@ -150,6 +152,12 @@ static int requests(struct vcpu *v)
 		v->uexit.ioapic_vector = v->eoi_vector;
 		return TO_USER;
 	}
+	if (vcpu_take(v, REQ_HV_EXIT)) {
+		v->uexit.kind = UEXIT_HV_SYNIC;
+		return TO_USER;
+	}
+	if (vcpu_take(v, REQ_HV_TIMER))
+		hv_run_timers(v);
 	vcpu_accept_nmis(v);
 	vcpu_take(v, REQ_EVENT);
 	return RESUME;
@@ -206,8 +214,10 @@ static int step(struct vcpu *v)
 		v->uexit.kind = UEXIT_IRQ_WINDOW;
 		return TO_USER;
 	}
-	if (clock_stale(&v->clock))
+	if (clock_stale(&v->clock)) {
 		clock_publish(&v->clock);
+		hv_clock_changed(v);
+	}
 	pv_eoi_offer(&v->pv);
 	return enter(v);
 }

@@ -122,3 +122,4 @@ void test_exact(void);
 void test_wake(void);
 void test_dma(void);
 void test_sample(void);
+void test_hv(void);

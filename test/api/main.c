@@ -30,6 +30,7 @@ static const struct {
 	{ "wake", test_wake },
 	{ "dma", test_dma },
 	{ "sample", test_sample },
+	{ "hv", test_hv },
 };
 
 /* api [--kvm] [test ...] */
