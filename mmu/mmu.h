@@ -41,11 +41,16 @@ struct mmu_role {
 		 */
 
 struct mmu;
+struct walk;
 struct tlb;
 
 /* A write by C code to a page with PGF_CODE: translated code must go. */
 struct mmu_ops {
 	void (*code_write)(struct mmu *mmu, gpa_t gpa, unsigned int len);
+	/* Optional.  Enters what a write of C code to RAM that may be written,
+	 * of kind @access, has found, unless it needs bookkeeping. */
+	void (*enter_write)(struct mmu *mmu, gva_t gva, unsigned int access,
+			    const struct memslot *slot, const struct walk *w);
 };
 
 struct mmu {
