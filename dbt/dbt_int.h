@@ -526,6 +526,9 @@ enum cpu_result snippet_run(struct cpu *c, const struct insn *i, void *mem);
 
 /* miss.c: called from translated code; returns where to go on or NULL. */
 void *dbt_miss(struct cpu *c, const struct miss_stub *s);
+/* run_enter_write - mmu_ops.enter_write. */
+void run_enter_write(struct mmu *mmu, gva_t gva, unsigned int access,
+		     const struct memslot *slot, const struct walk *w);
 
 /* lookup.c: likewise, for an indirect jump to @rip that the jump cache does not
  * know and for a direct one that was not taken before. */
