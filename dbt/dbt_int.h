@@ -152,6 +152,7 @@ struct block {
 	uint32_t mode;
 	uint16_t len; /* guest bytes */
 	uint16_t nr_insns;
+	uint16_t cold; /* offset of what is out of line, from ientry */
 	bool dead;
 	bool self;	  /* compares its guest bytes itself */
 	uint8_t *ientry;  /* execution address: entry of indirect jumps */

@@ -348,6 +348,7 @@ static void cold_loop(struct xlat *x, const struct cold *c)
 
 void xlat_emit_cold(struct xlat *x)
 {
+	x->cold_at = x->e.w;
 	xlat_islands(x, 0, true);
 	for (unsigned int n = 0; n < x->nr_cold; n++) {
 		const struct cold *c = &x->cold[n];
