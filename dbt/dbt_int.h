@@ -177,6 +177,7 @@ struct block { /* what a look-up needs comes first */
 	uint8_t *end;
 	struct pcmap *map;
 	struct link *links; /* direct jumps that lead here */
+	uint16_t cold;	    /* offset of what is out of line, from ientry */
 	bool dead;
 	bool self; /* compares its guest bytes itself */
 };
