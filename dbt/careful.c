@@ -528,7 +528,7 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 		/* It serializes: what others wrote before counts. */
 		if (unlikely(i->row->id == ID_CPUID)) {
 			dbt_outside(vcpu_dbt(c)->d);
-			c->dbt[D_GO] = 0;
+			go_no_further(c);
 		}
 		return retire(c, i, a->tf, reason);
 	case CPU_FAULT:

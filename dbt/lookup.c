@@ -53,7 +53,7 @@ void *dbt_lookup(struct cpu *c, uint64_t rip)
 	struct block *b;
 	struct walk w;
 
-	if (unlikely(!c->dbt[D_GO]))
+	if (unlikely(!may_go(c)))
 		return NULL;
 	b = block_for(c, rip, tt->jc.mode, !jcache_has_page(&tt->jc, rip), &w);
 	if (unlikely(!b))
@@ -69,7 +69,7 @@ void *dbt_link(struct cpu *c, const struct link_stub *s)
 	struct block *b;
 	struct walk w;
 
-	if (unlikely(!c->dbt[D_GO]))
+	if (unlikely(!may_go(c)))
 		return NULL;
 	b = block_for(c, s->rip, mode | (s->plain ? MODE_PLAIN : 0), false, &w);
 	if (unlikely(!b))

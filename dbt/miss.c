@@ -41,7 +41,7 @@ static enum filled fill(struct cpu *c, const struct miss_stub *s)
 	struct tlb_table *tt;
 	struct walk w;
 	uint8_t *flags;
-	bool writable;
+	bool writable, is_code;
 
 	/* The first access of a window need not be the one that writes. */
 	if (s->window)
@@ -57,15 +57,17 @@ static enum filled fill(struct cpu *c, const struct miss_stub *s)
 	if (!slot || (s->write && (slot->flags & MEMSLOT_READONLY)))
 		return FILL_NOT;
 	flags = &slot->page_flags[(w.gpa - slot->gpa) >> PAGE_SHIFT];
-	if (s->write && (*flags & PGF_CODE))
+	is_code = __atomic_load_n(flags, __ATOMIC_RELAXED) & PGF_CODE;
+	if (s->write && is_code)
 		return permit(c, s, slot, gva, w.gpa) ? FILL_ONCE : FILL_NOT;
-	writable = may_prefill_write(c, slot, &w) && !(*flags & PGF_CODE);
+	writable = may_prefill_write(c, slot, &w) && !is_code;
 	if (s->write && s->window && !writable)
 		return FILL_NOT;
 	writable |= s->write;
 	if (s->write)
 		memslot_mark_dirty(slot, w.gpa);
-	if (writable && !(*flags & PGF_WRITABLE))
+	if (writable &&
+	    !(__atomic_load_n(flags, __ATOMIC_RELAXED) & PGF_WRITABLE))
 		__atomic_or_fetch(flags, PGF_WRITABLE, __ATOMIC_SEQ_CST);
 	/* A translation may have begun meanwhile; it drops write entries. */
 	if (writable && (__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
