@@ -330,6 +330,24 @@ static inline struct vcpu_dbt *vcpu_dbt(const struct cpu *c)
 	return (struct vcpu_dbt *)c->dbt[D_STATE];
 }
 
+/* may_go - no other thread has asked the vCPU to leave translated code. */
+static inline bool may_go(const struct cpu *c)
+{
+	return __atomic_load_n(&c->dbt[D_GO], __ATOMIC_RELAXED);
+}
+
+/* set_nr_self - pages_sample() looks at the number without the lock. */
+static inline void set_nr_self(struct dbt *d, unsigned int n)
+{
+	__atomic_store_n(&d->nr_self, n, __ATOMIC_RELAXED);
+}
+
+/* go_no_further - the vCPU asks itself to. */
+static inline void go_no_further(struct cpu *c)
+{
+	__atomic_store_n(&c->dbt[D_GO], 0, __ATOMIC_RELAXED);
+}
+
 /* thunk.c: fixed pieces of code.  Emits them at the start of the cache. */
 void thunks_emit(struct dbt *d, struct emit *e);
 
