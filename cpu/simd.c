@@ -109,7 +109,8 @@ static enum cpu_result element_read(struct cpu *c, unsigned int seg,
 				    uint64_t off, void *to, unsigned int size)
 {
 	gva_t gva;
-	enum cpu_result r = cpu_linear(c, seg, cut(c, off), size, ACC_R, &gva);
+	enum cpu_result r = cpu_linear(c, seg, cut(c, off), size,
+				       ACC_R | ACC_UNALIGNED, &gva);
 
 	if (r != CPU_OK)
 		return r;
@@ -206,8 +207,8 @@ static enum cpu_result check_addresses(struct cpu *c, const struct insn *i,
 		return CPU_OK;
 	for (unsigned int n = 0; n < count && r == CPU_OK; n++)
 		if (selected(mask, n, size))
-			r = cpu_linear(c, i->seg, off + n * size, size, ACC_R,
-				       &gva);
+			r = cpu_linear(c, i->seg, off + n * size, size,
+				       ACC_R | ACC_UNALIGNED, &gva);
 	return r;
 }
 
@@ -278,7 +279,8 @@ static enum cpu_result element_write(struct cpu *c, unsigned int seg,
 				     unsigned int size)
 {
 	gva_t gva;
-	enum cpu_result r = cpu_linear(c, seg, cut(c, off), size, ACC_W, &gva);
+	enum cpu_result r = cpu_linear(c, seg, cut(c, off), size,
+				       ACC_W | ACC_UNALIGNED, &gva);
 
 	if (r != CPU_OK)
 		return r;

@@ -234,6 +234,22 @@ static enum cpu_result check_aligned(struct cpu *c, const struct insn *i,
 	return CPU_OK;
 }
 
+/* Its linear address, with #AC, which comes before #GP of its last byte. */
+static enum cpu_result operand_linear(struct cpu *c, const struct insn *i,
+				      uint64_t off, gva_t *gva)
+{
+	const unsigned int access = i->mem_access | ACC_UNALIGNED;
+	enum cpu_result r;
+
+	r = cpu_linear(c, i->seg, off, i->mem_size, access, gva);
+	if (likely(r == CPU_OK))
+		return check_aligned(c, i, *gva);
+	if (cpu_64bit(c) &&
+	    cpu_linear(c, i->seg, off, 1, access, gva) == CPU_OK)
+		check_aligned(c, i, *gva);
+	return r;
+}
+
 /* Both pages of a crossing access must take a write before it happens. */
 static enum cpu_result probe_write(struct cpu *c, gva_t gva, unsigned int size)
 {
@@ -351,9 +367,7 @@ static enum cpu_result copy_operand(struct cpu *c, const struct insn *i)
 		if (r != CPU_OK)
 			return r;
 	}
-	r = cpu_linear(c, i->seg, off, i->mem_size, i->mem_access, &gva);
-	if (r == CPU_OK)
-		r = check_aligned(c, i, gva);
+	r = operand_linear(c, i, off, &gva);
 	if (r != CPU_OK)
 		return r;
 	debug_data(c, gva, i->mem_size, i->mem_access & ACC_W);

@@ -26,7 +26,9 @@
 /* struct kvm_xsave; holds every component a guest may have. */
 #define XSAVE_AREA 4096
 
-static const struct mmu_ops mmu_ops = { .code_write = run_code_write };
+static const struct mmu_ops mmu_ops = { .code_write = run_code_write,
+					.ring_full = run_ring_full,
+					.enter_write = run_enter_write };
 
 struct dbt *dbt_create(void)
 {

@@ -162,23 +162,24 @@ struct link {
 	struct link *next;
 };
 
-struct block {
+struct block { /* what a look-up needs comes first */
 	uint64_t rip;
 	gpa_t gpa;
-	gpa_t gpa2; /* second page, if the only instruction crosses; or 0 */
+	struct block *hash_next;
 	uint32_t mode;
 	uint16_t len; /* guest bytes */
 	uint16_t nr_insns;
-	bool dead;
-	bool self;	  /* compares its guest bytes itself */
-	uint8_t *ientry;  /* execution address: entry of indirect jumps */
+	uint8_t *ientry; /* execution address: entry of indirect jumps */
+	uint8_t *entry;	 /* of direct ones */
+	struct code_page *page, *page2;
+	gpa_t gpa2; /* second page, if the only instruction crosses; or 0 */
 	uint8_t *checked; /* of backward direct ones: tests D_GO */
-	uint8_t *entry;	  /* of direct ones */
 	uint8_t *end;
 	struct pcmap *map;
-	struct code_page *page, *page2;
 	struct link *links; /* direct jumps that lead here */
-	struct block *hash_next;
+	uint16_t cold;	    /* offset of what is out of line, from ientry */
+	bool dead;
+	bool self; /* compares its guest bytes itself */
 };
 
 /* A block's bytes in one guest page. */
@@ -243,7 +244,7 @@ struct dbt {
 	struct xlat *xlat;	/* the translation under way */
 	struct block **by_addr; /* all blocks, ascending by address */
 	uint32_t nr_blocks;
-	struct block *hash[1u << HASH_BITS];
+	struct block **hash; /* 1 << HASH_BITS of them */
 	struct code_page *pages[1u << PAGE_HASH_BITS];
 	volatile uint64_t epoch; /* counts calls of dbt_outside() */
 	bool conflict; /* no block: others were made of bytes that changed */
@@ -526,6 +527,9 @@ enum cpu_result snippet_run(struct cpu *c, const struct insn *i, void *mem);
 
 /* miss.c: called from translated code; returns where to go on or NULL. */
 void *dbt_miss(struct cpu *c, const struct miss_stub *s);
+/* run_enter_write - mmu_ops.enter_write. */
+void run_enter_write(struct mmu *mmu, gva_t gva, unsigned int access,
+		     const struct memslot *slot, const struct walk *w);
 
 /* lookup.c: likewise, for an indirect jump to @rip that the jump cache does not
  * know and for a direct one that was not taken before. */
@@ -598,6 +602,8 @@ void epoch_forget(struct vcpu_dbt *v);
 
 /* run_code_write - mmu_ops.code_write: remembers the write. */
 void run_code_write(struct mmu *mmu, gpa_t gpa, unsigned int len);
+/* run_ring_full - mmu_ops.ring_full. */
+void run_ring_full(struct mmu *mmu);
 void pages_pending(struct cpu *c);
 /* pages_translate - makes a block; NULL: take the careful way this once. */
 struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,

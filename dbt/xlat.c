@@ -288,11 +288,19 @@ static void xlat_insns(struct xlat *x, const uint8_t *hva)
 		xlat_not_here(x);
 }
 
+/* What a look-up needs is then in one line of the cache. */
+static struct block *block_alloc(struct dbt *d)
+{
+	uint8_t *p = meta_alloc(d, sizeof(struct block) + 48);
+
+	return p ? (struct block *)(((uintptr_t)p + 63) & ~63ul) : NULL;
+}
+
 static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 			    uint8_t *ientry, uint8_t *entry)
 {
 	struct dbt *d = x->d;
-	struct block *b = meta_alloc(d, sizeof(*b));
+	struct block *b = block_alloc(d);
 	size_t map_size = x->nr_insns * sizeof(x->map[0]);
 	struct pcmap *map = meta_alloc(d, map_size);
 
@@ -311,6 +319,7 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 			     .self = x->self,
 			     .len = x->next - x->block_rip,
 			     .nr_insns = x->nr_insns,
+			     .cold = x->cold_at - ientry,
 			     .ientry = ientry + x->e.xdiff,
 			     .checked = x->checked + x->e.xdiff,
 			     .entry = entry + x->e.xdiff,

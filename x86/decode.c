@@ -128,16 +128,17 @@ static const uint8_t *decode_vex(struct insn *insn, const uint8_t *p,
 	return p;
 }
 
-/* Opcode maps behind 0F; returns the opcode byte. */
+/*
+ * Opcode maps behind 0F; returns the opcode byte.  0F 39 and 0F 3B to 3F are
+ * undefined, but have the lengths of 0F 38 and 0F 3A.
+ */
 static const uint8_t *decode_escape(struct insn *insn, const uint8_t *p,
 				    struct ext *ext)
 {
 	insn->map = 1;
-	if (p[1] == 0x38)
-		insn->map = 2;
-	else if (p[1] == 0x3a)
-		insn->map = 3;
-	ext->map = insn->map;
+	if ((p[1] & 0xf8) == 0x38)
+		insn->map = p[1] & 2 ? 3 : 2;
+	ext->map = insn->map > 1 && (p[1] & 5) ? NR_MAPS : insn->map;
 	return p + (insn->map == 1 ? 1 : 2);
 }
 
@@ -330,6 +331,28 @@ static unsigned int legacy_imm(uint8_t opcode)
 	}
 }
 
+/*
+ * What stands behind undefined opcodes of map 0F on Intel's processors: they
+ * raise #UD, but not before it has been fetched.
+ */
+static unsigned int undefined_slot(uint8_t opcode)
+{
+	switch (opcode) {
+	case 0x7a:
+	case 0x7b:
+	case 0xa6:
+	case 0xa7:
+		return SLOT_MODRM;
+	default:
+		return 0;
+	}
+}
+
+static unsigned int undefined_imm(uint8_t opcode)
+{
+	return opcode >= 0xc4 && opcode <= 0xc6;
+}
+
 static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 				    const uint8_t *start)
 {
@@ -356,6 +379,8 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 		slot = legacy_slot(insn->opcode);
 	else if (!slot && ext.map >= M2)
 		slot = SLOT_MODRM;
+	else if (!slot && ext.map == M1)
+		slot = undefined_slot(insn->opcode);
 	insn->addrsize = address_size(insn);
 	if (slot & SLOT_MODRM)
 		p = decode_modrm(insn, p, start, slot, &ext);
@@ -366,8 +391,10 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 		return p + legacy_imm(insn->opcode);
 	if (insn->row == INSN_UNDEFINED && insn->vex)
 		return p + ((insn->map & 3) == 3);
+	if (insn->row == INSN_UNDEFINED && ext.map == M1)
+		return p + undefined_imm(insn->opcode);
 	if (insn->row == INSN_UNDEFINED)
-		return p + (ext.map == M3 || ext.map == V3);
+		return p + (insn->map == 3);
 	if (insn->vex && (insn->p66 || insn->rep || insn->lock || insn->rex))
 		insn->row = INSN_UNDEFINED;
 	return operands_decode(insn, p, start, ext.rex);

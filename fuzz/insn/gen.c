@@ -503,6 +503,17 @@ static bool pick(struct work *w, struct insn *i, unsigned int *row)
 	return true;
 }
 
+/*
+ * VMCALL with 66, F2 or F3, which is undefined: the processor has called the
+ * host's hypervisor before it looks, and that answers what it likes.
+ */
+static bool calls_hypervisor(const struct insn *i)
+{
+	return i->row->id == ID_INVALID && i->off_opcode &&
+	       i->bytes[i->off_opcode - 1] == 0x0f && i->opcode == 0x01 &&
+	       i->bytes[i->off_opcode + 1] == 0xc1;
+}
+
 static void noise(struct work *w)
 {
 	const struct insn_row *rows;
@@ -516,10 +527,11 @@ static void noise(struct work *w)
 	t = treatment_of(i.row, &reason);
 	treat(w->c, &i, t);
 	/* Not offered, EVEX and XOP for instance; the host may have them. */
-	if (i.row->id == ID_INVALID &&
-	    (zydis_knows(w->mode, i.bytes) ||
-	     (i.off_opcode >= 3 && i.bytes[i.off_opcode - 3] == 0x8f) ||
-	     (i.off_opcode >= 4 && i.bytes[i.off_opcode - 4] == 0x62)))
+	if (calls_hypervisor(&i) ||
+	    (i.row->id == ID_INVALID &&
+	     (zydis_knows(w->mode, i.bytes) ||
+	      (i.off_opcode >= 3 && i.bytes[i.off_opcode - 3] == 0x8f) ||
+	      (i.off_opcode >= 4 && i.bytes[i.off_opcode - 4] == 0x62))))
 		w->c->twin = TWIN_UD;
 	flags_ok(w->c, i.row);
 	append(w, &i, i.row - rows);
@@ -551,6 +563,7 @@ bool gen_stray(enum code_size mode, const uint8_t *code, unsigned int len)
 		if (treatment_of(i.row, &reason) != TREAT_NATIVE ||
 		    saves_x87(i.row) || i.row->flags_u ||
 		    (i.row->id == ID_INT && i.imm == 0x80) ||
+		    calls_hypervisor(&i) ||
 		    (i.row->id == ID_INVALID && zydis_knows(mode, i.bytes)))
 			return true;
 	}

@@ -203,9 +203,12 @@ static int run_jobs(void)
 		fflush(stdout);
 		_exit(r);
 	}
-	while (opt.jobs > 1 && wait(&status) > 0)
-		if (!r && status)
-			r = 2;
+	while (opt.jobs > 1 && wait(&status) > 0) {
+		if (!status)
+			continue;
+		fprintf(stderr, "fuzz_insn: a job ended with %#x\n", status);
+		r = 2;
+	}
 	for (unsigned int n = 0; n < opt.jobs; n++)
 		add_up(&counts[n]);
 	count = &total;

@@ -15,7 +15,7 @@
  * executor, never will; the child is lost if it has not moved for so many
  * tenths of a second, whatever else the host has to do.
  */
-#define PATIENCE_NS    200000000u
+#define PATIENCE_NS    1000000000u
 #define PATIENCE_POLLS 600
 
 /* cpu_time_ns - of the clock of a thread or process. */
