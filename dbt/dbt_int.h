@@ -121,9 +121,10 @@ struct __attribute__((packed)) rip_stub {
 
 struct __attribute__((packed)) link_stub {
 	struct rip_stub at;
-	int32_t site;  /* distance of the rel32 to patch from this struct */
-	uint8_t back;  /* a backward jump: to the entry that tests D_GO */
-	uint8_t plain; /* to the translation without windows */
+	int32_t site;	/* distance of the rel32 to patch from this struct */
+	uint32_t block; /* its block's index in dbt.by_addr[] */
+	uint8_t back;	/* a backward jump: to the entry that tests D_GO */
+	uint8_t plain;	/* to the translation without windows */
 };
 
 struct __attribute__((packed)) changed_stub {
@@ -159,6 +160,7 @@ struct pcmap {
 struct link {
 	uint8_t *site; /* write address of the rel32 */
 	uint8_t *stub; /* execution address of its stub */
+	struct block *from;
 	struct link *next;
 };
 
