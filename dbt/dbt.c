@@ -79,7 +79,7 @@ static void init_slots(struct cpu *c, struct vcpu_dbt *v)
 {
 	c->dbt[D_SELF] = (uintptr_t)c;
 	c->dbt[D_STATE] = (uintptr_t)v;
-	c->dbt[D_GO] = 1;
+	c->dbt[D_GO] = GO;
 	c->dbt[D_STATUS] = RFLAGS_STATUS;
 	c->dbt[D_NOT_STATUS] = ~(RFLAGS_STATUS | RFLAGS_VM | RFLAGS_RF);
 	c->dbt[D_IN_PAGE] = ~PAGE_MASK;
@@ -87,8 +87,6 @@ static void init_slots(struct cpu *c, struct vcpu_dbt *v)
 	c->dbt[D_NOT_IF] = ~RFLAGS_IF;
 	c->dbt[D_NOT_AC] = ~RFLAGS_AC;
 	c->dbt[D_JC_MASK] = MASK(JC_BITS);
-	for (unsigned int n = 0; n <= D_SPAN512 - D_SPAN8; n++)
-		c->dbt[D_SPAN8 + n] = ~PAGE_MASK & ~MASK(3 + n);
 }
 
 /* Its TLB, for the vCPU with index @n; the world is stopped. */

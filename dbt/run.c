@@ -181,7 +181,7 @@ static void where(struct cpu *c, enum leave_code code)
 		return;
 	case LEAVE_MISS:
 		/* The stub is out of line; its way back is in line. */
-		ra += ((const struct miss_stub *)ra)->retry;
+		ra += ((const struct miss_stub *)ra)->access;
 		b = block_at(d, ra);
 		c->rip = block_rip(c, b) + block_insn(b, ra)->guest;
 		return;
@@ -309,7 +309,7 @@ static enum exit_reason run_loop(struct cpu *c)
 		if (unlikely(v->nr_writes || v->drop_all))
 			pages_pending(c);
 		epoch_new(c);
-		__atomic_store_n(&c->dbt[D_GO], 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&c->dbt[D_GO], GO, __ATOMIC_SEQ_CST);
 		/* After D_GO, which a quiet holder clears to call us here. */
 		if (unlikely(__atomic_load_n(&v->d->quiet, __ATOMIC_SEQ_CST))) {
 			run_gate_leave(v);

@@ -28,7 +28,7 @@ static uint64_t rip_in_c(const struct cpu *c)
 
 	switch (c->doing) {
 	case EXIT_TLB_MISS:
-		return rip_of(c, (const uint8_t *)s + s->retry);
+		return rip_of(c, (const uint8_t *)s + s->access);
 	case EXIT_BLOCK_LOOKUP:
 	case EXIT_BLOCK_MISS:
 	case EXIT_CODE_WRITE:

@@ -100,6 +100,7 @@ static int idle(struct vcpu *v)
 	bool ok;
 
 	dbt_put_fpu(v->cpu);
+	steal_leave(&v->pv.steal);
 	lock_drop(&v->mem_lock);
 	ok = sleep_until_event(v);
 	lock_take(&v->mem_lock);
@@ -197,6 +198,7 @@ static int step(struct vcpu *v)
 		if (r != RESUME)
 			return r;
 	}
+	steal_enter(&v->pv.steal);
 	r = inject_events(v);
 	if (r != RESUME)
 		return r;
@@ -322,6 +324,7 @@ int vcpu_run(struct vcpu *v)
 	lock_take(&v->mem_lock);
 	r = run_loop(v);
 	dbt_put_fpu(v->cpu);
+	steal_leave(&v->pv.steal);
 	lock_drop(&v->mem_lock);
 	return r;
 }

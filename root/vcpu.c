@@ -56,6 +56,8 @@ void vcpu_destroy(struct vcpu *v)
 {
 	if (v->clock.vm)
 		clock_vcpu_finish(&v->clock);
+	if (v->pv.cpu)
+		pv_finish(&v->pv);
 	if (v->apic)
 		lapic_destroy(v->apic);
 	if (v->cpu)

@@ -114,6 +114,7 @@ void test_io(void);
 void test_signal(void);
 void test_dirty(void);
 void test_dirty_ring(void);
+void test_pv(void);
 void test_stats(void);
 void test_smp(void);
 void test_latency(void);
