@@ -304,7 +304,7 @@ static void usage(void)
 	fputs("usage: fuzz_insn [--seed N] [--first N] [--count N | --time S]\n"
 	      "                 [--jobs N] [--save DIR] [--max-bad N] "
 	      "[--coverage]\n"
-	      "                 [-v]\n"
+	      "                 [--code16] [-v]\n"
 	      "       fuzz_insn --replay FILE...\n",
 	      stderr);
 	exit(2);
@@ -313,11 +313,12 @@ static void usage(void)
 static int options(int argc, char **argv, bool *replaying)
 {
 	static const struct option longs[] = {
-		{ "seed", 1, NULL, 's' },    { "first", 1, NULL, 'f' },
-		{ "count", 1, NULL, 'c' },   { "time", 1, NULL, 't' },
-		{ "jobs", 1, NULL, 'j' },    { "save", 1, NULL, 'd' },
-		{ "max-bad", 1, NULL, 'm' }, { "coverage", 0, NULL, 'o' },
-		{ "replay", 0, NULL, 'r' },  { NULL, 0, NULL, 0 },
+		{ "seed", 1, NULL, 's' },     { "first", 1, NULL, 'f' },
+		{ "count", 1, NULL, 'c' },    { "time", 1, NULL, 't' },
+		{ "jobs", 1, NULL, 'j' },     { "code16", 0, NULL, 'b' },
+		{ "save", 1, NULL, 'd' },     { "max-bad", 1, NULL, 'm' },
+		{ "coverage", 0, NULL, 'o' }, { "replay", 0, NULL, 'r' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int o;
 
@@ -341,6 +342,8 @@ static int options(int argc, char **argv, bool *replaying)
 			opt.max_bad = v;
 		else if (o == 'o')
 			opt.coverage = true;
+		else if (o == 'b')
+			gen_code16 = true;
 		else if (o == 'r')
 			*replaying = true;
 		else if (o == 'v')
