@@ -1,6 +1,7 @@
 #include "dbt/dbt_int.h"
 
 #include "cpu/op.h"
+#include "mmu/dirty.h"
 #include "mmu/walk.h"
 
 /*
@@ -26,7 +27,7 @@ static bool permit(struct cpu *c, const struct miss_stub *s,
 	if (s->window ||
 	    !pages_permit(c, gpa - (s->size - 1), s->size + s->ahead))
 		return false;
-	memslot_mark_dirty(slot, gpa);
+	mmu_mark_dirty(&c->mmu, slot, gpa);
 	c->dbt[D_ADDEND] = (uint64_t)memslot_hva(slot, gpa) - gva;
 	return true;
 }
@@ -66,7 +67,7 @@ static enum filled fill_page(struct cpu *c, const struct miss_stub *s,
 		return FILL_NOT;
 	writable |= s->write;
 	if (s->write)
-		memslot_mark_dirty(slot, w.gpa);
+		mmu_mark_dirty(&c->mmu, slot, w.gpa);
 	if (writable && !(*flags & PGF_WRITABLE))
 		__atomic_or_fetch(flags, PGF_WRITABLE, __ATOMIC_SEQ_CST);
 	/* A translation may have begun meanwhile; it drops write entries. */

@@ -225,6 +225,7 @@ static void refresh(struct cpu *c, struct code_page *p)
 {
 	struct vcpu_dbt *v = vcpu_dbt(c);
 	const struct memslot *s = mmu_slot(&c->mmu, p->gpa);
+	uint64_t generation = v->d->generation;
 	bool others = v->d->nr_cpus > 1;
 
 	if (!s)
@@ -234,7 +235,9 @@ static void refresh(struct cpu *c, struct code_page *p)
 	if (others)
 		quiet_self_enter(c);
 	lock_take(&v->d->lock);
-	page_kill_stale(v->d, p, v->bounce);
+	/* Everything may have been dropped while the others were waited for. */
+	if (v->d->generation == generation)
+		page_kill_stale(v->d, p, v->bounce);
 	lock_drop(&v->d->lock);
 	if (others)
 		quiet_self_leave(c);
@@ -246,8 +249,8 @@ void pages_refresh(struct cpu *c, const struct block *b)
 
 	c->exits[EXIT_CODE_WRITE]++;
 	refresh(c, b->page);
-	/* Everything may have been dropped while the others were waited for. */
-	if (b->page2 && vcpu_dbt(c)->d->generation == generation)
+	/* @b may be gone with everything else. */
+	if (vcpu_dbt(c)->d->generation == generation && b->page2)
 		refresh(c, b->page2);
 }
 
@@ -385,6 +388,7 @@ struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 	struct insn *i = &v->insn;
 	struct block *b, *found;
 	struct x86_fault f;
+	uint8_t *flags;
 	struct walk w;
 	uint64_t key;
 
@@ -396,8 +400,10 @@ struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 		return b;
 	if (b)
 		drop_crossing(c, key, gpa, w.gpa, mode);
-	s = watch(c, gpa);
+	watch(c, gpa);
 	s2 = watch(c, w.gpa);
+	/* The second one may have waited, and slots may be others since. */
+	s = find_flags(c, gpa, &flags);
 	/* From here on a write to either page is noticed. */
 	if (!s || !s2 || fetch_insn(c, i) != CPU_OK ||
 	    (c->rip & ~PAGE_MASK) + i->len <= PAGE_SIZE)

@@ -45,7 +45,10 @@ static char *put_block(char *p, const struct block *b)
 {
 	p = put_range(p, b->ientry, b->end - b->ientry);
 	p = put(p, b->mode & MODE_USER ? "guest_user_" : "guest_kernel_");
-	p = put_hex(p, b->rip);
+	/* One that serves several addresses goes by its physical one. */
+	p = put(p, b->mode & MODE_PIC ? "gpa_" : "");
+	p = put_hex(p, b->mode & MODE_PIC ? b->gpa + (b->rip & ~PAGE_MASK)
+					  : b->rip);
 	*p++ = '\n';
 	return p;
 }

@@ -7,21 +7,21 @@
  */
 
 /* The guest instruction that host code at @pc was made of; 0: none. */
-static uint64_t rip_of(struct dbt *d, const uint8_t *pc)
+static uint64_t rip_of(const struct cpu *c, const uint8_t *pc)
 {
-	const struct block *b = block_at(d, pc);
+	const struct block *b = block_at(vcpu_dbt(c)->d, pc);
 
-	return b ? b->rip + block_insn(b, pc)->guest : 0;
+	return b ? block_rip(c, b) + block_insn(b, pc)->guest : 0;
 }
 
 /* The guest instruction for which C code works. */
-static uint64_t rip_in_c(const struct cpu *c, struct dbt *d)
+static uint64_t rip_in_c(const struct cpu *c)
 {
 	const struct miss_stub *s = (const struct miss_stub *)c->dbt[D_RA];
 
 	switch (c->doing) {
 	case EXIT_TLB_MISS:
-		return rip_of(d, (const uint8_t *)s + s->retry);
+		return rip_of(c, (const uint8_t *)s + s->access);
 	case EXIT_BLOCK_LOOKUP:
 	case EXIT_BLOCK_MISS:
 	case EXIT_CODE_WRITE:
@@ -41,7 +41,7 @@ void dbt_sample(const struct cpu *c, const void *pc, struct dbt_sample *s)
 	*s = (struct dbt_sample){ .user = c->cpl == 3 };
 	if (off >= CODE_SIZE) {
 		s->place = DBT_C;
-		s->rip = rip_in_c(c, d);
+		s->rip = rip_in_c(c);
 	} else if (p >= v->snip_x && p < v->snip_x + SNIPPET_SIZE) {
 		s->place = DBT_C; /* a part of the careful form */
 		s->rip = c->rip;
@@ -49,6 +49,6 @@ void dbt_sample(const struct cpu *c, const void *pc, struct dbt_sample *s)
 		s->place = DBT_STUB;
 	} else {
 		s->place = DBT_GUEST;
-		s->rip = rip_of(d, p);
+		s->rip = rip_of(c, p);
 	}
 }

@@ -248,6 +248,7 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 static void xlat_not_here(struct xlat *x)
 {
 	x->restore[0] = NO_RECIPE;
+	x->lent[0] = false;
 	x->map[x->nr_insns++] = (struct pcmap){ .spill = H_NONE };
 	xlat_leave(x, LEAVE_CAREFUL, x->rip);
 }
@@ -287,11 +288,19 @@ static void xlat_insns(struct xlat *x, const uint8_t *hva)
 		xlat_not_here(x);
 }
 
+/* What a look-up needs is then in one line of the cache. */
+static struct block *block_alloc(struct dbt *d)
+{
+	uint8_t *p = meta_alloc(d, sizeof(struct block) + 48);
+
+	return p ? (struct block *)(((uintptr_t)p + 63) & ~63ul) : NULL;
+}
+
 static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 			    uint8_t *ientry, uint8_t *entry)
 {
 	struct dbt *d = x->d;
-	struct block *b = meta_alloc(d, sizeof(*b));
+	struct block *b = block_alloc(d);
 	size_t map_size = x->nr_insns * sizeof(x->map[0]);
 	struct pcmap *map = meta_alloc(d, map_size);
 
@@ -339,7 +348,9 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->snippet = x->done = x->failed = x->eager = x->shadow = false;
 	x->self = false;
 	x->pic = mode & MODE_PIC;
-	x->nr_insns = x->nr_cold = x->nr_islands = 0;
+	x->nr_insns = x->nr_cold = x->nr_islands = x->nr_lends = 0;
+	x->home = host_of;
+	x->lending = x->in_loop = false;
 	x->last_islands = NULL;
 	x->share_insn = no_share;
 	x->flag_form = x->dirty = false;

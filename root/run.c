@@ -10,6 +10,7 @@
 
 #include "cpu/mode.h"
 #include "irqchip/lapic.h"
+#include "mmu/dirty_ring.h"
 #include "root/exit.h"
 #include "root/inject.h"
 
@@ -58,7 +59,7 @@ static bool wake_reason(struct vcpu *v)
 	case MP_RUNNABLE:
 		return true;
 	case MP_HALTED:
-		return vcpu_has_event(v);
+		return vcpu_has_event(v) || vcpu_requested(v, REQ_HV_TIMER);
 	default:
 		return vcpu_requested(v, REQ_INIT | REQ_SIPI);
 	}
@@ -99,12 +100,15 @@ static int idle(struct vcpu *v)
 	bool ok;
 
 	dbt_put_fpu(v->cpu);
+	steal_leave(&v->pv.steal);
 	lock_drop(&v->mem_lock);
 	ok = sleep_until_event(v);
 	lock_take(&v->mem_lock);
 	if (!ok)
 		return leave_intr(v);
 	vcpu_accept_events(v);
+	if (vcpu_take(v, REQ_HV_TIMER))
+		hv_run_timers(v);
 	if (v->mp_state == MP_HALTED && vcpu_has_event(v)) {
 		v->mp_state = MP_RUNNABLE;
 		v->pv_kicked = false;
@@ -148,6 +152,12 @@ static int requests(struct vcpu *v)
 		v->uexit.ioapic_vector = v->eoi_vector;
 		return TO_USER;
 	}
+	if (vcpu_take(v, REQ_HV_EXIT)) {
+		v->uexit.kind = UEXIT_HV_SYNIC;
+		return TO_USER;
+	}
+	if (vcpu_take(v, REQ_HV_TIMER))
+		hv_run_timers(v);
 	vcpu_accept_nmis(v);
 	vcpu_take(v, REQ_EVENT);
 	return RESUME;
@@ -187,11 +197,16 @@ static int step(struct vcpu *v)
 		vcpu_accept_events(v);
 	if (v->mp_state != MP_RUNNABLE)
 		return idle(v);
+	if (c->mmu.dirty_ring && dirty_ring_full(c->mmu.dirty_ring)) {
+		v->uexit.kind = UEXIT_DIRTY_RING_FULL;
+		return TO_USER;
+	}
 	if (vcpu_requested(v, ~0ull)) {
 		r = requests(v);
 		if (r != RESUME)
 			return r;
 	}
+	steal_enter(&v->pv.steal);
 	r = inject_events(v);
 	if (r != RESUME)
 		return r;
@@ -199,8 +214,10 @@ static int step(struct vcpu *v)
 		v->uexit.kind = UEXIT_IRQ_WINDOW;
 		return TO_USER;
 	}
-	if (clock_stale(&v->clock))
+	if (clock_stale(&v->clock)) {
 		clock_publish(&v->clock);
+		hv_clock_changed(v);
+	}
 	pv_eoi_offer(&v->pv);
 	return enter(v);
 }
@@ -317,6 +334,7 @@ int vcpu_run(struct vcpu *v)
 	lock_take(&v->mem_lock);
 	r = run_loop(v);
 	dbt_put_fpu(v->cpu);
+	steal_leave(&v->pv.steal);
 	lock_drop(&v->mem_lock);
 	return r;
 }

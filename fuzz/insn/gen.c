@@ -14,6 +14,8 @@ struct work {
 	struct generated *out;
 	enum code_size mode;
 	unsigned int nr_patches;
+	bool loop;	/* the instructions are the body of a loop */
+	uint32_t bases; /* its base registers */
 };
 
 static const struct {
@@ -432,7 +434,7 @@ static void append(struct work *w, struct insn *i, unsigned int row)
 	struct fuzz_case *c = w->c;
 	unsigned int at;
 
-	if (w->out->n)
+	if (w->out->n && !w->loop)
 		load_base(w, i);
 	at = c->len;
 	memcpy(c->bytes + at, i->bytes, i->len);
@@ -441,7 +443,11 @@ static void append(struct work *w, struct insn *i, unsigned int row)
 		implicit_operands(w, i);
 		if (i->has_mem)
 			memory_operand(w, i, at);
+	} else if (w->loop && i->has_mem && !(w->bases & BIT(i->base & 31))) {
+		memory_operand(w, i, at);
 	}
+	if (i->has_mem)
+		w->bases |= BIT(i->base & 31);
 	if (is_branch(i))
 		branch_operand(w, i, at);
 	if (i->row->id == ID_INT && i->imm == 0x80)
@@ -636,6 +642,101 @@ static void settle_xsave(struct generated *out)
 		out->c.twin = TWIN_NONE;
 }
 
+/* An instruction of a loop's body, mostly at a base register of another one. */
+static bool pick_for_loop(struct work *w, struct insn *i, unsigned int *row)
+{
+	const uint64_t undefined = w->c->undefined;
+	const uint8_t twin = w->c->twin;
+
+	for (unsigned int n = 0; n < 12; n++) {
+		bool joins = !w->bases || one_in(&w->g, 6);
+
+		w->c->undefined = undefined;
+		w->c->twin = twin;
+		if (!pick(w, i, row) || is_branch(i) ||
+		    (!w->out->n && saves_x87(i->row)))
+			continue;
+		if (joins || (i->has_mem && (w->bases & BIT(i->base & 31))))
+			return true;
+	}
+	w->c->undefined = undefined;
+	w->c->twin = twin;
+	return false;
+}
+
+/* General registers that the case's code has anything to do with. */
+static uint32_t regs_of_case(const struct fuzz_case *c)
+{
+	uint32_t regs = BIT(RSP);
+	struct insn i;
+
+	for (unsigned int at = 0; at < c->len; at += i.len) {
+		if (insn_decode(c->bytes + at, 15, c->mode, &i) != DECODE_OK)
+			return MASK(NR_GPRS);
+		regs |= i.row->impl_r | i.row->impl_w;
+		if (i.base < NR_GPRS)
+			regs |= BIT(i.base);
+		if (i.index < NR_GPRS)
+			regs |= BIT(i.index);
+		for (unsigned int n = 0; n < i.nops; n++)
+			if (i.op[n].kind == OPK_GPR)
+				regs |= BIT(i.op[n].reg);
+	}
+	return regs;
+}
+
+/* LEA reg, [reg + stride] for one of the base registers. */
+static void step(struct work *w)
+{
+	static const int16_t strides[] = {
+		1, 4, 8, 16, 32, 64, 256, 768, 1600
+	};
+	struct fuzz_case *c = w->c;
+	unsigned int reg = rng_below(&w->g, c->mode == CODE64 ? 16 : 8);
+	int32_t stride = strides[rng_below(&w->g, ARRAY_SIZE(strides))];
+
+	for (unsigned int n = 0; n < 16 && !(w->bases & BIT(reg)); n++)
+		reg = (reg + 1) & (c->mode == CODE64 ? 15 : 7);
+	if (!(w->bases & BIT(reg)))
+		return;
+	if (one_in(&w->g, 3))
+		stride = -stride;
+	if (c->mode == CODE64)
+		c->bytes[c->len++] = 0x48 | (reg & 8) >> 1 | reg >> 3;
+	c->bytes[c->len++] = 0x8d;
+	c->bytes[c->len++] = 0x80 | (reg & 7) << 3 | (reg & 7);
+	if ((reg & 7) == RSP)
+		c->bytes[c->len++] = 0x24;
+	memcpy(c->bytes + c->len, &stride, 4);
+	c->len += 4;
+}
+
+/* SUB counter, 1; JNZ back, with a counter that nothing else touches. */
+static void close_loop(struct work *w)
+{
+	struct fuzz_case *c = w->c;
+	unsigned int reg = rng_below(&w->g, c->mode == CODE64 ? 16 : 8);
+	uint32_t used = regs_of_case(c);
+
+	if (w->out->c.twin == TWIN_UD)
+		return;
+	for (unsigned int n = 0; n < 16 && (used & BIT(reg)); n++)
+		reg = (reg + 1) & (c->mode == CODE64 ? 15 : 7);
+	if (used & BIT(reg))
+		return;
+	c->gpr[reg] = 2 + rng_below(&w->g, 10);
+	if (!one_in(&w->g, 4))
+		step(w);
+	if (c->mode == CODE64)
+		c->bytes[c->len++] = 0x48 | reg >> 3;
+	c->bytes[c->len++] = 0x83;
+	c->bytes[c->len++] = 0xe8 | (reg & 7);
+	c->bytes[c->len++] = 1;
+	c->bytes[c->len++] = 0x75;
+	c->bytes[c->len] = -(c->len + 1);
+	c->len++;
+}
+
 bool gen_code16;
 
 void gen_case(uint64_t seed, uint64_t index, struct generated *out)
@@ -663,12 +764,15 @@ void gen_case(uint64_t seed, uint64_t index, struct generated *out)
 		return;
 	}
 	n = one_in(&w.g, 3) ? 2 + rng_below(&w.g, 4) : 1;
-	while (out->n < n && out->c.len + 30 + 5 < CASE_BYTES) {
-		if (pick(&w, &i, &row))
+	w.loop = n > 1 && one_in(&w.g, 3) && w.mode != CODE16;
+	while (out->n < n && out->c.len + 30 + 20 + 5 < CASE_BYTES) {
+		if (w.loop ? pick_for_loop(&w, &i, &row) : pick(&w, &i, &row))
 			append(&w, &i, row);
 		if (out->c.twin == TWIN_UD || out->c.any_gprs)
 			break;
 	}
+	if (w.loop)
+		close_loop(&w);
 	settle_xsave(out);
 	if (out->c.seg[SEG_SS])
 		out->c.gpr[RSP] = ESP16_HIGH | (uint16_t)out->c.gpr[RSP];

@@ -32,4 +32,5 @@ run_case ovmf linux
 run_case ovmf wide
 run_case snapshot q35
 run_case migration q35
+run_case migration q35 dirty-ring-size=4096
 finish
