@@ -19,7 +19,7 @@ struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode)
 					  __ATOMIC_ACQUIRE);
 
 	while (b && (b->rip != rip || b->gpa != gpa || b->mode != mode))
-		b = b->hash_next;
+		b = __atomic_load_n(&b->hash_next, __ATOMIC_ACQUIRE);
 	return b;
 }
 
@@ -134,8 +134,9 @@ static void hash_remove(struct dbt *d, struct block *b)
 
 	while (*p && *p != b)
 		p = &(*p)->hash_next;
+	/* block_find() may be at @b, which still leads on. */
 	if (*p)
-		*p = b->hash_next;
+		__atomic_store_n(p, b->hash_next, __ATOMIC_RELEASE);
 }
 
 /* Nobody finds or jumps to @b anew. */

@@ -174,6 +174,7 @@ struct xlat {
 	bool failed;	  /* metadata full */
 	uint8_t *entry;	  /* entry of direct jumps (write address) */
 	uint8_t *checked; /* entry of backward jumps (write address) */
+	uint8_t *cold_at; /* where out-of-line code begins (write address) */
 	bool shadow;	  /* the previous instruction was STI */
 	bool eager;	  /* no jump may wait, no flag be clobbered */
 	bool exact; /* the instruction accesses what it looks up, aligned or

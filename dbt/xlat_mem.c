@@ -390,6 +390,7 @@ static void cold_loop(struct xlat *x, const struct cold *c)
 
 void xlat_emit_cold(struct xlat *x)
 {
+	x->cold_at = x->e.w;
 	xlat_islands(x, 0, true);
 	lend_routines(x);
 	for (unsigned int n = 0; n < x->nr_cold; n++) {
