@@ -327,7 +327,7 @@ enum cpu_result op_pause(struct cpu *c, const struct insn *i)
 		c->spin.begins = true;
 	}
 	c->spin.last = now;
-	if (now - c->spin.start < c->spin.window)
+	if (!c->spin.window || now - c->spin.start < c->spin.window)
 		return CPU_OK;
 	return exit_to_root(c, EXIT_PAUSE);
 }

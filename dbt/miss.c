@@ -1,6 +1,7 @@
 #include "dbt/dbt_int.h"
 
 #include "cpu/op.h"
+#include "mmu/dirty.h"
 #include "mmu/walk.h"
 
 /*
@@ -26,16 +27,17 @@ static bool permit(struct cpu *c, const struct miss_stub *s,
 	if (s->window ||
 	    !pages_permit(c, gpa - (s->size - 1), s->size + s->ahead))
 		return false;
-	memslot_mark_dirty(slot, gpa);
+	mmu_mark_dirty(&c->mmu, slot, gpa);
 	c->dbt[D_ADDEND] = (uint64_t)memslot_hva(slot, gpa) - gva;
 	return true;
 }
 
-enum filled { FILL_NOT, FILL_ENTRY, FILL_ONCE /* D_ADDEND */ };
+enum filled { FILL_NOT, FILL_ENTRY, FILL_BOTH, FILL_ONCE /* D_ADDEND */ };
 
-static enum filled fill(struct cpu *c, const struct miss_stub *s)
+/* @whole: the access ends at @gva and does not cross a page. */
+static enum filled fill_page(struct cpu *c, const struct miss_stub *s,
+			     gva_t gva, bool whole)
 {
-	gva_t gva = c->dbt[D_T0];
 	unsigned int access = cpu_access(c) | (s->write ? ACCESS_WRITE : 0);
 	const struct memslot *slot;
 	struct tlb_table *tt;
@@ -46,7 +48,7 @@ static enum filled fill(struct cpu *c, const struct miss_stub *s)
 	/* The first access of a window need not be the one that writes. */
 	if (s->window)
 		access &= ~ACCESS_WRITE;
-	if ((gva & ~PAGE_MASK) + 1 < s->size || !canonical(c, gva))
+	if (!canonical(c, gva))
 		return FILL_NOT;
 	if (walk_gva(&c->mmu, gva, access, &w, &c->fault) != CPU_OK) {
 		c->fault.address = gva - s->size + 1;
@@ -58,13 +60,14 @@ static enum filled fill(struct cpu *c, const struct miss_stub *s)
 		return FILL_NOT;
 	flags = &slot->page_flags[(w.gpa - slot->gpa) >> PAGE_SHIFT];
 	if (s->write && (*flags & PGF_CODE))
-		return permit(c, s, slot, gva, w.gpa) ? FILL_ONCE : FILL_NOT;
+		return whole && permit(c, s, slot, gva, w.gpa) ? FILL_ONCE
+							       : FILL_NOT;
 	writable = may_prefill_write(c, slot, &w) && !(*flags & PGF_CODE);
 	if (s->write && s->window && !writable)
 		return FILL_NOT;
 	writable |= s->write;
 	if (s->write)
-		memslot_mark_dirty(slot, w.gpa);
+		mmu_mark_dirty(&c->mmu, slot, w.gpa);
 	if (writable && !(*flags & PGF_WRITABLE))
 		__atomic_or_fetch(flags, PGF_WRITABLE, __ATOMIC_SEQ_CST);
 	/* A translation may have begun meanwhile; it drops write entries. */
@@ -79,12 +82,36 @@ static enum filled fill(struct cpu *c, const struct miss_stub *s)
 	return FILL_ENTRY;
 }
 
+/* Both pages of an access, or neither counts. */
+static enum filled fill_both(struct cpu *c, const struct miss_stub *s,
+			     gva_t gva)
+{
+	bool both = s->cross &&
+		    fill_page(c, s, gva - s->size + 1, false) == FILL_ENTRY &&
+		    fill_page(c, s, gva, false) == FILL_ENTRY;
+
+	vcpu_dbt(c)->miss_faulted = false;
+	return both ? FILL_BOTH : FILL_NOT;
+}
+
+static enum filled fill(struct cpu *c, const struct miss_stub *s)
+{
+	gva_t gva = c->dbt[D_T0];
+
+	if ((gva & ~PAGE_MASK) + 1 < s->size)
+		return fill_both(c, s, gva);
+	return fill_page(c, s, gva, true);
+}
+
 void *dbt_miss(struct cpu *c, const struct miss_stub *s)
 {
 	enum filled how;
 
+	c->doing = EXIT_TLB_MISS;
 	vcpu_dbt(c)->miss_faulted = false;
 	how = fill(c, s);
+	if (how == FILL_BOTH)
+		return (uint8_t *)s + s->cross;
 	if (how != FILL_NOT)
 		return (uint8_t *)s + s->retry +
 		       (how == FILL_ONCE ? s->done : 0);

@@ -1,6 +1,7 @@
 #include "dbt/xlat_loop.h"
 
 #include "dbt/xlat_flags.h"
+#include "dbt/xlat_lend.h"
 
 /*
  * Loops of one block.  A block that jumps back to its own entry is translated
@@ -10,7 +11,7 @@
  * turn is made by the first copy.  The second copy also knows an instruction
  * that has written the flags at its entry: the one before the jump.
  */
-#define MAX_LOOP_INSNS 40
+#define LEND_ROOM 130 /* bytes of lend_out() and two jumps */
 
 static unsigned int distance(const struct window *w)
 {
@@ -25,10 +26,9 @@ void loop_find(struct xlat *x)
 
 	x->loop_end = NO_LOOP;
 	x->loop_site = NULL;
-	x->in_loop = false;
 	if (x->self)
 		return;
-	for (unsigned int n = 0; n < x->nr_decoded && n < MAX_LOOP_INSNS; n++) {
+	for (unsigned int n = 0; n < x->nr_decoded; n++) {
 		next += x->insn[n].len;
 		/* An event may change mappings. */
 		if (x->insn[n].row->action == ACT_HELPER ||
@@ -63,7 +63,9 @@ bool loop_jump(struct xlat *x, unsigned int cc)
 	if (x->cur != x->loop_end)
 		return false;
 	if (x->in_loop) {
+		xlat_islands(x, LEND_ROOM, false);
 		emit_patch32(e, emit_jcc(e, cc), x->loop_head + e->xdiff);
+		lend_out(x);
 		emit_patch32(e, emit_jmp_patch(e), x->loop_exit + e->xdiff);
 	} else {
 		x->loop_site = emit_jcc(e, cc);
@@ -75,18 +77,20 @@ bool loop_jump(struct xlat *x, unsigned int cc)
 /* The loop's head: leaves if someone wants the vCPU to. */
 static void check_go(struct xlat *x)
 {
+	struct cold *c = xlat_cold(x, COLD_RIP, NULL);
 	struct emit *e = &x->e;
-	struct rip_stub s = { .rip = x->block_rip };
-	uint8_t *out = e->w, *stop;
 
-	emit_call(e, x->d->thunk[LEAVE_RIP]);
-	emit_bytes(e, (uint8_t *)&s, sizeof(s));
-	x->loop_head = e->w;
-	emit_here32(e, x->loop_site);
-	emit_gs_load(e, T1, SLOT_OFF(D_GO), 8);
-	stop = emit_jrcxz(e);
-	if (!e->overflow)
-		*stop = out - (stop + 1);
+	c->rip = x->block_rip;
+	c->leave = LEAVE_RIP;
+	if (x->flag_form) {
+		c->recipe = x->recipe[0];
+		emit_gs_test(e, H_RSP, SLOT_OFF(D_GO));
+		c->site = emit_jcc(e, CC_Z);
+		x->dirty = true;
+	} else {
+		emit_gs_load(e, T1, SLOT_OFF(D_GO), 8);
+		xlat_island(x, emit_jrcxz(e), c, false);
+	}
 }
 
 /* The far end of what the window moved over must be as far into its page. */
@@ -123,10 +127,16 @@ void xlat_loop(struct xlat *x)
 	x->in_loop = true;
 	x->done = x->dirty = false;
 	x->t1_win = NO_WINDOW;
-	if (!x->eager)
-		plan_flags(x, x->loop_end + 1, x->recipe[x->loop_end]);
-	x->flag_form = x->clobber[0] && x->recipe[0] != NO_RECIPE;
 	xlat_islands(x, 0, true);
+	emit_here32(&x->e, x->loop_site);
+	lend_plan(x);
+	lend_in(x, 0);
+	if (!x->eager) {
+		plan_flags(x, x->loop_end + 1, NO_RECIPE);
+		plan_flags(x, x->loop_end + 1, x->recipe[x->loop_end]);
+	}
+	x->flag_form = x->clobber[0] && x->recipe[0] != NO_RECIPE;
+	x->loop_head = x->e.w;
 	check_go(x);
 	for (unsigned int n = 0; n < x->nr_windows; n++) {
 		struct window *w = &x->window[n];
@@ -138,4 +148,6 @@ void xlat_loop(struct xlat *x)
 	loop_body(x);
 	x->next = next;
 	x->done = true;
+	x->lending = false;
+	lend_select(x, false);
 }

@@ -27,7 +27,7 @@
  * the right one by a multiple of 2^44, where nothing is mapped as long as no
  * two host mappings agree modulo 2^44.
  */
-#define TLB_R_OFF    0x100000
+#define TLB_R_OFF    0x200000
 #define TLB_MAX_TAGS 8
 
 enum tlb_mode {
@@ -100,6 +100,14 @@ bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
  * table is in use at all. */
 void tlb_fill_read(struct mmu *mmu, gva_t gva, uint8_t *hva,
 		   const struct walk *w);
+
+/*
+ * tlb_note_code - the jump cache beside @tt depends on the page of
+ * 1 << @page_shift bytes that [gva, gva + len) lies in: INVLPG of any address
+ * in it empties its entries.
+ */
+void tlb_note_code(struct tlb_table *tt, gva_t gva, unsigned int len,
+		   unsigned int page_shift);
 
 /*
  * tlb_peek - host address of @gva by the entry that serves an access of kind

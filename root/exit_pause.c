@@ -27,8 +27,7 @@
 /* About 10 ms: whoever spins for longer may be counting PAUSEs. */
 #define MOST_NAPS 16
 
-/* Cycles of spinning that are an exit. */
-#define WINDOW_ALONE   (1u << 16)
+/* Cycles of spinning that are an exit where the host is busy. */
 #define WINDOW_CROWDED (1u << 13)
 
 /*
@@ -99,7 +98,7 @@ int exit_pause(struct vcpu *v)
 	doubled = s->exits < LONGEST_DOUBLED ? s->exits : LONGEST_DOUBLED;
 	if (!s->exits++)
 		wake_nappers(v);
-	s->window = crowded ? WINDOW_CROWDED : WINDOW_ALONE;
+	s->window = crowded ? WINDOW_CROWDED : SPIN_WINDOW;
 	if (crowded && s->exits <= MOST_NAPS) {
 		lock_drop(&v->mem_lock);
 		nap(v, FIRST_NAP_NS << doubled);

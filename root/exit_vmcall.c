@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "irqchip/lapic.h"
 #include "root/exit.h"
@@ -9,6 +11,7 @@
 #define HC_VAPIC_POLL_IRQ 1
 #define HC_KICK_CPU	  5
 #define HC_SEND_IPI	  10
+#define HC_SCHED_YIELD	  11
 #define HC_ENOSYS	  1000
 
 /* kick_cpu - wakes the vCPU with APIC id @id from its HLT. */
@@ -33,6 +36,10 @@ static int64_t hypercall(struct vcpu *v, uint64_t nr, const uint64_t a[4])
 		return 0;
 	case HC_KICK_CPU:
 		kick_cpu(v, a[1]);
+		return 0;
+	case HC_SCHED_YIELD:
+		/* The vCPU that is meant may get the processor then. */
+		syscall(SYS_sched_yield);
 		return 0;
 	case HC_SEND_IPI:
 		if (!v->apic)

@@ -31,6 +31,7 @@ struct vcpu *vcpu_create(struct vm *vm, uint32_t id,
 	v->cpu->vcpu = v;
 	cpuid_default(v->cpu);
 	v->cpu->tsc_khz = tsc_khz();
+	v->cpu->spin.window = SPIN_WINDOW;
 	cpu_reset(v->cpu, false);
 	return v;
 }
@@ -56,6 +57,8 @@ void vcpu_destroy(struct vcpu *v)
 	hv_vcpu_finish(v);
 	if (v->clock.vm)
 		clock_vcpu_finish(&v->clock);
+	if (v->pv.cpu)
+		pv_finish(&v->pv);
 	if (v->apic)
 		lapic_destroy(v->apic);
 	if (v->cpu)

@@ -35,6 +35,7 @@ enum user_exit_kind {
 	UEXIT_IOAPIC_EOI,
 	UEXIT_HV_SYNIC, /* v->hv has it: exit_msr was changed */
 	UEXIT_HV_CALL,
+	UEXIT_DIRTY_RING_FULL,
 	NR_UEXIT_KINDS,
 };
 

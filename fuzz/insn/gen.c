@@ -14,6 +14,8 @@ struct work {
 	struct generated *out;
 	enum code_size mode;
 	unsigned int nr_patches;
+	bool loop;	/* the instructions are the body of a loop */
+	uint32_t bases; /* its base registers */
 };
 
 static const struct {
@@ -35,7 +37,8 @@ enum treatment treatment_of(const struct insn_row *row, const char **reason)
 		*reason = "not offered";
 		return TREAT_UD;
 	}
-	*reason = excluded[row->id].reason;
+	if (excluded[row->id].reason)
+		*reason = excluded[row->id].reason;
 	return excluded[row->id].treatment;
 }
 
@@ -399,7 +402,7 @@ static void append(struct work *w, struct insn *i, unsigned int row)
 	struct fuzz_case *c = w->c;
 	unsigned int at;
 
-	if (w->out->n)
+	if (w->out->n && !w->loop)
 		load_base(w, i);
 	at = c->len;
 	memcpy(c->bytes + at, i->bytes, i->len);
@@ -408,7 +411,11 @@ static void append(struct work *w, struct insn *i, unsigned int row)
 		implicit_operands(w, i);
 		if (i->has_mem)
 			memory_operand(w, i, at);
+	} else if (w->loop && i->has_mem && !(w->bases & BIT(i->base & 31))) {
+		memory_operand(w, i, at);
 	}
+	if (i->has_mem)
+		w->bases |= BIT(i->base & 31);
 	if (is_branch(i))
 		branch_operand(w, i, at);
 	if (i->row->id == ID_INT && i->imm == 0x80)
@@ -451,6 +458,25 @@ static bool for_mode(const struct insn_row *row, enum code_size mode)
 	return !(row->attr & (mode == CODE64 ? IA_NO64 : IA_ONLY64));
 }
 
+/* What @t means for the comparison. */
+static void treat(struct fuzz_case *c, const struct insn *i, enum treatment t)
+{
+	if (t == TREAT_NONE)
+		c->twin = TWIN_NONE;
+	if (t == TREAT_UD)
+		c->twin = TWIN_UD;
+	if (t != TREAT_VALUE)
+		return;
+	c->any_gprs = i->row->impl_w;
+	c->any_bytes = 4;
+	/* Random numbers may not be there in time. */
+	if (i->nops && i->op[0].kind == OPK_GPR) {
+		c->any_gprs = BIT(i->op[0].reg);
+		c->any_bytes = i->opsize;
+		c->undefined |= RFLAGS_CF;
+	}
+}
+
 /* One instruction of some row, fit to follow what is there. */
 static bool pick(struct work *w, struct insn *i, unsigned int *row)
 {
@@ -465,8 +491,6 @@ static bool pick(struct work *w, struct insn *i, unsigned int *row)
 		if (!form_of(*row)->used || !for_mode(&rows[*row], w->mode))
 			continue;
 		t = treatment_of(&rows[*row], &reason);
-		if (t == TREAT_SKIP)
-			continue;
 		if (w->out->n && (t != TREAT_NATIVE || saves_x87(&rows[*row])))
 			return false;
 		if (!gen_form(&w->g, *row, w->mode, i))
@@ -475,11 +499,19 @@ static bool pick(struct work *w, struct insn *i, unsigned int *row)
 	}
 	if (!flags_ok(w->c, i->row))
 		return false;
-	if (t == TREAT_NONE)
-		w->c->twin = TWIN_NONE;
-	if (t == TREAT_UD)
-		w->c->twin = TWIN_UD;
+	treat(w->c, i, t);
 	return true;
+}
+
+/*
+ * VMCALL with 66, F2 or F3, which is undefined: the processor has called the
+ * host's hypervisor before it looks, and that answers what it likes.
+ */
+static bool calls_hypervisor(const struct insn *i)
+{
+	return i->row->id == ID_INVALID && i->off_opcode &&
+	       i->bytes[i->off_opcode - 1] == 0x0f && i->opcode == 0x01 &&
+	       i->bytes[i->off_opcode + 1] == 0xc1;
 }
 
 static void noise(struct work *w)
@@ -491,19 +523,15 @@ static void noise(struct work *w)
 	unsigned int n;
 
 	rows = insn_rows(&n);
-	do {
-		gen_noise(&w->g, w->mode, &i);
-		t = treatment_of(i.row, &reason);
-	} while (t == TREAT_SKIP);
-	if (t == TREAT_NONE)
-		w->c->twin = TWIN_NONE;
-	if (t == TREAT_UD)
-		w->c->twin = TWIN_UD;
+	gen_noise(&w->g, w->mode, &i);
+	t = treatment_of(i.row, &reason);
+	treat(w->c, &i, t);
 	/* Not offered, EVEX and XOP for instance; the host may have them. */
-	if (i.row->id == ID_INVALID &&
-	    (zydis_knows(w->mode, i.bytes) ||
-	     (i.off_opcode >= 3 && i.bytes[i.off_opcode - 3] == 0x8f) ||
-	     (i.off_opcode >= 4 && i.bytes[i.off_opcode - 4] == 0x62)))
+	if (calls_hypervisor(&i) ||
+	    (i.row->id == ID_INVALID &&
+	     (zydis_knows(w->mode, i.bytes) ||
+	      (i.off_opcode >= 3 && i.bytes[i.off_opcode - 3] == 0x8f) ||
+	      (i.off_opcode >= 4 && i.bytes[i.off_opcode - 4] == 0x62))))
 		w->c->twin = TWIN_UD;
 	flags_ok(w->c, i.row);
 	append(w, &i, i.row - rows);
@@ -535,6 +563,7 @@ bool gen_stray(enum code_size mode, const uint8_t *code, unsigned int len)
 		if (treatment_of(i.row, &reason) != TREAT_NATIVE ||
 		    saves_x87(i.row) || i.row->flags_u ||
 		    (i.row->id == ID_INT && i.imm == 0x80) ||
+		    calls_hypervisor(&i) ||
 		    (i.row->id == ID_INVALID && zydis_knows(mode, i.bytes)))
 			return true;
 	}
@@ -565,6 +594,101 @@ static void settle_xsave(struct generated *out)
 		out->c.twin = TWIN_NONE;
 }
 
+/* An instruction of a loop's body, mostly at a base register of another one. */
+static bool pick_for_loop(struct work *w, struct insn *i, unsigned int *row)
+{
+	const uint64_t undefined = w->c->undefined;
+	const uint8_t twin = w->c->twin;
+
+	for (unsigned int n = 0; n < 12; n++) {
+		bool joins = !w->bases || one_in(&w->g, 6);
+
+		w->c->undefined = undefined;
+		w->c->twin = twin;
+		if (!pick(w, i, row) || is_branch(i) ||
+		    (!w->out->n && saves_x87(i->row)))
+			continue;
+		if (joins || (i->has_mem && (w->bases & BIT(i->base & 31))))
+			return true;
+	}
+	w->c->undefined = undefined;
+	w->c->twin = twin;
+	return false;
+}
+
+/* General registers that the case's code has anything to do with. */
+static uint32_t regs_of_case(const struct fuzz_case *c)
+{
+	uint32_t regs = BIT(RSP);
+	struct insn i;
+
+	for (unsigned int at = 0; at < c->len; at += i.len) {
+		if (insn_decode(c->bytes + at, 15, c->mode, &i) != DECODE_OK)
+			return MASK(NR_GPRS);
+		regs |= i.row->impl_r | i.row->impl_w;
+		if (i.base < NR_GPRS)
+			regs |= BIT(i.base);
+		if (i.index < NR_GPRS)
+			regs |= BIT(i.index);
+		for (unsigned int n = 0; n < i.nops; n++)
+			if (i.op[n].kind == OPK_GPR)
+				regs |= BIT(i.op[n].reg);
+	}
+	return regs;
+}
+
+/* LEA reg, [reg + stride] for one of the base registers. */
+static void step(struct work *w)
+{
+	static const int16_t strides[] = {
+		1, 4, 8, 16, 32, 64, 256, 768, 1600
+	};
+	struct fuzz_case *c = w->c;
+	unsigned int reg = rng_below(&w->g, c->mode == CODE64 ? 16 : 8);
+	int32_t stride = strides[rng_below(&w->g, ARRAY_SIZE(strides))];
+
+	for (unsigned int n = 0; n < 16 && !(w->bases & BIT(reg)); n++)
+		reg = (reg + 1) & (c->mode == CODE64 ? 15 : 7);
+	if (!(w->bases & BIT(reg)))
+		return;
+	if (one_in(&w->g, 3))
+		stride = -stride;
+	if (c->mode == CODE64)
+		c->bytes[c->len++] = 0x48 | (reg & 8) >> 1 | reg >> 3;
+	c->bytes[c->len++] = 0x8d;
+	c->bytes[c->len++] = 0x80 | (reg & 7) << 3 | (reg & 7);
+	if ((reg & 7) == RSP)
+		c->bytes[c->len++] = 0x24;
+	memcpy(c->bytes + c->len, &stride, 4);
+	c->len += 4;
+}
+
+/* SUB counter, 1; JNZ back, with a counter that nothing else touches. */
+static void close_loop(struct work *w)
+{
+	struct fuzz_case *c = w->c;
+	unsigned int reg = rng_below(&w->g, c->mode == CODE64 ? 16 : 8);
+	uint32_t used = regs_of_case(c);
+
+	if (w->out->c.twin == TWIN_UD)
+		return;
+	for (unsigned int n = 0; n < 16 && (used & BIT(reg)); n++)
+		reg = (reg + 1) & (c->mode == CODE64 ? 15 : 7);
+	if (used & BIT(reg))
+		return;
+	c->gpr[reg] = 2 + rng_below(&w->g, 10);
+	if (!one_in(&w->g, 4))
+		step(w);
+	if (c->mode == CODE64)
+		c->bytes[c->len++] = 0x48 | reg >> 3;
+	c->bytes[c->len++] = 0x83;
+	c->bytes[c->len++] = 0xe8 | (reg & 7);
+	c->bytes[c->len++] = 1;
+	c->bytes[c->len++] = 0x75;
+	c->bytes[c->len] = -(c->len + 1);
+	c->len++;
+}
+
 void gen_case(uint64_t seed, uint64_t index, struct generated *out)
 {
 	struct work w = { .g = { seed * 0x9e3779b97f4a7c15 ^
@@ -584,12 +708,15 @@ void gen_case(uint64_t seed, uint64_t index, struct generated *out)
 		return;
 	}
 	n = one_in(&w.g, 3) ? 2 + rng_below(&w.g, 4) : 1;
-	while (out->n < n && out->c.len + 30 + 5 < CASE_BYTES) {
-		if (pick(&w, &i, &row))
+	w.loop = n > 1 && one_in(&w.g, 3);
+	while (out->n < n && out->c.len + 30 + 20 + 5 < CASE_BYTES) {
+		if (w.loop ? pick_for_loop(&w, &i, &row) : pick(&w, &i, &row))
 			append(&w, &i, row);
-		if (out->c.twin == TWIN_UD)
+		if (out->c.twin == TWIN_UD || out->c.any_gprs)
 			break;
 	}
+	if (w.loop)
+		close_loop(&w);
 	settle_xsave(out);
 	gen_finish(&out->c);
 }
