@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "api/dirty_ring.h"
 #include "api/irq.h"
 #include "api/msr_filter.h"
 #include "api/vcpu_fpu.h"
@@ -177,6 +178,10 @@ static const struct cap caps[] = {
 	[KVM_CAP_EXCEPTION_PAYLOAD] = { .value = 1, .enable = enable_payload },
 	[KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2] = { .value = DIRTY_MANUAL,
 						.enable = enable_dirty },
+	[KVM_CAP_DIRTY_LOG_RING] = { .value = DIRTY_RING_MAX_BYTES,
+				     .enable = dirty_ring_enable },
+	[KVM_CAP_DIRTY_LOG_RING_ACQ_REL] = { .value = DIRTY_RING_MAX_BYTES,
+					     .enable = dirty_ring_enable },
 	[KVM_CAP_X86_USER_SPACE_MSR] = { .value = 1,
 					 .enable = enable_user_msr },
 	[KVM_CAP_X86_MSR_FILTER] = { .value = 1 },

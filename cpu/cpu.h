@@ -27,6 +27,13 @@ enum exit_reason {
 	NR_EXIT_REASONS,
 };
 
+/* What cpu->doing holds besides exit reasons. */
+enum cpu_doing {
+	DOING_LOOP = NR_EXIT_REASONS, /* non-root mode, between two blocks */
+	DOING_ROOT,		      /* root mode, before entry */
+	NR_DOINGS,
+};
+
 struct seg {
 	uint64_t base;
 	uint32_t limit; /* in bytes, scaled by G already */
@@ -79,6 +86,16 @@ struct cpu_exit {
 	uint16_t reason; /* enum exit_reason */
 	uint32_t msr;	 /* EXIT_MSR_READ, EXIT_MSR_WRITE */
 	uint64_t value;	 /* EXIT_MSR_WRITE: EDX:EAX; EXIT_CR_ACCESS: new CR8 */
+};
+
+/* A vCPU starts with this window. */
+#define SPIN_WINDOW (1u << 16)
+
+/* How long the guest has been executing PAUSE, in cycles; see op_pause(). */
+struct cpu_spin {
+	uint64_t start, last;
+	uint32_t window; /* so long is an exit; 0: nothing is */
+	uint32_t exits;	 /* since it began */
 };
 
 struct cpuid_entry {
@@ -161,7 +178,11 @@ struct cpu {
 	struct x86_fault fault;
 	struct cpu_exit exit;
 	struct io_access io;
+	struct cpu_spin spin;
 	uint64_t exits[NR_EXIT_REASONS]; /* counters */
+	/* what C code does for the guest: an exit reason or enum cpu_doing; for
+	 * profiles alone */
+	uint8_t doing;
 
 	void *xsave; /* 64-byte aligned, host's standard format */
 	uint32_t xsave_size;

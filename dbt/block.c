@@ -35,8 +35,12 @@ int block_add(struct dbt *d, struct block *b, const uint8_t *src)
 	    page_enter(d, b, b->gpa2, 0, end - PAGE_SIZE, src + room))
 		return -1;
 	if (page_enter(d, b, b->gpa, start, end < PAGE_SIZE ? end : PAGE_SIZE,
-		       src))
+		       src)) {
+		/* The second page knows it: nobody must kill it, its code is
+		 * overwritten by the next block. */
+		b->dead = true;
 		return -1;
+	}
 	b->hash_next = *bucket;
 	/* block_find() and block_at() go without the lock. */
 	__atomic_store_n(bucket, b, __ATOMIC_RELEASE);
@@ -92,13 +96,26 @@ static bool site_dead(struct dbt *d, const uint8_t *site_x)
 	return b && b->dead;
 }
 
+/*
+ * A jump within a page of guest addresses may be patched if both ends are in
+ * one guest page, too: between a change of a page table and the flush behind it
+ * old code runs, but the target is looked up anew.
+ */
+static bool may_link(struct dbt *d, const uint8_t *site_x,
+		     const struct block *b)
+{
+	const struct block *from = block_at(d, site_x);
+
+	return from && !from->dead && !((from->gpa ^ b->gpa) >> PAGE_SHIFT);
+}
+
 void block_link(struct dbt *d, const struct link_stub *s, struct block *b)
 {
 	int64_t xdiff = d->code_x - d->code_w;
 	uint8_t *site_x = (uint8_t *)s + s->site;
 	struct link *l;
 
-	if (site_dead(d, site_x))
+	if (!may_link(d, site_x, b) || !(b->mode & MODE_PIC) != !s->at.pic)
 		return;
 	l = meta_alloc(d, sizeof(*l));
 	if (!l)

@@ -69,7 +69,8 @@ int cache_init(struct dbt *d)
 	struct emit e;
 
 	d->code_fd = -1;
-	if (map_twice(d) && map_once(d))
+	d->perf_map = perfmap_wanted();
+	if ((d->perf_map || map_twice(d)) && map_once(d))
 		return -ENOMEM;
 	d->meta = map_meta(META_SIZE);
 	d->by_addr = map_meta(MAX_BLOCKS * sizeof(*d->by_addr));
@@ -121,6 +122,7 @@ void cache_reset(struct dbt *d)
 	/* Clients set many slots before they run anything. */
 	if (!d->nr_blocks && d->meta_next == d->meta)
 		return;
+	perfmap_write(d);
 	d->code_w_next = d->code_start;
 	d->meta_next = d->meta;
 	d->nr_blocks = d->nr_self = 0;

@@ -27,7 +27,8 @@
 #define XSAVE_AREA 4096
 
 static const struct mmu_ops mmu_ops = { .code_write = run_code_write,
-					.enter_write = run_enter_write };
+					.enter_write = run_enter_write,
+					.ring_full = run_ring_full };
 
 struct dbt *dbt_create(void)
 {
@@ -46,6 +47,7 @@ struct dbt *dbt_create(void)
 
 void dbt_destroy(struct dbt *d)
 {
+	perfmap_write(d);
 	cache_free(d);
 	free(d->xlat);
 	free(d);
@@ -90,47 +92,62 @@ static void init_slots(struct cpu *c, struct vcpu_dbt *v)
 		c->dbt[D_SPAN8 + n] = ~PAGE_MASK & ~MASK(3 + n);
 }
 
-/* The lowest free index; snippets and the table of vCPUs go by it. */
-static int add_cpu(struct dbt *d, struct cpu *c)
+/* Its TLB, for the vCPU with index @n; the world is stopped. */
+static bool add_tlb(struct dbt *d, struct cpu *c, unsigned int n, int fd)
 {
-	int n = -1;
+	unsigned int bits = n < BIG_TLB_VCPUS ? BIG_TLB_BITS : SMALL_TLB_BITS;
+
+	c->page_mask = MASK(bits) << PAGE_SHIFT;
+	c->mmu.tlb = tlb_create(fd, state_size(), bits, TLB_TAGS,
+				d->thunk[LEAVE_LOOKUP]);
+	if (!c->mmu.tlb)
+		return false;
+	/* Blocks made so far know constant indices of the big tables. */
+	if (bits != BIG_TLB_BITS && !d->mixed_tables) {
+		d->mixed_tables = true;
+		dbt_drop_all(d);
+	}
+	return true;
+}
+
+/*
+ * Gives the vCPU the lowest free index, by which snippets and the table of
+ * vCPUs go, and its TLB.  -1: none left, or no memory.
+ */
+static int add_cpu(struct dbt *d, struct cpu *c, int fd)
+{
+	unsigned int n = 0;
+	bool ok;
 
 	dbt_enter_quiet(d);
-	for (unsigned int i = 0; i < MAX_VCPUS && n < 0; i++)
-		if (!d->cpu[i])
-			n = i;
-	if (n >= 0) {
+	while (n < MAX_VCPUS && d->cpu[n])
+		n++;
+	ok = n < MAX_VCPUS && add_tlb(d, c, n, fd);
+	if (ok) {
 		d->cpu[n] = c;
-		if ((unsigned int)n >= d->nr_cpus)
+		if (n >= d->nr_cpus)
 			d->nr_cpus = n + 1;
 	}
 	dbt_leave_quiet(d);
-	return n;
+	return ok ? (int)n : -1;
 }
 
 static bool init_cpu(struct dbt *d, struct cpu *c, struct vcpu_dbt *v, int fd)
 {
 	const char *exec = getenv("RING3_EXEC");
-	unsigned int bits;
 	int n;
 
 	init_slots(c, v);
+	c->mmu.ops = &mmu_ops;
 	/* A debugging aid: which executor to use. */
 	c->careful = exec && exec[0] == 'c';
 	c->xsave_size = XSAVE_AREA;
 	c->xsave = aligned_alloc(64, XSAVE_AREA);
 	if (!c->xsave)
 		return false;
-	n = add_cpu(d, c);
+	n = add_cpu(d, c, fd);
 	if (n < 0)
 		return false;
-	bits = n < BIG_TLB_VCPUS ? BIG_TLB_BITS : SMALL_TLB_BITS;
-	c->page_mask = MASK(bits) << PAGE_SHIFT;
-	c->mmu.tlb = tlb_create(fd, state_size(), bits, TLB_TAGS,
-				d->thunk[LEAVE_LOOKUP]);
-	if (!c->mmu.tlb)
-		return false;
-	c->mmu.ops = &mmu_ops;
 	v->snip_w = d->code_w + CODE_SIZE - (n + 1ul) * SNIPPET_SIZE;
 	v->snip_x = v->snip_w + (d->code_x - d->code_w);
 	fpu_reset(c);

@@ -63,6 +63,7 @@ enum dbt_slot {
 	D_PAGE,
 	D_NOT_IF,
 	D_NOT_AC,
+	D_PIC,	  /* of the block with MODE_PIC that runs: see there */
 	D_WINDOW, /* addends of the windows of the current block */
 	D_WINDOW_LAST = D_WINDOW + MAX_WINDOWS - 1,
 	/* cross.c: t0, offset of the last byte in its page, host addresses of
@@ -98,19 +99,20 @@ enum leave_code {
 };
 
 /* Data behind the CALL of a stub (not aligned). */
-struct __attribute__((packed)) link_stub {
+struct __attribute__((packed)) rip_stub {
 	uint64_t rip;
+	uint8_t pic; /* of a block with MODE_PIC */
+};
+
+struct __attribute__((packed)) link_stub {
+	struct rip_stub at;
 	int32_t site;  /* distance of the rel32 to patch from this struct */
 	uint8_t back;  /* a backward jump: to the entry that tests D_GO */
 	uint8_t plain; /* to the translation without windows */
 };
 
-struct __attribute__((packed)) rip_stub {
-	uint64_t rip;
-};
-
 struct __attribute__((packed)) changed_stub {
-	uint64_t rip;
+	struct rip_stub at;
 	uint32_t block; /* index in dbt.by_addr[] */
 };
 
@@ -177,6 +179,7 @@ struct page_ref {
  */
 struct code_page {
 	gpa_t gpa;
+	uint64_t base; /* address of the page in blocks without MODE_PIC */
 	struct page_ref *refs;
 	struct code_page *next;
 	/* protected: the bytes that blocks were made of, and a bit for each */
@@ -238,10 +241,12 @@ struct dbt {
 	void *thunk_go;	   /* where dbt_light's caller goes to D_ENTRY */
 	struct cpu *cpu[MAX_VCPUS];
 	unsigned int nr_cpus;
+	bool mixed_tables; /* vCPUs have TLB tables of different sizes */
 	/* stop the world */
 	struct lock quiet_lock;
 	volatile uint32_t quiet;
 	uint64_t generation; /* full flushes so far */
+	bool perf_map;	     /* see perfmap.c */
 };
 
 /*
@@ -329,6 +334,12 @@ void *meta_alloc(struct dbt *d, size_t size);
 /* cache_reset - forgets every block; the world is stopped, lock held. */
 void cache_reset(struct dbt *d);
 
+/* perfmap.c */
+/* perfmap_wanted - whether perf is to be told about blocks. */
+bool perfmap_wanted(void);
+/* perfmap_write - adds all blocks to perf's file if so. */
+void perfmap_write(struct dbt *d);
+
 /*
  * block.c; the lock is held.  Blocks go away while the world is stopped only,
  * so that a vCPU may look for one without the lock.
@@ -354,6 +365,11 @@ struct code_page *page_find(struct dbt *d, gpa_t gpa);
  */
 int page_enter(struct dbt *d, struct block *b, gpa_t gpa, unsigned int start,
 	       unsigned int end, const uint8_t *src);
+/*
+ * page_key - the rip and mode under which the block for guest address @rip,
+ * in @gpa, is known.  Also without the lock.
+ */
+uint64_t page_key(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t *mode);
 /* page_holds - whether blocks were made of a byte in [start, end). */
 bool page_holds(const struct code_page *p, unsigned int start,
 		unsigned int end);
@@ -391,8 +407,40 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 #define MODE_TSC	 BIT(17) /* RDTSC does not fault */
 #define MODE_BASES	 BIT(18) /* nor do RDFSBASE and its like */
 #define MODE_LA57	 BIT(19)
+#define MODE_PIC	 BIT(29) /* position-independent */
 #define MODE_PLAIN	 BIT(30) /* each access looks up for itself */
 #define MODE_SLOW	 BIT(31) /* not for the fast form */
+
+/*
+ * A page that is mapped at several addresses, as a library's is, gets one set
+ * of blocks for all of them but the first.  These are made as if the page were
+ * at PIC_BASE; while one runs, slot D_PIC is how far from there it is.
+ */
+#define PIC_BASE 0x10000000ull
+
+static inline uint64_t pic_rip(uint64_t rip)
+{
+	return PIC_BASE | (rip & ~PAGE_MASK);
+}
+
+/* Guest address of @b, where it runs now. */
+static inline uint64_t block_rip(const struct cpu *c, const struct block *b)
+{
+	return b->rip + (b->mode & MODE_PIC ? c->dbt[D_PIC] : 0);
+}
+
+static inline uint64_t stub_rip(const struct cpu *c, const struct rip_stub *s)
+{
+	return s->rip + (s->pic ? c->dbt[D_PIC] : 0);
+}
+
+/* Where to enter @b, which was found for guest address @rip. */
+static inline void *block_enter(struct cpu *c, const struct block *b,
+				uint64_t rip)
+{
+	c->dbt[D_PIC] = rip - b->rip;
+	return b->entry;
+}
 
 /* modekey.c */
 uint32_t mode_key(const struct cpu *c);
@@ -469,6 +517,11 @@ void run_enter_write(struct mmu *mmu, gva_t gva, unsigned int access,
  * know and for a direct one that was not taken before. */
 void *dbt_lookup(struct cpu *c, uint64_t rip);
 void *dbt_link(struct cpu *c, const struct link_stub *s);
+/* lookup_enter - @b, which was found for guest address @rip, is known to the
+ * jump cache of @tt from now on.  @w: the translation of its page, or of both.
+ * Returns where to enter it. */
+void *lookup_enter(struct cpu *c, struct tlb_table *tt, const struct block *b,
+		   uint64_t rip, const struct walk *w);
 /* ... and where code is not what it was when it was translated. */
 void *dbt_changed(struct cpu *c, const struct changed_stub *s);
 
@@ -477,7 +530,8 @@ void *dbt_changed(struct cpu *c, const struct changed_stub *s);
  * translated code; see emit_light_call() for the answer.
  */
 struct light_site {
-	uint64_t rip, next;
+	struct rip_stub at;
+	uint64_t next;
 	enum cpu_result (*op)(struct cpu *c, const struct insn *i);
 	uint8_t reason; /* enum exit_reason it is counted under */
 	bool cpl0;	/* #GP(0) at another CPL */
@@ -530,6 +584,8 @@ void epoch_forget(struct vcpu_dbt *v);
 
 /* run_code_write - mmu_ops.code_write: remembers the write. */
 void run_code_write(struct mmu *mmu, gpa_t gpa, unsigned int len);
+/* run_ring_full - mmu_ops.ring_full. */
+void run_ring_full(struct mmu *mmu);
 void pages_pending(struct cpu *c);
 /* pages_translate - makes a block; NULL: take the careful way this once. */
 struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,

@@ -55,7 +55,7 @@ static void take_crossing(struct cpu *c, greg_t *g, const uint8_t *pc)
 	const uint8_t *at = cross_in_line(*(uint8_t **)g[REG_RSP]);
 	const struct block *b = block_at(vcpu_dbt(c)->d, at);
 
-	c->rip = b->rip + block_insn(b, at)->guest;
+	c->rip = block_rip(c, b) + block_insn(b, at)->guest;
 	if (pc < d->cross.many)
 		return;
 	g[REG_RDI] = c->dbt[D_SPILL];
@@ -110,7 +110,7 @@ static bool claim(int sig, siginfo_t *info, void *uc)
 			g[REG_RIP] = (greg_t)(b->ientry + m->restore);
 			return true;
 		}
-		c->rip = b->rip + m->guest;
+		c->rip = block_rip(c, b) + m->guest;
 		spill = m->spill;
 	}
 	take_registers(c, g, spill);

@@ -1,6 +1,7 @@
 #include "dbt/dbt_int.h"
 
 #include "cpu/op.h"
+#include "mmu/dirty.h"
 #include "mmu/walk.h"
 
 /*
@@ -26,7 +27,7 @@ static bool permit(struct cpu *c, const struct miss_stub *s,
 	if (s->window ||
 	    !pages_permit(c, gpa - (s->size - 1), s->size + s->ahead))
 		return false;
-	memslot_mark_dirty(slot, gpa);
+	mmu_mark_dirty(&c->mmu, slot, gpa);
 	c->dbt[D_ADDEND] = (uint64_t)memslot_hva(slot, gpa) - gva;
 	return true;
 }
@@ -58,7 +59,7 @@ void run_enter_write(struct mmu *mmu, gva_t gva, unsigned int access,
 	if (access != (cpu_access(c) | ACCESS_WRITE) ||
 	    (slot->page_flags[(w->gpa - slot->gpa) >> PAGE_SHIFT] & PGF_CODE))
 		return;
-	memslot_mark_dirty(slot, w->gpa);
+	mmu_mark_dirty(mmu, slot, w->gpa);
 	enter(c, slot, gva, w, true);
 }
 
@@ -95,7 +96,7 @@ static enum filled fill_page(struct cpu *c, const struct miss_stub *s,
 	if (s->write && s->window && !writable)
 		return FILL_NOT;
 	if (s->write)
-		memslot_mark_dirty(slot, w.gpa);
+		mmu_mark_dirty(&c->mmu, slot, w.gpa);
 	if (!enter(c, slot, gva, &w, writable || s->write))
 		return FILL_NOT;
 	c->exits[EXIT_TLB_MISS]++;
@@ -127,6 +128,7 @@ void *dbt_miss(struct cpu *c, const struct miss_stub *s)
 {
 	enum filled how;
 
+	c->doing = EXIT_TLB_MISS;
 	vcpu_dbt(c)->miss_faulted = false;
 	how = fill(c, s);
 	if (how == FILL_BOTH)

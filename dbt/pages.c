@@ -225,6 +225,7 @@ static void refresh(struct cpu *c, struct code_page *p)
 {
 	struct vcpu_dbt *v = vcpu_dbt(c);
 	const struct memslot *s = mmu_slot(&c->mmu, p->gpa);
+	uint64_t generation = v->d->generation;
 	bool others = v->d->nr_cpus > 1;
 
 	if (!s)
@@ -234,7 +235,9 @@ static void refresh(struct cpu *c, struct code_page *p)
 	if (others)
 		quiet_self_enter(c);
 	lock_take(&v->d->lock);
-	page_kill_stale(v->d, p, v->bounce);
+	/* Everything may have been dropped while the others were waited for. */
+	if (v->d->generation == generation)
+		page_kill_stale(v->d, p, v->bounce);
 	lock_drop(&v->d->lock);
 	if (others)
 		quiet_self_leave(c);
@@ -246,8 +249,8 @@ void pages_refresh(struct cpu *c, const struct block *b)
 
 	c->exits[EXIT_CODE_WRITE]++;
 	refresh(c, b->page);
-	/* Everything may have been dropped while the others were waited for. */
-	if (b->page2 && vcpu_dbt(c)->d->generation == generation)
+	/* @b may be gone with everything else. */
+	if (vcpu_dbt(c)->d->generation == generation && b->page2)
 		refresh(c, b->page2);
 }
 
@@ -307,6 +310,7 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 	const struct memslot *s;
 	struct block *b;
 
+	c->doing = EXIT_BLOCK_MISS;
 	do {
 		s = watch(c, gpa);
 		if (!s)
@@ -337,6 +341,7 @@ struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
 	struct block *b = NULL;
 	uint8_t *flags;
 
+	c->doing = EXIT_BLOCK_MISS;
 	s = d->nr_cpus > 1 ? find_flags(c, gpa, &flags) : watch(c, gpa);
 	if (!s)
 		return NULL;
@@ -357,7 +362,8 @@ struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
  * The second page of a crossing block is another one now.  Other vCPUs may be
  * about to execute what block_kill overwrites.
  */
-static void drop_crossing(struct cpu *c, gpa_t gpa, gpa_t gpa2, uint32_t mode)
+static void drop_crossing(struct cpu *c, uint64_t key, gpa_t gpa, gpa_t gpa2,
+			  uint32_t mode)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
 	struct block *b;
@@ -365,7 +371,7 @@ static void drop_crossing(struct cpu *c, gpa_t gpa, gpa_t gpa2, uint32_t mode)
 	if (d->nr_cpus > 1)
 		quiet_self_enter(c);
 	lock_take(&d->lock);
-	b = block_find(d, c->rip, gpa, mode);
+	b = block_find(d, key, gpa, mode);
 	if (b && b->gpa2 != gpa2)
 		block_kill(d, b);
 	lock_drop(&d->lock);
@@ -382,31 +388,35 @@ struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 	struct insn *i = &v->insn;
 	struct block *b, *found;
 	struct x86_fault f;
+	uint8_t *flags;
 	struct walk w;
+	uint64_t key;
 
 	if (walk_gva(&c->mmu, next, access, &w, &f) != CPU_OK)
 		return NULL;
-	b = block_find(v->d, c->rip, gpa, mode);
+	key = page_key(v->d, c->rip, gpa, &mode);
+	b = block_find(v->d, key, gpa, mode);
 	if (b && b->gpa2 == w.gpa)
 		return b;
 	if (b)
-		drop_crossing(c, gpa, w.gpa, mode);
-	s = watch(c, gpa);
+		drop_crossing(c, key, gpa, w.gpa, mode);
+	watch(c, gpa);
 	s2 = watch(c, w.gpa);
+	/* The second one may have waited, and slots may be others since. */
+	s = find_flags(c, gpa, &flags);
 	/* From here on a write to either page is noticed. */
 	if (!s || !s2 || fetch_insn(c, i) != CPU_OK ||
 	    (c->rip & ~PAGE_MASK) + i->len <= PAGE_SIZE)
 		return NULL;
 	lock_take(&v->d->lock);
-	b = found = block_find(v->d, c->rip, gpa, mode);
+	b = found = block_find(v->d, key, gpa, mode);
 	if (!is_watched(c, gpa) || !is_watched(c, w.gpa)) {
 		lock_drop(&v->d->lock);
 		return NULL;
 	}
 	if (!b)
-		b = xlat_crossing(v->d, c, c->rip, gpa, w.gpa,
-				  memslot_hva(s, gpa), memslot_hva(s2, w.gpa),
-				  i, mode);
+		b = xlat_crossing(v->d, c, key, gpa, w.gpa, memslot_hva(s, gpa),
+				  memslot_hva(s2, w.gpa), i, mode);
 	lock_drop(&v->d->lock);
 	/* Another vCPU may have been faster, with another second page. */
 	if (found)

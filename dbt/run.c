@@ -40,46 +40,47 @@ static bool crosses(struct cpu *c, gpa_t gpa)
 }
 
 /* The instruction at rip, whose bytes go on in the next page. */
-static struct block *find_crossing(struct cpu *c, gpa_t gpa, uint32_t mode,
-				   bool *global)
+static struct block *find_crossing(struct cpu *c, uint32_t mode, struct walk *w)
 {
 	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
 	struct x86_fault f;
-	struct walk w;
+	struct walk w2;
 
-	if (walk_gva(&c->mmu, c->rip + PAGE_SIZE, access, &w, &f) != CPU_OK)
+	if (walk_gva(&c->mmu, c->rip + PAGE_SIZE, access, &w2, &f) != CPU_OK)
 		return NULL;
-	*global &= w.global;
-	return pages_crossing(c, gpa, mode);
+	w->global &= w2.global;
+	if (w->page_shift < w2.page_shift)
+		w->page_shift = w2.page_shift;
+	return pages_crossing(c, w->gpa, mode);
 }
 
 /*
- * The block at rip, or NULL: this instruction goes the careful way.  @global:
- * whether its page is.
+ * The block at rip, or NULL: this instruction goes the careful way.  @w: the
+ * translation of its page, or of both.
  */
-static struct block *find_block(struct cpu *c, uint32_t mode, bool *global)
+static struct block *find_block(struct cpu *c, uint32_t mode, struct walk *w)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
 	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
 	struct x86_fault f;
 	struct block *b;
-	struct walk w;
+	uint64_t key;
 
 	if (c->code_size == CODE64 && !canonical(c, c->rip))
 		return NULL;
-	if (walk_gva(&c->mmu, c->rip, access, &w, &f) != CPU_OK)
+	if (walk_gva(&c->mmu, c->rip, access, w, &f) != CPU_OK)
 		return NULL;
-	*global = w.global;
-	b = block_find(d, c->rip, w.gpa, mode);
+	key = page_key(d, c->rip, w->gpa, &mode);
+	b = block_find(d, key, w->gpa, mode);
 	if (unlikely(b && !pages_fresh(c, b, true))) {
 		pages_refresh(c, b);
-		b = block_find(d, c->rip, w.gpa, mode);
+		b = block_find(d, key, w->gpa, mode);
 	}
 	if (likely(b && !b->gpa2))
 		return b;
-	if ((c->rip & ~PAGE_MASK) > PAGE_SIZE - 15 && (b || crosses(c, w.gpa)))
-		return find_crossing(c, w.gpa, mode, global);
-	return pages_translate(c, c->rip, w.gpa, mode);
+	if ((c->rip & ~PAGE_MASK) > PAGE_SIZE - 15 && (b || crosses(c, w->gpa)))
+		return find_crossing(c, mode, w);
+	return pages_translate(c, key, w->gpa, mode);
 }
 
 struct tlb_table *run_table(struct cpu *c, uint32_t mode)
@@ -145,11 +146,11 @@ static void link_jump(struct cpu *c, const struct link_stub *l, uint32_t mode)
 	struct dbt *d = vcpu_dbt(c)->d;
 	uint64_t generation = d->generation;
 	struct block *b;
-	bool global;
+	struct walk w;
 
 	if (!c->dbt[D_GO])
 		return;
-	b = find_block(c, mode | (l->plain ? MODE_PLAIN : 0), &global);
+	b = find_block(c, mode | (l->plain ? MODE_PLAIN : 0), &w);
 	lock_take(&d->lock);
 	/* A crossing block depends on a second mapping: never linked. */
 	if (b && !b->dead && !b->gpa2 && d->generation == generation)
@@ -173,16 +174,16 @@ static void where(struct cpu *c, enum leave_code code)
 	case LEAVE_CAREFUL:
 	case LEAVE_CHANGED:
 		/* All their stubs begin with it. */
-		c->rip = ((const struct rip_stub *)ra)->rip;
+		c->rip = stub_rip(c, (const struct rip_stub *)ra);
 		return;
 	case LEAVE_STALE:
-		c->rip = block_at(d, ra - 5)->rip;
+		c->rip = block_rip(c, block_at(d, ra - 5));
 		return;
 	case LEAVE_MISS:
 		/* The stub is out of line; its way back is in line. */
 		ra += ((const struct miss_stub *)ra)->retry;
 		b = block_at(d, ra);
-		c->rip = b->rip + block_insn(b, ra)->guest;
+		c->rip = block_rip(c, b) + block_insn(b, ra)->guest;
 		return;
 	default: /* the signal handler has set it */
 		return;
@@ -242,26 +243,23 @@ bool run_must_leave(const struct cpu *c)
 static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 {
 	struct block *b;
-	bool global;
+	struct walk w;
 	void *code;
 
 	if (unlikely(vcpu_dbt(c)->plain)) {
 		vcpu_dbt(c)->plain = false;
-		b = find_block(c, mode | MODE_PLAIN, &global);
-		return b ? b->entry : NULL;
+		b = find_block(c, mode | MODE_PLAIN, &w);
+		return b ? block_enter(c, b, c->rip) : NULL;
 	}
 	code = jcache_get(&tt->jc, c->rip);
 	if (likely(code)) {
 		c->dbt[D_T0] = c->rip;
 		return code;
 	}
-	b = find_block(c, mode, &global);
+	b = find_block(c, mode, &w);
 	if (!b)
 		return NULL;
-	c->exits[EXIT_BLOCK_LOOKUP]++;
-	jcache_set(&tt->jc, c->rip, b->ientry, global, b->gpa2);
-	epoch_uses(c, b);
-	return b->entry;
+	return lookup_enter(c, tt, b, c->rip, &w);
 }
 
 /* One turn: some guest code, and what it came back with. */
@@ -283,6 +281,7 @@ static enum careful_result turn(struct cpu *c, enum exit_reason *reason)
 	run_set_table(c, tt);
 	c->rflags &= ~RFLAGS_RF; /* no breakpoint is armed that it could mask */
 	leave = dbt_enter(c, code);
+	c->doing = DOING_LOOP;
 	where(c, leave);
 	return light_exit(c, leave, mode, reason);
 }
@@ -348,6 +347,7 @@ enum exit_reason dbt_run(struct cpu *c)
 	enum exit_reason reason;
 	void *gs = get_gs();
 
+	c->doing = DOING_LOOP;
 	pages_sample(c);
 	run_gate_enter(v);
 	c->mmu.live = true;

@@ -39,7 +39,8 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 {
 	bool ok;
 
-	if (!insn_offered(x, i)) {
+	/* An address that is cut depends on more than D_PIC. */
+	if (!insn_offered(x, i) || (x->pic && i->rip_rel && i->addrsize != 8)) {
 		not_here(x);
 		return;
 	}
@@ -64,13 +65,16 @@ static void xlat_insn(struct xlat *x, const struct insn *i)
 		not_here(x);
 }
 
-/* Indirect entry: t0 holds the rip that the jump wants. */
-static void emit_ientry(struct xlat *x)
+struct rip_stub xlat_rip_stub(const struct xlat *x, uint64_t rip)
 {
-	struct emit *e = &x->e;
+	return (struct rip_stub){ .rip = rip, .pic = x->pic };
+}
+
+/* t1 = 0 if t0 is the block's address. */
+static void compare_rip(struct xlat *x)
+{
 	uint64_t neg = -x->block_rip;
-	struct rip_stub s = { .rip = x->block_rip };
-	uint8_t *match, *out, *stop;
+	struct emit *e = &x->e;
 
 	if ((int64_t)neg == (int32_t)neg) {
 		emit_lea(e, T1, T0, H_NONE, 0, neg, 8);
@@ -78,12 +82,41 @@ static void emit_ientry(struct xlat *x)
 		emit_mov_ri(e, T1, neg);
 		emit_lea(e, T1, T1, T0, 0, 0, 8);
 	}
+}
+
+/* The same for one that is at several addresses: the jump cache knows what it
+ * has led here for. */
+static void compare_entered_rip(struct xlat *x)
+{
+	struct emit *e = &x->e;
+
+	xlat_jc_index(x);
+	emit_gs_load_idx(e, T1, T1, JC_RIP_OFF);
+	emit_not(e, T1);
+	emit_lea(e, T1, T1, T0, 0, 1, 8);
+}
+
+/* Indirect entry: t0 holds the rip that the jump wants. */
+static void emit_ientry(struct xlat *x)
+{
+	struct emit *e = &x->e;
+	struct rip_stub s = xlat_rip_stub(x, x->block_rip);
+	uint8_t *match, *out, *stop;
+
+	if (x->pic)
+		compare_entered_rip(x);
+	else
+		compare_rip(x);
 	match = emit_jrcxz(e);
 	emit_jmp(e, x->d->thunk[LEAVE_LOOKUP]);
 	out = e->w;
 	emit_call(e, x->d->thunk[LEAVE_RIP]);
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
 	emit_here8(e, match);
+	if (x->pic) {
+		emit_lea(e, T0, T0, H_NONE, 0, -(int64_t)x->block_rip, 8);
+		emit_gs_store(e, T0, SLOT_OFF(D_PIC), 8);
+	}
 	x->checked = e->w;
 	emit_gs_load(e, T1, SLOT_OFF(D_GO), 8);
 	stop = emit_jrcxz(e);
@@ -305,6 +338,7 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->spill = H_NONE;
 	x->snippet = x->done = x->failed = x->eager = x->shadow = false;
 	x->self = false;
+	x->pic = mode & MODE_PIC;
 	x->nr_insns = x->nr_cold = x->nr_islands = 0;
 	x->last_islands = NULL;
 	x->share_insn = no_share;

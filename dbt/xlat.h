@@ -75,6 +75,7 @@ struct cold {
 struct window {
 	int32_t lo, hi; /* first byte, and the one behind the last */
 	uint64_t page;	/* a known page, or 0 */
+	bool pic;	/* ... relative to D_PIC */
 	bool write;
 	bool open; /* its first member has been translated */
 	/* In a loop: it moves by @stride with each turn, and is at registers
@@ -116,6 +117,7 @@ struct xlat {
 	uint8_t src[MAX_INSNS * 15 + 1];
 	const uint8_t *hva, *hva2;
 	bool self; /* code compares its bytes */
+	bool pic;  /* addresses are relative to D_PIC */
 	/* for each instruction its ModRM operand, then its stack access */
 	struct share share[2 * MAX_INSNS];
 	const struct share *share_insn; /* those of the current one */
@@ -172,10 +174,12 @@ void xlat_ea(struct xlat *x, const struct insn *i, int32_t add,
  */
 struct cold *xlat_tlb(struct xlat *x, unsigned int size, bool write,
 		      bool may_cross, bool window);
+/* xlat_address - @reg = guest address @gva; @pic: relative to D_PIC. */
+void xlat_address(struct xlat *x, enum hreg reg, uint64_t gva, bool pic);
 /* xlat_tlb_page - t0 = @ea, t1 = its addend; the @size bytes from there are in
- * one page. */
-void xlat_tlb_page(struct xlat *x, uint64_t ea, unsigned int size, bool write,
-		   bool window);
+ * one page.  @pic: relative to D_PIC. */
+void xlat_tlb_page(struct xlat *x, uint64_t ea, bool pic, unsigned int size,
+		   bool write, bool window);
 /* xlat_constant_ea - whether the operand is at an address known now, and in
  * one page. */
 bool xlat_constant_ea(const struct xlat *x, const struct insn *i, uint64_t *ea);
@@ -231,6 +235,8 @@ void xlat_push_tmp(struct xlat *x, unsigned int size);
 void xlat_jump(struct xlat *x, uint64_t rip);
 /* xlat_jump_far - the same through the jump cache, wherever @rip is. */
 void xlat_jump_far(struct xlat *x, uint64_t rip);
+/* xlat_jc_index - t1 = index of guest address t0 in the jump cache. */
+void xlat_jc_index(struct xlat *x);
 /* xlat_leave - ends a path with a way out at guest address @rip. */
 void xlat_leave(struct xlat *x, enum leave_code code, uint64_t rip);
 
@@ -256,6 +262,7 @@ void xlat_count(struct xlat *x, const struct insn *i);
 bool xlat_string(struct xlat *x, const struct insn *i);
 
 /* xlat.c */
+struct rip_stub xlat_rip_stub(const struct xlat *x, uint64_t rip);
 /* xlat_one_insn - translates x->insn[n], which is at x->next. */
 void xlat_one_insn(struct xlat *x, unsigned int n);
 struct xlat *xlat_alloc(void);

@@ -32,7 +32,7 @@ void xlat_light_call(struct xlat *x, const struct insn *i)
 		return;
 	}
 	*s = (struct light_site){
-		.rip = x->rip,
+		.at = xlat_rip_stub(x, x->rip),
 		.next = next_rip(x),
 		.op = cpu_ops[i->row->id],
 		.reason = exit_of_insn(i->row->id),
@@ -262,6 +262,22 @@ static void in_fx(struct xlat *x, const struct insn *i)
 	emit_here8(e, over);
 }
 
+/* Limit and base are stored by two moves, once both are sure to succeed. */
+static void in_store_table(struct xlat *x, const struct insn *i)
+{
+	bool gdt = i->row->id == ID_SGDT;
+	unsigned int len = x->code_size == CODE64 ? 8 : 4;
+	struct emit *e = &x->e;
+
+	xlat_ea(x, i, len + 1, true);
+	xlat_tlb(x, len + 2, true, true, false);
+	emit_lea(e, T0, T0, T1, 0, -(int)(len + 1), 8);
+	emit_gs_load(e, T1, gdt ? CPU_OFF(gdt.limit) : CPU_OFF(idt.limit), 4);
+	emit_store(e, T1, T0, H_NONE, 0, 2);
+	emit_gs_load(e, T1, gdt ? CPU_OFF(gdt.base) : CPU_OFF(idt.base), len);
+	emit_store(e, T1, T0, H_NONE, 2, len);
+}
+
 /* What has a form in line, in which modes. */
 struct in_line {
 	void (*fn)(struct xlat *x, const struct insn *i);
@@ -285,10 +301,12 @@ static const struct in_line in_line[NR_INSN_IDS] = {
 	[ID_MOV_FROM_CR] = { in_mov_from_cr, MODE_CPL0 },
 	[ID_FXSAVE] = { in_fx, MODE_X87 | MODE_SSE },
 	[ID_FXRSTOR] = { in_fx, MODE_X87 | MODE_SSE },
+	[ID_SGDT] = { in_store_table, MODE_CPL0 },
+	[ID_SIDT] = { in_store_table, MODE_CPL0 },
 };
 
 /* Operands that a form in line does not serve. */
-static bool odd_operand(const struct insn *i)
+static bool odd_operand(const struct xlat *x, const struct insn *i)
 {
 	unsigned int n;
 
@@ -305,6 +323,9 @@ static bool odd_operand(const struct insn *i)
 	case ID_STAC:
 	case ID_CLAC:
 		return !gsbase_is_fast();
+	case ID_SGDT:
+	case ID_SIDT:
+		return !xlat_seg_ok(x, i);
 	default:
 		return false;
 	}
@@ -315,7 +336,7 @@ static const struct in_line *find_in_line(const struct xlat *x,
 {
 	const struct in_line *l = &in_line[i->row->id];
 
-	if (!l->fn || (x->mode & l->mode) != l->mode || odd_operand(i))
+	if (!l->fn || (x->mode & l->mode) != l->mode || odd_operand(x, i))
 		return NULL;
 	return l;
 }

@@ -277,7 +277,7 @@ void flags_emit_restore(struct xlat *x)
 {
 	for (unsigned int n = 0; n < x->nr_insns; n++) {
 		struct pcmap *m = &x->map[n];
-		struct rip_stub s = { .rip = x->block_rip + m->guest };
+		struct rip_stub s = xlat_rip_stub(x, x->block_rip + m->guest);
 
 		if (x->restore[n] == NO_RECIPE)
 			continue;

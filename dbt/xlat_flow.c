@@ -44,10 +44,27 @@ void xlat_jump(struct xlat *x, uint64_t rip)
 	xlat_jump_far(x, rip);
 }
 
+void xlat_jc_index(struct xlat *x)
+{
+	emit_mov_ri(&x->e, T1, 0);
+	emit_crc32(&x->e, T1, T0);
+	emit_gs_pext(&x->e, T1, T1, SLOT_OFF(D_JC_MASK));
+}
+
+static void jump_t0(struct xlat *x)
+{
+	xlat_jc_index(x);
+	emit_gs_jmp_idx(&x->e, T1, JC_OFF);
+}
+
 void xlat_jump_far(struct xlat *x, uint64_t rip)
 {
-	xlat_islands(x, 20, false);
-	emit_mov_ri(&x->e, T0, rip);
+	xlat_islands(x, x->pic ? 50 : 20, false);
+	xlat_address(x, T0, rip, x->pic);
+	if (x->pic) {
+		jump_t0(x);
+		return;
+	}
 	emit_gs_jmp(&x->e, JC_OFF + 8 * jcache_index(rip));
 }
 
@@ -55,10 +72,7 @@ void xlat_jump_far(struct xlat *x, uint64_t rip)
 static void jump_indirect(struct xlat *x)
 {
 	xlat_islands(x, 20, false);
-	emit_mov_ri(&x->e, T1, 0);
-	emit_crc32(&x->e, T1, T0);
-	emit_gs_pext(&x->e, T1, T1, SLOT_OFF(D_JC_MASK));
-	emit_gs_jmp_idx(&x->e, T1, JC_OFF);
+	jump_t0(x);
 	x->done = true;
 }
 
@@ -115,6 +129,22 @@ static void push_imm(struct xlat *x, uint64_t imm, unsigned int size)
 		emit_mov_ri(&x->e, T1, imm);
 		store_ref(x, T1, m, size);
 	}
+	sp_add(x, -(int)size);
+}
+
+/* The address of the next instruction. */
+static void push_next(struct xlat *x, unsigned int size)
+{
+	struct memref m;
+
+	if (!x->pic) {
+		push_imm(x, x->next, size);
+		return;
+	}
+	m = collapse(x, push_ref(x, size));
+	x->t1_next = NO_WINDOW;
+	xlat_address(x, T1, x->next, true);
+	store_ref(x, T1, m, size);
 	sp_add(x, -(int)size);
 }
 
@@ -326,14 +356,14 @@ static bool xlat_call(struct xlat *x, const struct insn *i)
 	unsigned int size = x->code_size == CODE64 ? 8 : 4;
 
 	if (i->op[0].kind == OPK_REL) {
-		push_imm(x, x->next, size);
+		push_next(x, size);
 		xlat_jump(x, branch_target(x, i));
 		x->done = true;
 		return true;
 	}
 	if (!indirect_target(x, i, true))
 		return false;
-	push_imm(x, x->next, size);
+	push_next(x, size);
 	emit_gs_load(&x->e, T0, SLOT_OFF(D_TMP), 8);
 	jump_indirect(x);
 	return true;

@@ -76,7 +76,7 @@ bool loop_jump(struct xlat *x, unsigned int cc)
 static void check_go(struct xlat *x)
 {
 	struct emit *e = &x->e;
-	struct rip_stub s = { .rip = x->block_rip };
+	struct rip_stub s = xlat_rip_stub(x, x->block_rip);
 	uint8_t *out = e->w, *stop;
 
 	emit_call(e, x->d->thunk[LEAVE_RIP]);

@@ -47,6 +47,23 @@ static uint64_t constant_ea(const struct xlat *x, const struct insn *i)
 	return ea;
 }
 
+void xlat_address(struct xlat *x, enum hreg reg, uint64_t gva, bool pic)
+{
+	int64_t disp = gva;
+	struct emit *e = &x->e;
+
+	if (!pic) {
+		emit_mov_ri(e, reg, gva);
+		return;
+	}
+	emit_gs_load(e, reg, SLOT_OFF(D_PIC), 8);
+	if (disp != (int32_t)disp) {
+		emit_lea(e, reg, reg, H_NONE, 0, 0x7fffffff, 8);
+		disp -= 0x7fffffff;
+	}
+	emit_lea(e, reg, reg, H_NONE, 0, disp, 8);
+}
+
 void xlat_ea(struct xlat *x, const struct insn *i, int32_t add,
 	     bool with_segment)
 {
@@ -54,7 +71,8 @@ void xlat_ea(struct xlat *x, const struct insn *i, int32_t add,
 	enum hreg base, index;
 
 	if (i->rip_rel || (i->base == GPR_NONE && i->index == GPR_NONE)) {
-		emit_mov_ri(e, T0, constant_ea(x, i) + add);
+		xlat_address(x, T0, constant_ea(x, i) + add,
+			     x->pic && i->rip_rel);
 	} else {
 		/* The address is cut before @add, which may go beyond. */
 		bool late = i->addrsize == 2 ||
@@ -209,17 +227,20 @@ struct cold *xlat_tlb(struct xlat *x, unsigned int size, bool write,
 	return c;
 }
 
-void xlat_tlb_page(struct xlat *x, uint64_t ea, unsigned int size, bool write,
-		   bool window)
+void xlat_tlb_page(struct xlat *x, uint64_t ea, bool pic, unsigned int size,
+		   bool write, bool window)
 {
 	struct cold *c;
 
 	xlat_islands(x, 60, false);
-	emit_mov_ri(&x->e, T0, ea);
+	xlat_address(x, T0, ea, pic);
 	c = cold_access(x, 1, write, window);
 	c->ahead = size - 1;
 	c->back = x->e.w;
-	emit_mov_ri(&x->e, T1, (ea & x->c->page_mask) >> PAGE_SHIFT);
+	if (pic || x->d->mixed_tables)
+		emit_gs_pext(&x->e, T1, T0, CPU_OFF(page_mask));
+	else
+		emit_mov_ri(&x->e, T1, (ea & x->c->page_mask) >> PAGE_SHIFT);
 	table_load(x, c);
 }
 
@@ -286,7 +307,7 @@ static void cold_tlb(struct xlat *x, const struct cold *c)
 void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
 {
 	struct emit *e = &x->e;
-	struct link_stub s = { .rip = c->rip,
+	struct link_stub s = { .at = xlat_rip_stub(x, c->rip),
 			       .back = c->kind == COLD_BACK,
 			       .plain = c->kind == COLD_TLB };
 
@@ -298,7 +319,8 @@ void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
 
 static void cold_changed(struct xlat *x, const struct cold *c)
 {
-	struct changed_stub s = { .rip = c->rip, .block = x->d->nr_blocks };
+	struct changed_stub s = { .at = xlat_rip_stub(x, c->rip),
+				  .block = x->d->nr_blocks };
 
 	emit_call(&x->e, x->d->thunk[LEAVE_CHANGED]);
 	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
@@ -306,7 +328,7 @@ static void cold_changed(struct xlat *x, const struct cold *c)
 
 static void cold_rip(struct xlat *x, const struct cold *c, unsigned int code)
 {
-	struct rip_stub s = { .rip = c->rip };
+	struct rip_stub s = xlat_rip_stub(x, c->rip);
 
 	emit_call(&x->e, x->d->thunk[code]);
 	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));

@@ -20,6 +20,7 @@ struct candidate {
 	uint16_t base, index; /* versions; both 0: the page of an address */
 	uint8_t scale;
 	uint64_t page;
+	bool pic; /* relative to D_PIC */
 	uint8_t n;
 	uint8_t first; /* index of the first member's instruction */
 	struct window w;
@@ -133,7 +134,7 @@ static bool fits(const struct window *w, int32_t off, unsigned int size)
 static bool same_key(const struct candidate *a, const struct candidate *b)
 {
 	return a->base == b->base && a->index == b->index &&
-	       a->scale == b->scale && a->page == b->page;
+	       a->scale == b->scale && a->page == b->page && a->pic == b->pic;
 }
 
 /* The candidate that takes the access; NO_WINDOW: none. */
@@ -192,6 +193,7 @@ static struct share share_constant(struct planner *p, const struct insn *i)
 	if (i->addrsize == 4)
 		ea = (uint32_t)ea;
 	key.page = ea & PAGE_MASK;
+	key.pic = p->x->pic && i->rip_rel;
 	if (!key.page || (ea & ~PAGE_MASK) + i->mem_size > PAGE_SIZE)
 		return (struct share){ .win = NO_WINDOW };
 	return share_access(p, key, ea & ~PAGE_MASK, i->mem_size,
@@ -329,7 +331,8 @@ static void choose(struct planner *p)
 			continue;
 		slot_of[n] = x->nr_windows;
 		x->window[x->nr_windows] = p->cand[n].w;
-		x->window[x->nr_windows++].page = p->cand[n].page;
+		x->window[x->nr_windows].page = p->cand[n].page;
+		x->window[x->nr_windows++].pic = p->cand[n].pic;
 	}
 	for (unsigned int n = 0; n < 2 * x->nr_decoded; n++)
 		if (x->share[n].win != NO_WINDOW)

@@ -25,7 +25,7 @@ static void open_window(struct xlat *x, const struct share *s,
 /* t1 = host address of the page, which is kept. */
 static void open_page(struct xlat *x, const struct share *s, struct window *w)
 {
-	xlat_tlb_page(x, w->page, 1, w->write, true);
+	xlat_tlb_page(x, w->page, w->pic, 1, w->write, true);
 	emit_lea(&x->e, T1, T0, T1, 0, 0, 8);
 	emit_gs_store(&x->e, T1, window_slot(s), 8);
 }
@@ -89,7 +89,7 @@ struct memref xlat_operand(struct xlat *x, const struct insn *i,
 		return shared(x, &x->share_insn[0], i);
 	x->t1_win = NO_WINDOW;
 	if (xlat_constant_ea(x, i, &ea)) {
-		xlat_tlb_page(x, ea, size, write, false);
+		xlat_tlb_page(x, ea, x->pic && i->rip_rel, size, write, false);
 		return (struct memref){ T0, T1, 0 };
 	}
 	xlat_ea(x, i, size - 1, true);

@@ -1,6 +1,6 @@
 # make check: what must pass before a change goes in.  make check-long: more
 # of it, with QEMU's TCG as a second opinion on the guests.
-CHECK := unit asan fuzz insn cli shim api guests-careful guests-fast boot firmware clients
+CHECK := unit code asan fuzz insn cli shim api guests-careful guests-fast boot firmware clients
 
 check: all
 	$(Q)scripts/deps.sh test boot firmware
@@ -9,6 +9,7 @@ check: all
 check-long: all
 	$(Q)scripts/deps.sh test boot firmware oracle
 	-$(Q)scripts/deps.sh clients
+	$(Q)scripts/deps.sh stress
 	$(Q)BOOT=long LONG=1 FULL=1 test/run-check.sh $(CHECK) guests-tcg matrix hundred \
-		clock
+		clock parallel stress
 .PHONY: check check-long

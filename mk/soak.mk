@@ -9,4 +9,12 @@ hundred:
 clock:
 	$(Q)scripts/deps.sh test boot
 	$(Q)test/boot/clock.sh
-.PHONY: matrix hundred clock
+# make parallel [COUNT=n]: guests at the same time.
+parallel:
+	$(Q)scripts/deps.sh test boot
+	$(Q)COUNT=$(or $(COUNT),20) test/boot/parallel.sh
+# make stress [STRESS_TIME=seconds]
+stress:
+	$(Q)scripts/deps.sh test boot stress
+	$(Q)test/boot/stress.sh
+.PHONY: matrix hundred clock parallel stress

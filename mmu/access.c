@@ -247,7 +247,7 @@ enum cpu_result mem_host(struct mmu *mmu, gva_t gva, unsigned int len,
 	if (access & ACCESS_WRITE) {
 		if (!span_is_writable(&sp))
 			return CPU_OK;
-		memslot_mark_dirty(sp.slot, sp.gpa);
+		mmu_mark_dirty(mmu, sp.slot, sp.gpa);
 	}
 	if (sp.slot)
 		*hva = memslot_hva(sp.slot, sp.gpa);

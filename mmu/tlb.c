@@ -131,6 +131,14 @@ static void log_entry(struct tlb_table *tt, uint64_t page, bool global)
 		l->page[l->nr++] = page;
 }
 
+static void note_size(struct tlb_table *tt, gva_t gva, unsigned int page_shift)
+{
+	if (page_shift >= HUGE_SHIFT)
+		bloom_set(tt->huge, gva >> HUGE_SHIFT);
+	else if (page_shift > PAGE_SHIFT)
+		bloom_set(tt->large, gva >> LARGE_SHIFT);
+}
+
 bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
 	      bool writable, bool global, unsigned int page_shift)
 {
@@ -144,12 +152,18 @@ bool tlb_fill(struct tlb *t, struct tlb_table *tt, gva_t gva, uint8_t *hva,
 		*w_entry(tt, page) = addend;
 	else
 		*w_entry(tt, page) = 0;
-	if (page_shift >= HUGE_SHIFT)
-		bloom_set(tt->huge, gva >> HUGE_SHIFT);
-	else if (page_shift > PAGE_SHIFT)
-		bloom_set(tt->large, gva >> LARGE_SHIFT);
+	note_size(tt, gva, page_shift);
 	log_entry(tt, page, global);
 	return true;
+}
+
+void tlb_note_code(struct tlb_table *tt, gva_t gva, unsigned int len,
+		   unsigned int page_shift)
+{
+	if (page_shift == PAGE_SHIFT)
+		return;
+	note_size(tt, gva, page_shift);
+	note_size(tt, gva + len - 1, page_shift);
 }
 
 void tlb_fill_read(struct mmu *mmu, gva_t gva, uint8_t *hva,
@@ -164,8 +178,11 @@ void tlb_fill_read(struct mmu *mmu, gva_t gva, uint8_t *hva,
 			 w->page_shift);
 }
 
+/* Nothing is in the table; the jump cache may still depend on large pages. */
 static void table_forget_sizes(struct tlb_table *tt)
 {
+	if (tt->jc.nr_log)
+		return;
 	__builtin_memset(tt->large, 0, sizeof(tt->large));
 	__builtin_memset(tt->huge, 0, sizeof(tt->huge));
 }

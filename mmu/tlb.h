@@ -102,6 +102,14 @@ void tlb_fill_read(struct mmu *mmu, gva_t gva, uint8_t *hva,
 		   const struct walk *w);
 
 /*
+ * tlb_note_code - the jump cache beside @tt depends on the page of
+ * 1 << @page_shift bytes that [gva, gva + len) lies in: INVLPG of any address
+ * in it empties its entries.
+ */
+void tlb_note_code(struct tlb_table *tt, gva_t gva, unsigned int len,
+		   unsigned int page_shift);
+
+/*
  * tlb_peek - host address of @gva by the entry that serves an access of kind
  * @access (not ACCESS_FETCH), or NULL.  @gva is canonical.  A write entry needs
  * no bookkeeping: neither dirty log nor code_write.

@@ -10,18 +10,29 @@
 
 #include "cpu/mode.h"
 #include "irqchip/lapic.h"
+#include "mmu/dirty_ring.h"
 #include "root/exit.h"
 #include "root/inject.h"
 
-/* The vCPU in vcpu_run() on this thread, for signal handlers. */
-static __thread struct vcpu *running __attribute__((tls_model("initial-exec")));
+/* What this thread does, for signal handlers. */
+static __thread struct {
+	struct vcpu *running; /* the vCPU in vcpu_run() */
+	unsigned int calls;   /* requests under way */
+	bool signal;	      /* one came during a request */
+} thread __attribute__((tls_model("initial-exec")));
+
+struct vcpu *vcpu_running(void)
+{
+	return thread.running;
+}
 
 bool vcpu_signal(void)
 {
-	struct vcpu *v = running;
+	struct vcpu *v = thread.running;
 
+	thread.signal = true;
 	if (!v)
-		return false;
+		return thread.calls;
 	v->signal_seen = 1;
 	dbt_kick(v->cpu);
 	return true;
@@ -156,6 +167,7 @@ static int enter(struct vcpu *v)
 	start = __builtin_ia32_rdtsc();
 	lock_take(&v->mem_lock);
 	pv_eoi_collect(&v->pv);
+	c->doing = reason;
 	r = exit_handle(v, reason);
 	v->exit_cycles[reason] += __builtin_ia32_rdtsc() - start;
 	return r;
@@ -167,6 +179,7 @@ static int step(struct vcpu *v)
 	struct cpu *c = v->cpu;
 	int r;
 
+	c->doing = DOING_ROOT;
 	/* Cleared before anything that it may announce is looked at. */
 	__atomic_exchange_n(&c->exit_req, 0, __ATOMIC_SEQ_CST);
 	if (signal_due(v))
@@ -175,6 +188,10 @@ static int step(struct vcpu *v)
 		vcpu_accept_events(v);
 	if (v->mp_state != MP_RUNNABLE)
 		return idle(v);
+	if (c->mmu.dirty_ring && dirty_ring_full(c->mmu.dirty_ring)) {
+		v->uexit.kind = UEXIT_DIRTY_RING_FULL;
+		return TO_USER;
+	}
 	if (vcpu_requested(v, ~0ull)) {
 		r = requests(v);
 		if (r != RESUME)
@@ -263,18 +280,34 @@ static int run_loop(struct vcpu *v)
 	return r;
 }
 
+void vcpu_call_begin(void)
+{
+	if (!thread.calls)
+		thread.signal = false;
+	thread.calls++;
+	__asm__ volatile("" : : : "memory");
+}
+
+void vcpu_call_end(void)
+{
+	__asm__ volatile("" : : : "memory");
+	thread.calls--;
+}
+
 void vcpu_run_begin(struct vcpu *v)
 {
 	if (!v->has_sigmask)
 		v->signal_seen = 0;
-	running = v;
+	thread.running = v;
 	__asm__ volatile("" : : : "memory");
+	if (thread.signal)
+		v->signal_seen = 1;
 }
 
 void vcpu_run_end(void)
 {
 	__asm__ volatile("" : : : "memory");
-	running = NULL;
+	thread.running = NULL;
 }
 
 int vcpu_run(struct vcpu *v)

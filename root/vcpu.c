@@ -31,6 +31,7 @@ struct vcpu *vcpu_create(struct vm *vm, uint32_t id,
 	v->cpu->vcpu = v;
 	cpuid_default(v->cpu);
 	v->cpu->tsc_khz = tsc_khz();
+	v->cpu->spin.window = SPIN_WINDOW;
 	cpu_reset(v->cpu, false);
 	return v;
 }

@@ -33,6 +33,7 @@ enum user_exit_kind {
 	UEXIT_RDMSR,
 	UEXIT_WRMSR,
 	UEXIT_IOAPIC_EOI,
+	UEXIT_DIRTY_RING_FULL,
 	NR_UEXIT_KINDS,
 };
 
@@ -94,9 +95,15 @@ struct vcpu {
 	uint64_t requests;	       /* REQ_*, set by any thread */
 	uint32_t nmis;		       /* arrived since REQ_NMI was taken */
 	uint32_t sleeping;	       /* waits on wake_fd */
+	uint32_t napping;	       /* in a PAUSE loop, likewise */
 	int wake_fd;		       /* eventfd */
 	volatile uint32_t signal_seen; /* ring3_signal() on its thread */
 	volatile uint8_t *immediate_exit;
+
+	/* exit_pause(): the thread's involuntary switches, and until when they
+	 * mean a busy host. */
+	long preemptions;
+	uint64_t crowded_until_ns;
 
 	struct vcpu_clock clock;
 	struct vcpu_pv pv;

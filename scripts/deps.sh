@@ -1,6 +1,6 @@
 #!/bin/sh
 # deps.sh - installs the Debian packages that a purpose needs.
-#   scripts/deps.sh [-n] build|test|boot|firmware|oracle|qemu|clients|lint...
+#   scripts/deps.sh [-n] build|test|boot|firmware|oracle|qemu|clients|stress|lint...
 # Does nothing if they are there; installs through apt-get as root or with
 # sudo; otherwise says what to install and fails.  -n only checks.
 set -u
@@ -22,6 +22,7 @@ for purpose; do
 	qemu) want="$want qemu-system-x86" ;;
 	clients) want="$want qemu-system-x86 qemu-utils ovmf grub-pc-bin
 		grub-common mtools guestfish libguestfs-tools linux-image-amd64" ;;
+	stress) want="$want stress-ng" ;;
 	lint) want="$want git gawk cppcheck clang-format-14 gcc" ;;
 	*) echo "deps.sh: unknown purpose $purpose" >&2; exit 2 ;;
 	esac

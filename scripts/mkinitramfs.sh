@@ -1,7 +1,8 @@
 #!/bin/sh
 # mkinitramfs.sh [-a ARCH] COMMANDS OUT [FILE...] - an initramfs of busybox and
 # an init that mounts /proc, /sys and /dev, runs the shell script COMMANDS ("-":
-# an interactive shell), and powers off.  FILEs are put into /bin.  Prints OUT.
+# an interactive shell), and powers off.  FILEs are put into /bin; the libraries
+# of those that are dynamically linked here go where they are here.  Prints OUT.
 # The kernel parameter ring3.shell=1 gives a shell in any case.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -30,7 +31,13 @@ mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" \
 	"$root/root"
 cp "$busybox" "$root/bin/busybox"
 [ "$commands" = - ] || cp "$commands" "$root/commands"
-for file; do cp "$file" "$root/bin/"; done
+for file; do
+	cp "$file" "$root/bin/"
+	for lib in $(ldd "$file" 2>/dev/null | grep -o '/[^ ]*'); do
+		mkdir -p "$root${lib%/*}"
+		cp -L "$lib" "$root$lib"
+	done
+done
 
 cat >"$root/init" <<'EOF'
 #!/bin/busybox sh

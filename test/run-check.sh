@@ -3,9 +3,9 @@
 # of their results: every line "N passed, N failed[, N skipped]" counts.  A
 # suite that fails without such a line counts as one failure.
 #
-#   test/run-check.sh SUITE...   with SUITE of unit, asan, fuzz, insn, cli, shim, api, guests-careful,
+#   test/run-check.sh SUITE...   with SUITE of unit, code, asan, fuzz, insn, cli, shim, api, guests-careful,
 #                                guests-fast, boot, firmware, clients, guests-tcg, matrix,
-#                                hundred, clock
+#                                hundred, clock, parallel, stress
 set -u
 cd "$(dirname "$0")/.." || exit 2
 # Not the flags of the make that runs this: each suite is a build of its own.
@@ -20,6 +20,7 @@ bad=
 suite() {
 	case $1 in
 	unit) make unit ;;
+	code) make code-test ;;
 	asan) make MODE=asan unit ;;
 	fuzz) make fuzz-replay && make MODE=asan fuzz-replay ;;
 	insn) make insn-test LONG="${LONG-}" ;;
@@ -32,7 +33,7 @@ suite() {
 	firmware) test/boot/firmware.sh ;;
 	shim) make shim-test ;;
 	clients) test/clients/all.sh ;;
-	matrix | hundred | clock) "test/boot/$1.sh" ;;
+	matrix | hundred | clock | parallel | stress) "test/boot/$1.sh" ;;
 	*) echo "run-check.sh: unknown suite $1"; return 2 ;;
 	esac
 }

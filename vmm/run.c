@@ -184,6 +184,7 @@ static void *run_thread(void *arg)
 	struct vcpu *vcpu = arg;
 	struct exits *exits = &vcpu->exits;
 
+	profile_begin(vcpu->vm, vcpu);
 	while (!vm_ended(vcpu->vm)) {
 		int r;
 
@@ -201,6 +202,7 @@ static void *run_thread(void *arg)
 		run_handle(vcpu);
 		exits_done(exits, loop_now_ns());
 	}
+	profile_end();
 	return NULL;
 }
 

@@ -393,7 +393,9 @@ static bool vm_run_threads(struct vm *vm)
 	for (unsigned i = 0; i < vm->nr_vcpus; i++)
 		if (run_start(&vm->vcpus[i]))
 			vm_end(vm, STATUS_HOST);
+	profile_begin(vm, NULL);
 	loop_run(&vm->loop);
+	profile_end();
 	suspend_end(vm);
 	term_close_output(&vm->term);
 	for (unsigned i = 0; i < vm->nr_vcpus; i++) {
@@ -411,6 +413,7 @@ static void vm_destroy(struct vm *vm)
 	for (unsigned i = 0; vm->vcpus && i < vm->config->nr_cpus; i++)
 		vcpu_destroy(&vm->vcpus[i]);
 	free(vm->vcpus);
+	profile_free(vm);
 	disks_free(&vm->disks);
 	kvmfd_close(&vm->fd);
 	kvmfd_close(&vm->sys);
@@ -435,6 +438,8 @@ static int vm_serve(struct vm *vm)
 {
 	int r = vm_build(vm);
 
+	if (!r)
+		r = profile_init(vm);
 	if (r)
 		return r;
 	if (run_init() || vm_catch_signals(vm) || vm_start_term(vm))
@@ -445,6 +450,7 @@ static int vm_serve(struct vm *vm)
 	}
 	term_stop(&vm->term);
 	stats_print(vm, vm->config->stats);
+	profile_print(vm);
 	return vm_status(vm);
 }
 

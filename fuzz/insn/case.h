@@ -40,6 +40,9 @@ struct fuzz_case {
 	struct patch patch[CASE_PATCHES];
 	/* Flags that are undefined afterwards and not from the silicon. */
 	uint64_t undefined;
+	/* Registers whose low bytes, so many, are anything afterwards. */
+	uint16_t any_gprs;
+	uint8_t any_bytes;
 	uint8_t fpu[FPU_BYTES] __attribute__((aligned(64)));
 };
 
@@ -91,6 +94,8 @@ int case_read(FILE *f, struct fuzz_case *c);
  */
 bool result_equal(const struct fuzz_case *c, const struct result *a,
 		  const struct result *b, const char *who, FILE *f);
+/* result_show - one line about @r. */
+void result_show(FILE *f, const char *who, const struct result *r);
 /* fpu_normalize - components in their initial state get its values. */
 void fpu_normalize(uint8_t fpu[FPU_BYTES]);
 

@@ -35,7 +35,8 @@ enum treatment treatment_of(const struct insn_row *row, const char **reason)
 		*reason = "not offered";
 		return TREAT_UD;
 	}
-	*reason = excluded[row->id].reason;
+	if (excluded[row->id].reason)
+		*reason = excluded[row->id].reason;
 	return excluded[row->id].treatment;
 }
 
@@ -451,6 +452,25 @@ static bool for_mode(const struct insn_row *row, enum code_size mode)
 	return !(row->attr & (mode == CODE64 ? IA_NO64 : IA_ONLY64));
 }
 
+/* What @t means for the comparison. */
+static void treat(struct fuzz_case *c, const struct insn *i, enum treatment t)
+{
+	if (t == TREAT_NONE)
+		c->twin = TWIN_NONE;
+	if (t == TREAT_UD)
+		c->twin = TWIN_UD;
+	if (t != TREAT_VALUE)
+		return;
+	c->any_gprs = i->row->impl_w;
+	c->any_bytes = 4;
+	/* Random numbers may not be there in time. */
+	if (i->nops && i->op[0].kind == OPK_GPR) {
+		c->any_gprs = BIT(i->op[0].reg);
+		c->any_bytes = i->opsize;
+		c->undefined |= RFLAGS_CF;
+	}
+}
+
 /* One instruction of some row, fit to follow what is there. */
 static bool pick(struct work *w, struct insn *i, unsigned int *row)
 {
@@ -465,8 +485,6 @@ static bool pick(struct work *w, struct insn *i, unsigned int *row)
 		if (!form_of(*row)->used || !for_mode(&rows[*row], w->mode))
 			continue;
 		t = treatment_of(&rows[*row], &reason);
-		if (t == TREAT_SKIP)
-			continue;
 		if (w->out->n && (t != TREAT_NATIVE || saves_x87(&rows[*row])))
 			return false;
 		if (!gen_form(&w->g, *row, w->mode, i))
@@ -475,11 +493,19 @@ static bool pick(struct work *w, struct insn *i, unsigned int *row)
 	}
 	if (!flags_ok(w->c, i->row))
 		return false;
-	if (t == TREAT_NONE)
-		w->c->twin = TWIN_NONE;
-	if (t == TREAT_UD)
-		w->c->twin = TWIN_UD;
+	treat(w->c, i, t);
 	return true;
+}
+
+/*
+ * VMCALL with 66, F2 or F3, which is undefined: the processor has called the
+ * host's hypervisor before it looks, and that answers what it likes.
+ */
+static bool calls_hypervisor(const struct insn *i)
+{
+	return i->row->id == ID_INVALID && i->off_opcode &&
+	       i->bytes[i->off_opcode - 1] == 0x0f && i->opcode == 0x01 &&
+	       i->bytes[i->off_opcode + 1] == 0xc1;
 }
 
 static void noise(struct work *w)
@@ -491,19 +517,15 @@ static void noise(struct work *w)
 	unsigned int n;
 
 	rows = insn_rows(&n);
-	do {
-		gen_noise(&w->g, w->mode, &i);
-		t = treatment_of(i.row, &reason);
-	} while (t == TREAT_SKIP);
-	if (t == TREAT_NONE)
-		w->c->twin = TWIN_NONE;
-	if (t == TREAT_UD)
-		w->c->twin = TWIN_UD;
+	gen_noise(&w->g, w->mode, &i);
+	t = treatment_of(i.row, &reason);
+	treat(w->c, &i, t);
 	/* Not offered, EVEX and XOP for instance; the host may have them. */
-	if (i.row->id == ID_INVALID &&
-	    (zydis_knows(w->mode, i.bytes) ||
-	     (i.off_opcode >= 3 && i.bytes[i.off_opcode - 3] == 0x8f) ||
-	     (i.off_opcode >= 4 && i.bytes[i.off_opcode - 4] == 0x62)))
+	if (calls_hypervisor(&i) ||
+	    (i.row->id == ID_INVALID &&
+	     (zydis_knows(w->mode, i.bytes) ||
+	      (i.off_opcode >= 3 && i.bytes[i.off_opcode - 3] == 0x8f) ||
+	      (i.off_opcode >= 4 && i.bytes[i.off_opcode - 4] == 0x62))))
 		w->c->twin = TWIN_UD;
 	flags_ok(w->c, i.row);
 	append(w, &i, i.row - rows);
@@ -535,6 +557,7 @@ bool gen_stray(enum code_size mode, const uint8_t *code, unsigned int len)
 		if (treatment_of(i.row, &reason) != TREAT_NATIVE ||
 		    saves_x87(i.row) || i.row->flags_u ||
 		    (i.row->id == ID_INT && i.imm == 0x80) ||
+		    calls_hypervisor(&i) ||
 		    (i.row->id == ID_INVALID && zydis_knows(mode, i.bytes)))
 			return true;
 	}
@@ -587,7 +610,7 @@ void gen_case(uint64_t seed, uint64_t index, struct generated *out)
 	while (out->n < n && out->c.len + 30 + 5 < CASE_BYTES) {
 		if (pick(&w, &i, &row))
 			append(&w, &i, row);
-		if (out->c.twin == TWIN_UD)
+		if (out->c.twin == TWIN_UD || out->c.any_gprs)
 			break;
 	}
 	settle_xsave(out);

@@ -22,9 +22,9 @@ const struct form *form_of(unsigned int row);
 /* Whether and how a row is compared; fuzz/insn/exclude.def. */
 enum treatment {
 	TREAT_NATIVE,
-	TREAT_NONE, /* careful with fast only */
-	TREAT_SKIP, /* not at all */
-	TREAT_UD,   /* not offered: #UD */
+	TREAT_NONE,  /* careful with fast only */
+	TREAT_VALUE, /* but for the values of the registers it writes */
+	TREAT_UD,    /* not offered: #UD */
 };
 enum treatment treatment_of(const struct insn_row *row, const char **reason);
 

@@ -171,6 +171,7 @@ static int make_cpu(void)
 		.base = KERNEL + TSS, .limit = 0x67, .ar = 0x8b, .sel = 0x40
 	};
 	seg_null(cpu, SEG_LDTR, 0);
+	cpu->spin.window = ~0u; /* PAUSE does not exit */
 	cpu_derive(cpu);
 	tlb_load_cr3(&cpu->mmu, PML4, false);
 	guest_forget();

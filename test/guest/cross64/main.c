@@ -378,6 +378,58 @@ static void first_absent(void)
 	}
 }
 
+/* Ten bytes of a descriptor table's register. */
+static void table_stores(void)
+{
+	struct {
+		u16 limit;
+		u64 base;
+	} __attribute__((packed)) idt, gdt;
+
+	asm volatile("sidt %0; sgdt %1" : "=m"(idt), "=m"(gdt));
+	CHECK_EQ("different", idt.base != gdt.base, 1);
+	for (u64 va = EDGE - 12; va <= EDGE; va++) {
+		u64 flags;
+
+		scatter();
+		asm volatile("stc; sidt (%1); pushf; pop %0"
+			     : "=r"(flags)
+			     : "r"(va)
+			     : "memory", "cc");
+		CHECK_EQ("cf", flags & FLAG_CF, FLAG_CF);
+		CHECK_EQ("idt limit", bytes(va, 2), idt.limit);
+		CHECK_EQ("idt base", bytes(va + 2, 8), idt.base);
+		CHECK_EQ("before", bytes(va - 1, 1),
+			 *(u8 *)(first + ((va - 1) & 4095)));
+		asm volatile("sgdt (%0)" : : "r"(va) : "memory");
+		CHECK_EQ("gdt limit", bytes(va, 2), gdt.limit);
+		CHECK_EQ("gdt base", bytes(va + 2, 8), gdt.base);
+	}
+	EACH_CROSSING(10)
+	{
+		u64 v;
+
+		scatter();
+		v = bytes(va, 8);
+		unmap4k(EDGE);
+		CHECK_PF("absent",
+			 TRY("sidt (%0)",
+			     :
+			     : "r"(va)
+			     : "memory"),
+			 PF_W, EDGE);
+		CHECK_EQ("unchanged", bytes(va, 8), v);
+	}
+	unmap4k(VA);
+	CHECK_PF("both", TRY("sgdt (%0)", : : "r"(VA) : "memory"), PF_W, VA);
+	CHECK_EQ("not canonical",
+		 TRY("sidt (%0)",
+		     :
+		     : "r"(BIT(63))
+		     : "memory"),
+		 X_GP);
+}
+
 /* A fault leaves registers and flags as they were before the instruction. */
 static void precise(void)
 {
@@ -578,6 +630,7 @@ void guest_main(void)
 	RUN(stack);
 	RUN(second_absent);
 	RUN(first_absent);
+	RUN(table_stores);
 	RUN(precise);
 	RUN(strings);
 	RUN(fetch);

@@ -8,7 +8,7 @@
 #include "test/guest/lib/apic.h"
 #include "test/guest/lib/paging64.h"
 
-#define SMP_MAX	       8
+#define SMP_MAX	       16
 #define SMP_TRAMPOLINE 0x8000ul
 #define SMP_WAKE       0xf0
 
