@@ -133,9 +133,9 @@ static const struct {
 	[UEXIT_RDMSR] = { KVM_EXIT_X86_RDMSR, put_msr },
 	[UEXIT_WRMSR] = { KVM_EXIT_X86_WRMSR, put_msr },
 	[UEXIT_IOAPIC_EOI] = { KVM_EXIT_IOAPIC_EOI, put_eoi },
+	[UEXIT_DIRTY_RING_FULL] = { KVM_EXIT_DIRTY_RING_FULL, NULL },
 	[UEXIT_HV_SYNIC] = { KVM_EXIT_HYPERV, put_hv_synic },
 	[UEXIT_HV_CALL] = { KVM_EXIT_HYPERV, put_hv_call },
-	[UEXIT_DIRTY_RING_FULL] = { KVM_EXIT_DIRTY_RING_FULL, NULL },
 };
 
 /* take_answer - what user mode left in the page for the last exit. */

@@ -131,7 +131,8 @@ void cache_reset(struct dbt *d)
 	perfmap_write(d);
 	d->code_w_next = d->code_start;
 	d->meta_next = d->meta;
-	d->nr_blocks = d->nr_self = 0;
+	d->nr_blocks = 0;
+	set_nr_self(d, 0);
 	d->generation++;
 	__builtin_memset(d->hash, 0, sizeof(*d->hash) << HASH_BITS);
 	__builtin_memset(d->pages, 0, sizeof(d->pages));

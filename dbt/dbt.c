@@ -27,7 +27,8 @@
 #define XSAVE_AREA 4096
 
 static const struct mmu_ops mmu_ops = { .code_write = run_code_write,
-					.ring_full = run_ring_full };
+					.ring_full = run_ring_full,
+					.enter_write = run_enter_write };
 
 struct dbt *dbt_create(void)
 {

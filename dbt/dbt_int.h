@@ -121,9 +121,10 @@ struct __attribute__((packed)) rip_stub {
 
 struct __attribute__((packed)) link_stub {
 	struct rip_stub at;
-	int32_t site;  /* distance of the rel32 to patch from this struct */
-	uint8_t back;  /* a backward jump: to the entry that tests D_GO */
-	uint8_t plain; /* to the translation without windows */
+	int32_t site;	/* distance of the rel32 to patch from this struct */
+	uint32_t block; /* its block's index in dbt.by_addr[] */
+	uint8_t back;	/* a backward jump: to the entry that tests D_GO */
+	uint8_t plain;	/* to the translation without windows */
 };
 
 struct __attribute__((packed)) changed_stub {
@@ -159,6 +160,7 @@ struct pcmap {
 struct link {
 	uint8_t *site; /* write address of the rel32 */
 	uint8_t *stub; /* execution address of its stub */
+	struct block *from;
 	struct link *next;
 };
 
@@ -177,6 +179,7 @@ struct block { /* what a look-up needs comes first */
 	uint8_t *end;
 	struct pcmap *map;
 	struct link *links; /* direct jumps that lead here */
+	uint16_t cold;	    /* offset of what is out of line, from ientry */
 	bool dead;
 	bool self; /* compares its guest bytes itself */
 };
@@ -327,6 +330,24 @@ struct vcpu_dbt {
 static inline struct vcpu_dbt *vcpu_dbt(const struct cpu *c)
 {
 	return (struct vcpu_dbt *)c->dbt[D_STATE];
+}
+
+/* may_go - no other thread has asked the vCPU to leave translated code. */
+static inline bool may_go(const struct cpu *c)
+{
+	return __atomic_load_n(&c->dbt[D_GO], __ATOMIC_RELAXED);
+}
+
+/* set_nr_self - pages_sample() looks at the number without the lock. */
+static inline void set_nr_self(struct dbt *d, unsigned int n)
+{
+	__atomic_store_n(&d->nr_self, n, __ATOMIC_RELAXED);
+}
+
+/* go_no_further - the vCPU asks itself to. */
+static inline void go_no_further(struct cpu *c)
+{
+	__atomic_store_n(&c->dbt[D_GO], 0, __ATOMIC_RELAXED);
 }
 
 /* thunk.c: fixed pieces of code.  Emits them at the start of the cache. */
@@ -526,6 +547,9 @@ enum cpu_result snippet_run(struct cpu *c, const struct insn *i, void *mem);
 
 /* miss.c: called from translated code; returns where to go on or NULL. */
 void *dbt_miss(struct cpu *c, const struct miss_stub *s);
+/* run_enter_write - mmu_ops.enter_write. */
+void run_enter_write(struct mmu *mmu, gva_t gva, unsigned int access,
+		     const struct memslot *slot, const struct walk *w);
 
 /* lookup.c: likewise, for an indirect jump to @rip that the jump cache does not
  * know and for a direct one that was not taken before. */

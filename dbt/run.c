@@ -148,7 +148,7 @@ static void link_jump(struct cpu *c, const struct link_stub *l, uint32_t mode)
 	struct block *b;
 	struct walk w;
 
-	if (!c->dbt[D_GO])
+	if (!may_go(c))
 		return;
 	b = find_block(c, mode | (l->plain ? MODE_PLAIN : 0), &w);
 	lock_take(&d->lock);
@@ -236,7 +236,7 @@ static bool window_open(const struct cpu *c)
 
 bool run_must_leave(const struct cpu *c)
 {
-	return !c->dbt[D_GO] || must_be_careful(c) || window_open(c);
+	return !may_go(c) || must_be_careful(c) || window_open(c);
 }
 
 /* Where to enter the code at rip. */
@@ -316,10 +316,10 @@ static enum exit_reason run_loop(struct cpu *c)
 			run_gate_enter(v);
 			continue;
 		}
-		if (c->exit_req) {
+		if (__atomic_load_n(&c->exit_req, __ATOMIC_SEQ_CST)) {
 			if (may_leave(c))
 				return EXIT_EXTERNAL_INTERRUPT;
-			c->dbt[D_GO] = 0;
+			go_no_further(c);
 		} else if (window_open(c) && !must_finish(c)) {
 			return EXIT_INTERRUPT_WINDOW;
 		}

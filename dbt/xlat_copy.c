@@ -225,10 +225,8 @@ static void put_vex(struct emit *e, struct copy *k, unsigned int reg,
  */
 static bool needs_66(const struct insn *i)
 {
-	bool in_opcode =
-		(i->row->attr & (IA_SSE | IA_MMX)) || i->row->id == ID_ADCX;
-
-	if (i->code_size != CODE16 || in_opcode)
+	if (i->code_size != CODE16 || insn_66_in_opcode(i->row) ||
+	    (i->row->attr & (IA_SSE | IA_MMX)))
 		return i->p66;
 	return i->opsize == 2;
 }

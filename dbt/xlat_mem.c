@@ -338,6 +338,7 @@ void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
 {
 	struct emit *e = &x->e;
 	struct link_stub s = { .at = xlat_rip_stub(x, c->rip),
+			       .block = x->d->nr_blocks,
 			       .back = c->kind == COLD_BACK,
 			       .plain = c->kind == COLD_TLB };
 
@@ -390,6 +391,7 @@ static void cold_loop(struct xlat *x, const struct cold *c)
 
 void xlat_emit_cold(struct xlat *x)
 {
+	x->cold_at = x->e.w;
 	xlat_islands(x, 0, true);
 	lend_routines(x);
 	for (unsigned int n = 0; n < x->nr_cold; n++) {

@@ -119,6 +119,7 @@ static int idle(struct vcpu *v)
 void vcpu_accept_events(struct vcpu *v)
 {
 	struct cpu *c = v->cpu;
+	uint8_t vector;
 
 	if (vcpu_take(v, REQ_INIT)) {
 		dbt_put_fpu(c);
@@ -133,8 +134,9 @@ void vcpu_accept_events(struct vcpu *v)
 	if (!vcpu_take(v, REQ_SIPI) || v->mp_state != MP_INIT_RECEIVED)
 		return;
 	/* The vector is the number of the page to start at. */
-	c->seg[SEG_CS].sel = v->sipi_vector << 8;
-	c->seg[SEG_CS].base = v->sipi_vector << 12;
+	vector = __atomic_load_n(&v->sipi_vector, __ATOMIC_RELAXED);
+	c->seg[SEG_CS].sel = vector << 8;
+	c->seg[SEG_CS].base = vector << 12;
 	c->rip = 0;
 	cpu_derive(c);
 	v->mp_state = MP_RUNNABLE;
@@ -250,7 +252,7 @@ static int complete_now(struct vcpu *v)
 
 	c->singlestep = true;
 	while (r == RESUME && (c->io.state == IO_ANSWERED || c->mmio.nr_rd)) {
-		c->exit_req = 0;
+		__atomic_store_n(&c->exit_req, 0, __ATOMIC_SEQ_CST);
 		lock_drop(&v->mem_lock);
 		reason = dbt_run(c);
 		lock_take(&v->mem_lock);

@@ -33,9 +33,9 @@ enum user_exit_kind {
 	UEXIT_RDMSR,
 	UEXIT_WRMSR,
 	UEXIT_IOAPIC_EOI,
+	UEXIT_DIRTY_RING_FULL,
 	UEXIT_HV_SYNIC, /* v->hv has it: exit_msr was changed */
 	UEXIT_HV_CALL,
-	UEXIT_DIRTY_RING_FULL,
 	NR_UEXIT_KINDS,
 };
 

@@ -32,7 +32,7 @@ static void op_sipi(void *vcpu, uint8_t vector)
 {
 	struct vcpu *v = vcpu;
 
-	v->sipi_vector = vector;
+	__atomic_store_n(&v->sipi_vector, vector, __ATOMIC_RELAXED);
 	vcpu_request(v, REQ_SIPI);
 }
 

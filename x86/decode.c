@@ -465,3 +465,12 @@ enum decode_result insn_decode(const uint8_t *bytes, unsigned int avail,
 		set_undefined(insn);
 	return DECODE_OK;
 }
+
+bool insn_66_in_opcode(const struct insn_row *row)
+{
+	const uint32_t cond = insn_conditions[row - insn_table];
+	const bool fixed = (cond >> (16 + KEY_PFX) & 3) == 3;
+
+	/* With F2 and F3 it is an operand size again. */
+	return fixed && (cond >> KEY_PFX & 3) <= 1;
+}

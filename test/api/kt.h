@@ -121,5 +121,5 @@ void test_latency(void);
 void test_exact(void);
 void test_wake(void);
 void test_dma(void);
-void test_hv(void);
 void test_sample(void);
+void test_hv(void);
