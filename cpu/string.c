@@ -453,7 +453,8 @@ static bool may_change_itself(const struct cpu *c, const struct str *s,
 /* Other work is due between two elements of a repeated instruction. */
 static bool must_stop(const struct cpu *c)
 {
-	return c->exit_req || c->mmio.nr_wr || c->mmio.pos_rd;
+	return __atomic_load_n(&c->exit_req, __ATOMIC_RELAXED) ||
+	       c->mmio.nr_wr || c->mmio.pos_rd;
 }
 
 /*

@@ -40,17 +40,18 @@ static enum cpu_result xop_begin(struct xop *x, struct cpu *c,
 	*x = (struct xop){ .c = c, .i = i, .wide = i->rex & 8 };
 	x->off = cpu_lea(c, i);
 	/*
-	 * Intel's processors look at four bytes for #AC, before they find the
-	 * end to be non-canonical or the segment not to be writable.
+	 * Intel's processors look at four bytes for #AC, and at the alignment,
+	 * before they find the end to be non-canonical or the segment not to be
+	 * writable.
 	 */
 	r = cpu_linear(c, i->seg, x->off, cpu_64bit(c) ? 1 : 4, ACC_R, &gva);
 	if (r == CPU_OK && linear_misaligned(c, gva, 4, cpu_access(c)))
 		return cpu_raise_error(c, VEC_AC, 0);
+	if (r == CPU_OK && (gva & (align - 1)))
+		return cpu_raise_gp(c);
 	if (r == CPU_OK)
 		r = cpu_linear(c, i->seg, x->off, cpu_64bit(c) ? size : 4,
 			       access, &gva);
-	if (r == CPU_OK && (gva & (align - 1)))
-		r = cpu_raise_gp(c);
 	return r;
 }
 

@@ -57,7 +57,7 @@ void *dbt_lookup(struct cpu *c, uint64_t rip)
 	struct walk w;
 
 	c->doing = EXIT_BLOCK_LOOKUP;
-	if (unlikely(!c->dbt[D_GO]))
+	if (unlikely(!may_go(c)))
 		return NULL;
 	b = block_for(c, rip, tt->jc.mode, !jcache_has_page(&tt->jc, rip), &w);
 	if (unlikely(!b))
@@ -74,7 +74,7 @@ void *dbt_link(struct cpu *c, const struct link_stub *s)
 	struct walk w;
 
 	c->doing = EXIT_BLOCK_LOOKUP;
-	if (unlikely(!c->dbt[D_GO]))
+	if (unlikely(!may_go(c)))
 		return NULL;
 	b = block_for(c, rip, mode | (s->plain ? MODE_PLAIN : 0), false, &w);
 	if (unlikely(!b))

@@ -39,7 +39,8 @@ static bool enter(struct cpu *c, const struct memslot *slot, gva_t gva,
 	uint8_t *flags = &slot->page_flags[(w->gpa - slot->gpa) >> PAGE_SHIFT];
 	struct tlb_table *tt;
 
-	if (writable && !(*flags & PGF_WRITABLE))
+	if (writable &&
+	    !(__atomic_load_n(flags, __ATOMIC_RELAXED) & PGF_WRITABLE))
 		__atomic_or_fetch(flags, PGF_WRITABLE, __ATOMIC_SEQ_CST);
 	/* A translation may have begun meanwhile; it drops write entries. */
 	if (writable && (__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
@@ -53,11 +54,13 @@ static bool enter(struct cpu *c, const struct memslot *slot, gva_t gva,
 void run_enter_write(struct mmu *mmu, gva_t gva, unsigned int access,
 		     const struct memslot *slot, const struct walk *w)
 {
+	const uint8_t *flags =
+		&slot->page_flags[(w->gpa - slot->gpa) >> PAGE_SHIFT];
 	struct cpu *c = container_of(mmu, struct cpu, mmu);
 
 	/* An implicit access of the processor is of another mode. */
 	if (access != (cpu_access(c) | ACCESS_WRITE) ||
-	    (slot->page_flags[(w->gpa - slot->gpa) >> PAGE_SHIFT] & PGF_CODE))
+	    (__atomic_load_n(flags, __ATOMIC_RELAXED) & PGF_CODE))
 		return;
 	mmu_mark_dirty(mmu, slot, w->gpa);
 	enter(c, slot, gva, w, true);
@@ -73,7 +76,7 @@ static enum filled fill_page(struct cpu *c, const struct miss_stub *s,
 	const struct memslot *slot;
 	struct walk w;
 	const uint8_t *flags;
-	bool writable;
+	bool writable, is_code;
 
 	/* The first access of a window need not be the one that writes. */
 	if (s->window)
@@ -89,10 +92,11 @@ static enum filled fill_page(struct cpu *c, const struct miss_stub *s,
 	if (!slot || (s->write && (slot->flags & MEMSLOT_READONLY)))
 		return FILL_NOT;
 	flags = &slot->page_flags[(w.gpa - slot->gpa) >> PAGE_SHIFT];
-	if (s->write && (*flags & PGF_CODE))
+	is_code = __atomic_load_n(flags, __ATOMIC_RELAXED) & PGF_CODE;
+	if (s->write && is_code)
 		return whole && permit(c, s, slot, gva, w.gpa) ? FILL_ONCE
 							       : FILL_NOT;
-	writable = may_prefill_write(c, slot, &w) && !(*flags & PGF_CODE);
+	writable = may_prefill_write(c, slot, &w) && !is_code;
 	if (s->write && s->window && !writable)
 		return FILL_NOT;
 	if (s->write)

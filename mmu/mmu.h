@@ -49,12 +49,12 @@ struct mmu_ops {
 	/* A write by C code to a page with PGF_CODE: translated code must go.
 	 */
 	void (*code_write)(struct mmu *mmu, gpa_t gpa, unsigned int len);
+	/* The dirty ring is full: leave the guest soon. */
+	void (*ring_full)(struct mmu *mmu);
 	/* Optional.  Enters what a write of C code to RAM that may be written,
 	 * of kind @access, has found, unless it needs bookkeeping. */
 	void (*enter_write)(struct mmu *mmu, gva_t gva, unsigned int access,
 			    const struct memslot *slot, const struct walk *w);
-	/* The dirty ring is full: leave the guest soon. */
-	void (*ring_full)(struct mmu *mmu);
 };
 
 struct mmu {
