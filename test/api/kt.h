@@ -113,6 +113,7 @@ void test_signal(void);
 void test_dirty(void);
 void test_stats(void);
 void test_smp(void);
+void test_churn(void);
 void test_latency(void);
 void test_exact(void);
 void test_wake(void);

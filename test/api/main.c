@@ -7,16 +7,17 @@ static const struct {
 	const char *name;
 	void (*fn)(void);
 } tests[] = {
-	{ "fd", test_fd },	     { "system", test_system },
-	{ "vm", test_vm },	     { "memory", test_memory },
-	{ "vcpu", test_vcpu },	     { "regs", test_regs },
-	{ "cpuid", test_cpuid },     { "msr", test_msr },
-	{ "irq", test_irq },	     { "eventfd", test_eventfd },
-	{ "run", test_run },	     { "io", test_io },
-	{ "signal", test_signal },   { "dirty", test_dirty },
-	{ "stats", test_stats },     { "smp", test_smp },
-	{ "latency", test_latency }, { "exact", test_exact },
-	{ "wake", test_wake },	     { "dma", test_dma },
+	{ "fd", test_fd },	   { "system", test_system },
+	{ "vm", test_vm },	   { "memory", test_memory },
+	{ "vcpu", test_vcpu },	   { "regs", test_regs },
+	{ "cpuid", test_cpuid },   { "msr", test_msr },
+	{ "irq", test_irq },	   { "eventfd", test_eventfd },
+	{ "run", test_run },	   { "io", test_io },
+	{ "signal", test_signal }, { "dirty", test_dirty },
+	{ "stats", test_stats },   { "smp", test_smp },
+	{ "churn", test_churn },   { "latency", test_latency },
+	{ "exact", test_exact },   { "wake", test_wake },
+	{ "dma", test_dma },
 };
 
 /* api [--kvm] [test ...] */
