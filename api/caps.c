@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "api/dirty_ring.h"
 #include "api/irq.h"
 #include "api/msr_filter.h"
 #include "api/vcpu_fpu.h"
@@ -126,6 +127,13 @@ static const struct cap caps[] = {
 	[KVM_CAP_MP_STATE] = { .value = 1 },
 	[KVM_CAP_COALESCED_MMIO] = { .value = KVM_COALESCED_MMIO_PAGE_OFFSET },
 	[KVM_CAP_SYNC_MMU] = { .value = 1 },
+	[KVM_CAP_HYPERV] = { .value = 1 },
+	[KVM_CAP_HYPERV_TIME] = { .value = 1 },
+	[KVM_CAP_HYPERV_SYNIC] = { .value = 1 },
+	[KVM_CAP_HYPERV_SYNIC2] = { .value = 1 },
+	[KVM_CAP_HYPERV_VP_INDEX] = { .value = 1 },
+	[KVM_CAP_HYPERV_CPUID] = { .value = 1 },
+	[KVM_CAP_SYS_HYPERV_CPUID] = { .value = 1 },
 	[KVM_CAP_DESTROY_MEMORY_REGION_WORKS] = { .value = 1 },
 	[KVM_CAP_USER_NMI] = { .value = 1 },
 	[KVM_CAP_SET_GUEST_DEBUG] = { .value = 1 },
@@ -177,6 +185,10 @@ static const struct cap caps[] = {
 	[KVM_CAP_EXCEPTION_PAYLOAD] = { .value = 1, .enable = enable_payload },
 	[KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2] = { .value = DIRTY_MANUAL,
 						.enable = enable_dirty },
+	[KVM_CAP_DIRTY_LOG_RING] = { .value = DIRTY_RING_MAX_BYTES,
+				     .enable = dirty_ring_enable },
+	[KVM_CAP_DIRTY_LOG_RING_ACQ_REL] = { .value = DIRTY_RING_MAX_BYTES,
+					     .enable = dirty_ring_enable },
 	[KVM_CAP_X86_USER_SPACE_MSR] = { .value = 1,
 					 .enable = enable_user_msr },
 	[KVM_CAP_X86_MSR_FILTER] = { .value = 1 },
@@ -210,7 +222,12 @@ int caps_enable_vcpu(struct api_vcpu *av, const struct kvm_enable_cap *c)
 {
 	struct cpu *cpu = av->vcpu->cpu;
 
-	if (c->flags || c->args[0] > 1)
+	if (c->flags)
+		return -EINVAL;
+	if (c->cap == KVM_CAP_HYPERV_SYNIC || c->cap == KVM_CAP_HYPERV_SYNIC2)
+		return hv_enable_synic(av->vcpu,
+				       c->cap == KVM_CAP_HYPERV_SYNIC2);
+	if (c->args[0] > 1)
 		return -EINVAL;
 	switch (c->cap) {
 	case RING3_CAP_CAREFUL:

@@ -47,7 +47,8 @@ void dirty_log_started(struct api_vm *avm, uint32_t id)
 {
 	const struct memslot *s;
 
-	if (!(avm->dirty_manual & KVM_DIRTY_LOG_INITIALLY_SET))
+	if (!(avm->dirty_manual & KVM_DIRTY_LOG_INITIALLY_SET) ||
+	    avm->dirty_ring_bytes)
 		return;
 	pthread_mutex_lock(&avm->vm->slots_lock);
 	s = find(avm, id);
@@ -92,6 +93,8 @@ int dirty_get(void *object, void *arg, void *user)
 	struct api_vm *avm = object;
 	int r;
 
+	if (avm->dirty_ring_bytes)
+		return -ENXIO;
 	if (log->slot >= MEMSLOT_MAX)
 		return -EINVAL;
 	pthread_mutex_lock(&avm->vm->slots_lock);
@@ -144,6 +147,8 @@ int dirty_clear(void *object, void *arg, void *user)
 	struct api_vm *avm = object;
 	int r;
 
+	if (avm->dirty_ring_bytes)
+		return -ENXIO;
 	if (log->slot >= MEMSLOT_MAX || log->first_page % 64)
 		return -EINVAL;
 	pthread_mutex_lock(&avm->vm->slots_lock);

@@ -85,16 +85,17 @@ static int dispatch(const struct file *f, uint32_t request, void *user)
 
 int ring3_ioctl(int fd, unsigned long request, void *arg)
 {
-	struct file *f = fd_get(fd);
-	int r;
+	struct file *f;
+	int r = -EBADF;
 
-	if (!f) {
-		errno = EBADF;
-		return -1;
+	vcpu_call_begin();
+	f = fd_get(fd);
+	if (f) {
+		/* Callers that hold requests in an int sign-extend them. */
+		r = dispatch(f, (uint32_t)request, arg);
+		fd_put(f);
 	}
-	/* Callers that hold requests in an int sign-extend them. */
-	r = dispatch(f, (uint32_t)request, arg);
-	fd_put(f);
+	vcpu_call_end();
 	if (r >= 0)
 		return r;
 	errno = -r;

@@ -3,6 +3,7 @@
 #include <linux/kvm.h>
 #include <pthread.h>
 
+#include "mmu/dirty_ring.h"
 #include "root/vcpu.h"
 #include "root/vm.h"
 
@@ -38,6 +39,7 @@ struct api_vm {
 	struct eventfds *eventfds;
 	struct msr_filter *msr_filter; /* replaced with the world stopped */
 	uint64_t dirty_manual;	       /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 */
+	uint32_t dirty_ring_bytes;     /* KVM_CAP_DIRTY_LOG_RING; 0: the log */
 	uint64_t identity_map;
 	uint32_t max_vcpu_id;
 	struct stat_file *stats; /* as in struct api_vcpu */
@@ -48,7 +50,9 @@ struct api_vcpu {
 	struct vcpu *vcpu;
 	struct api_vm *avm;
 	struct kvm_run *run;
-	int mem_fd;		 /* own descriptor of the kvm_run memory */
+	int mem_fd; /* own descriptor of the kvm_run memory */
+	struct dirty_ring dirty_ring;
+	int dirty_fd;		 /* memfd of the ring, or -1 */
 	struct stat_file *stats; /* NULL if nobody asked */
 	int stats_fd;
 };

@@ -6,8 +6,10 @@
 
 #include "api/caps.h"
 #include "api/debug.h"
+#include "api/dirty_ring.h"
 #include "api/fd.h"
 #include "api/ioctl.h"
+#include "api/lists.h"
 #include "api/mce.h"
 #include "api/regs.h"
 #include "api/run.h"
@@ -23,6 +25,7 @@
 void api_vcpu_free(struct api_vcpu *av)
 {
 	stats_free_vcpu(av);
+	dirty_ring_free(av);
 	if (av->run)
 		munmap(av->run, VCPU_MMAP_SIZE);
 	if (av->mem_fd >= 0)
@@ -46,6 +49,7 @@ static struct api_vcpu *api_vcpu_alloc(struct api_vm *avm)
 	if (!av)
 		return NULL;
 	av->avm = avm;
+	av->dirty_fd = -1;
 	av->mem_fd = fd_memfd("kvm-vcpu", VCPU_MMAP_SIZE);
 	if (av->mem_fd < 0)
 		goto fail;
@@ -54,6 +58,8 @@ static struct api_vcpu *api_vcpu_alloc(struct api_vm *avm)
 	if (run == MAP_FAILED)
 		goto fail;
 	av->run = run;
+	if (dirty_ring_alloc(av))
+		goto fail;
 	return av;
 fail:
 	api_vcpu_free(av);
@@ -77,6 +83,8 @@ static int create(struct api_vm *avm, uint32_t id, struct api_vcpu **out)
 		return -ENOMEM;
 	}
 	av->vcpu->owner = av;
+	if (av->dirty_ring.gfn)
+		av->vcpu->cpu->mmu.dirty_ring = &av->dirty_ring;
 	r = vcpu_publish(av->vcpu);
 	if (r) {
 		vcpu_destroy(av->vcpu);
@@ -115,41 +123,54 @@ int api_vcpu_create(struct api_vm *avm, unsigned long id)
  * The third page, the ring of coalesced writes, is one for the whole VM: it is
  * put over the vCPU's own, which a plain mmap of the descriptor sees.
  */
+static int map_run(struct api_vcpu *av, void *addr, size_t len, int prot,
+		   int flags, off_t offset, void **out)
+{
+	const off_t ring = KVM_COALESCED_MMIO_PAGE_OFFSET * PAGE_SIZE;
+	uint8_t *p;
+	int r;
+
+	if (len > VCPU_MMAP_SIZE || (size_t)offset > VCPU_MMAP_SIZE - len)
+		return -EINVAL;
+	*out = p = mmap(addr, len, prot, flags, av->mem_fd, offset);
+	if (*out == MAP_FAILED)
+		return -errno;
+	if (offset > ring || (off_t)len <= ring - offset ||
+	    mmap(p + (ring - offset), PAGE_SIZE, prot,
+		 (flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED, av->avm->ring_fd,
+		 0) != MAP_FAILED)
+		return 0;
+	r = -errno;
+	munmap(p, len);
+	return r;
+}
+
 void *ring3_mmap(void *addr, size_t len, int prot, int flags, int fd,
 		 off_t offset)
 {
-	const off_t ring = KVM_COALESCED_MMIO_PAGE_OFFSET * PAGE_SIZE;
+	const off_t dirty = DIRTY_RING_PAGE * PAGE_SIZE;
 	struct file *f = fd_get(fd);
-	struct api_vcpu *av;
-	uint8_t *p = MAP_FAILED;
-	int err = 0;
+	void *p = MAP_FAILED;
+	int r;
 
 	if (!f)
-		err = EBADF;
+		r = -EBADF;
 	else if (f->type != FILE_VCPU)
-		err = ENODEV;
+		r = -ENODEV;
 	else if (!fd_same_mm(f))
-		err = EIO;
-	else if (offset < 0 || len > VCPU_MMAP_SIZE ||
-		 (size_t)offset > VCPU_MMAP_SIZE - len)
-		err = EINVAL;
-	if (!err) {
-		av = f->object;
-		p = mmap(addr, len, prot, flags, av->mem_fd, offset);
-		err = p == MAP_FAILED ? errno : 0;
-	}
-	if (!err && offset <= ring && (off_t)len > ring - offset &&
-	    mmap(p + (ring - offset), PAGE_SIZE, prot,
-		 (flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED, av->avm->ring_fd,
-		 0) == MAP_FAILED) {
-		err = errno;
-		munmap(p, len);
-	}
+		r = -EIO;
+	else if (offset < 0)
+		r = -EINVAL;
+	else if (offset >= dirty)
+		r = dirty_ring_mmap(f->object, addr, len, prot, flags,
+				    offset - dirty, &p);
+	else
+		r = map_run(f->object, addr, len, prot, flags, offset, &p);
 	if (f)
 		fd_put(f);
-	if (!err)
+	if (!r)
 		return p;
-	errno = err;
+	errno = -r;
 	return MAP_FAILED;
 }
 
@@ -264,6 +285,7 @@ const struct ioctl_row vcpu_ioctls[] = {
 	IOCTL_FLAGS(KVM_SET_MSRS, msrs_set, IOCTL_RAW),
 	IOCTL_FLAGS(KVM_SET_CPUID, cpuid_set_v1, IOCTL_RAW),
 	IOCTL_FLAGS(KVM_SET_CPUID2, cpuid_set_v2, IOCTL_RAW),
+	IOCTL_FLAGS(KVM_GET_SUPPORTED_HV_CPUID, list_hv_cpuid, IOCTL_RAW),
 	IOCTL_FLAGS(KVM_GET_CPUID2, cpuid_get_v2, IOCTL_RAW),
 	IOCTL(KVM_GET_VCPU_EVENTS, get_events),
 	IOCTL(KVM_SET_VCPU_EVENTS, set_events),

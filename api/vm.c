@@ -10,6 +10,7 @@
 #include "api/coalesced.h"
 #include "api/device.h"
 #include "api/dirty.h"
+#include "api/dirty_ring.h"
 #include "api/eventfd.h"
 #include "api/fd.h"
 #include "api/ioctl.h"
@@ -228,6 +229,7 @@ const struct ioctl_row vm_ioctls[] = {
 	IOCTL(KVM_SET_NR_MMU_PAGES, set_nr_mmu_pages),
 	IOCTL(KVM_GET_DIRTY_LOG, dirty_get),
 	IOCTL_FLAGS(KVM_CLEAR_DIRTY_LOG, dirty_clear, IOCTL_IN),
+	IOCTL(KVM_RESET_DIRTY_RINGS, dirty_ring_reset_all),
 	IOCTL(KVM_REGISTER_COALESCED_MMIO, coalesced_register),
 	IOCTL(KVM_UNREGISTER_COALESCED_MMIO, coalesced_unregister),
 	IOCTL(KVM_CREATE_IRQCHIP, irq_create_full),

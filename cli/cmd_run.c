@@ -27,6 +27,8 @@ enum {
 	OPT_RAW_ADDR,
 	OPT_BOOT,
 	OPT_STATS,
+	OPT_PROFILE,
+	OPT_PROFILE_SYMBOLS,
 	OPT_FEP,
 	OPT_VMWARE,
 	OPT_CPU,
@@ -56,6 +58,8 @@ static const struct option long_options[] = {
 	{ "firmware-vars", required_argument, NULL, OPT_FIRMWARE_VARS },
 	{ "firmware-log", required_argument, NULL, OPT_FIRMWARE_LOG },
 	{ "stats", optional_argument, NULL, OPT_STATS },
+	{ "profile", optional_argument, NULL, OPT_PROFILE },
+	{ "profile-symbols", required_argument, NULL, OPT_PROFILE_SYMBOLS },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -108,6 +112,12 @@ static const char help_head[] =
 	"written to\n"
 	"      --firmware-log FILE  what it writes to debug port 0x402\n"
 	"      --stats[=json]    afterwards, count the exits, on stderr\n"
+	"      --profile[=FILE]  afterwards, tell where CPU time went, on "
+	"stderr "
+	"or\n"
+	"                        in FILE\n"
+	"      --profile-symbols FILE  System.map or vmlinux of the guest's "
+	"kernel\n"
 	"  -v, --verbose         tell what is chosen and what is skipped\n"
 	"  -h, --help            this help\n"
 	"  -V, --version         the version\n\n"
@@ -312,6 +322,13 @@ static int run_option(struct run_args *a, int opt, const char *arg)
 		return 0;
 	case OPT_STATS:
 		return run_set_stats(a, arg);
+	case OPT_PROFILE:
+		a->config.profile.on = true;
+		a->config.profile.file = arg;
+		return 0;
+	case OPT_PROFILE_SYMBOLS:
+		a->config.profile.symbols = arg;
+		return 0;
 	}
 	return STATUS_INTERNAL;
 }

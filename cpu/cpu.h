@@ -27,6 +27,13 @@ enum exit_reason {
 	NR_EXIT_REASONS,
 };
 
+/* What cpu->doing holds besides exit reasons. */
+enum cpu_doing {
+	DOING_LOOP = NR_EXIT_REASONS, /* non-root mode, between two blocks */
+	DOING_ROOT,		      /* root mode, before entry */
+	NR_DOINGS,
+};
+
 struct seg {
 	uint64_t base;
 	uint32_t limit; /* in bytes, scaled by G already */
@@ -81,6 +88,17 @@ struct cpu_exit {
 	uint64_t value;	 /* EXIT_MSR_WRITE: EDX:EAX; EXIT_CR_ACCESS: new CR8 */
 };
 
+/* A vCPU starts with this window. */
+#define SPIN_WINDOW (1u << 16)
+
+/* How long the guest has been executing PAUSE, in cycles; see op_pause(). */
+struct cpu_spin {
+	uint64_t start, last;
+	uint32_t window; /* so long is an exit; 0: nothing is */
+	uint32_t exits;	 /* since it began */
+	bool begins;	 /* no exit since then */
+};
+
 struct cpuid_entry {
 	uint32_t function, index;
 	bool indexed;
@@ -101,7 +119,7 @@ struct cpu {
 	volatile uint32_t exit_req; /* non-zero: leave translated code soon */
 	struct seg seg[NR_SEGS];
 
-	uint64_t dbt[64]; /* scratch and links private to dbt/ */
+	uint64_t dbt[80]; /* scratch and links private to dbt/ */
 
 	struct dtable gdt, idt;
 	uint64_t cr0, cr2, cr4, cr8, efer, xcr0;
@@ -161,7 +179,11 @@ struct cpu {
 	struct x86_fault fault;
 	struct cpu_exit exit;
 	struct io_access io;
+	struct cpu_spin spin;
 	uint64_t exits[NR_EXIT_REASONS]; /* counters */
+	/* what C code does for the guest: an exit reason or enum cpu_doing; for
+	 * profiles alone */
+	uint8_t doing;
 
 	void *xsave; /* 64-byte aligned, host's standard format */
 	uint32_t xsave_size;

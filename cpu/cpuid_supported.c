@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "cpu/fpu.h"
+#include "host/rundelay.h"
 
 /* What this host and the engine together offer (KVM_GET_SUPPORTED_CPUID). */
 
@@ -10,8 +11,13 @@
 #define SIG_KVM_ECX 0x564b4d56 /* "VMKV" */
 #define SIG_KVM_EDX 0x4d       /* "M" */
 
-/* CLOCKSOURCE, NOP_IO_DELAY, CLOCKSOURCE2, PV_EOI, CLOCKSOURCE_STABLE. */
-#define KVM_FEATURES (BIT(0) | BIT(1) | BIT(3) | BIT(6) | BIT(24))
+/* CLOCKSOURCE, NOP_IO_DELAY, CLOCKSOURCE2, PV_EOI, PV_UNHALT, PV_SEND_IPI,
+ * PV_SCHED_YIELD, CLOCKSOURCE_STABLE. */
+#define KVM_FEATURES                                                           \
+	(BIT(0) | BIT(1) | BIT(3) | BIT(6) | BIT(7) | BIT(11) | BIT(13) |      \
+	 BIT(24))
+/* STEAL_TIME and what needs it, PV_TLB_FLUSH. */
+#define KVM_STEAL_FEATURES (BIT(5) | BIT(9))
 
 /* 0x80000021 EAX: not vulnerable to speculative return stack overflow. */
 #define SRSO_NO BIT(29)
@@ -283,6 +289,8 @@ static void add_kvm(struct list *l, uint32_t function)
 		e.edx = SIG_KVM_EDX;
 	} else {
 		e.eax = KVM_FEATURES;
+		if (rundelay_available())
+			e.eax |= KVM_STEAL_FEATURES;
 	}
 	list_add(l, &e);
 }

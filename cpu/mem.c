@@ -36,6 +36,19 @@ static enum cpu_result segment_fault(struct cpu *c, unsigned int seg)
 	return cpu_raise_error(c, seg == SEG_SS ? VEC_SS : VEC_GP, 0);
 }
 
+/*
+ * An operand in 64-bit mode whose first or last byte is at a non-canonical
+ * address.  Intel's processors find it misaligned before they look at the last.
+ */
+static enum cpu_result non_canonical(struct cpu *c, unsigned int seg, gva_t gva,
+				     unsigned int size, unsigned int access)
+{
+	if (canonical(c, gva) && !(access & ACC_UNALIGNED) &&
+	    linear_misaligned(c, gva, size, cpu_access(c)))
+		return cpu_raise_error(c, VEC_AC, 0);
+	return segment_fault(c, seg);
+}
+
 enum cpu_result cpu_linear(struct cpu *c, unsigned int seg, uint64_t off,
 			   unsigned int size, unsigned int access, gva_t *gva)
 {
@@ -46,7 +59,7 @@ enum cpu_result cpu_linear(struct cpu *c, unsigned int seg, uint64_t off,
 			off += s->base;
 		if (unlikely(!canonical(c, off) ||
 			     !canonical(c, off + size - 1)))
-			return segment_fault(c, seg);
+			return non_canonical(c, seg, off, size, access);
 		*gva = off;
 		return CPU_OK;
 	}

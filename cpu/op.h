@@ -38,8 +38,10 @@ uint64_t cpu_lea(const struct cpu *c, const struct insn *i);
 /*
  * cpu_linear - linear address of an access of @size bytes at @seg:@off with
  * all segment checks of the current mode (limit, type, null, canonical):
- * CPU_FAULT is #GP(0) or #SS(0).  @access: ACC_R, ACC_W, ACC_RW.
+ * CPU_FAULT is #GP(0) or #SS(0), or #AC where that comes before them.
+ * @access: ACC_R, ACC_W, ACC_RW, and ACC_UNALIGNED if it never raises #AC.
  */
+#define ACC_UNALIGNED 4
 enum cpu_result cpu_linear(struct cpu *c, unsigned int seg, uint64_t off,
 			   unsigned int size, unsigned int access, gva_t *gva);
 

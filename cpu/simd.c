@@ -109,7 +109,8 @@ static enum cpu_result element_read(struct cpu *c, unsigned int seg,
 				    uint64_t off, void *to, unsigned int size)
 {
 	gva_t gva;
-	enum cpu_result r = cpu_linear(c, seg, cut(c, off), size, ACC_R, &gva);
+	enum cpu_result r = cpu_linear(c, seg, cut(c, off), size,
+				       ACC_R | ACC_UNALIGNED, &gva);
 
 	if (r != CPU_OK)
 		return r;
@@ -193,6 +194,30 @@ static unsigned int maskmov_size(const struct insn *i)
 									  : 4;
 }
 
+/*
+ * The addresses of all elements come before their pages, except for one that
+ * wraps at 4 GiB.
+ */
+static enum cpu_result check_addresses(struct cpu *c, const struct insn *i,
+				       const struct vec *mask,
+				       unsigned int size, unsigned int count)
+{
+	const uint64_t base = cpu_lea(c, i);
+	enum cpu_result r = CPU_OK;
+	gva_t gva;
+
+	for (unsigned int n = 0; n < count && r == CPU_OK; n++) {
+		const uint64_t off = cut(c, base + n * size);
+
+		if (!selected(mask, n, size) ||
+		    (!cpu_64bit(c) && off + size - 1 > MASK(32)))
+			continue;
+		r = cpu_linear(c, i->seg, off, size, ACC_R | ACC_UNALIGNED,
+			       &gva);
+	}
+	return r;
+}
+
 static enum cpu_result mask_load(struct cpu *c, const struct insn *i,
 				 unsigned int size, struct fpu_area *a)
 {
@@ -200,18 +225,10 @@ static enum cpu_result mask_load(struct cpu *c, const struct insn *i,
 	const unsigned int count = (i->vex_l ? 32 : 16) / size;
 	const uint64_t off = cpu_lea(c, i);
 	struct vec dst = { { 0 } };
-	enum cpu_result r;
-	gva_t gva;
+	enum cpu_result r = check_addresses(c, i, &mask, size, count);
 
-	/* Addresses come before pages. */
-	for (unsigned int n = 0; n < count; n++) {
-		if (!selected(&mask, n, size))
-			continue;
-		r = cpu_linear(c, i->seg, cut(c, off + n * size), size, ACC_R,
-			       &gva);
-		if (r != CPU_OK)
-			return r;
-	}
+	if (r != CPU_OK)
+		return r;
 	for (unsigned int n = 0; n < count; n++) {
 		if (!selected(&mask, n, size))
 			continue;
@@ -268,7 +285,8 @@ static enum cpu_result element_write(struct cpu *c, unsigned int seg,
 				     unsigned int size)
 {
 	gva_t gva;
-	enum cpu_result r = cpu_linear(c, seg, cut(c, off), size, ACC_W, &gva);
+	enum cpu_result r = cpu_linear(c, seg, cut(c, off), size,
+				       ACC_W | ACC_UNALIGNED, &gva);
 
 	if (r != CPU_OK)
 		return r;
@@ -301,6 +319,7 @@ static enum cpu_result mask_store(struct cpu *c, unsigned int seg, uint64_t off,
 enum cpu_result op_vmaskmov(struct cpu *c, const struct insn *i)
 {
 	const unsigned int size = maskmov_size(i);
+	const unsigned int count = (i->vex_l ? 32 : 16) / size;
 	struct fpu_area a;
 	struct vec v, mask;
 	enum cpu_result r;
@@ -310,12 +329,13 @@ enum cpu_result op_vmaskmov(struct cpu *c, const struct insn *i)
 		return mask_load(c, i, size, &a);
 	v = vec_get(&a, i->op[2].reg);
 	mask = vec_get(&a, i->op[1].reg);
-	r = probe_selected(c, i->seg, cpu_lea(c, i), &mask, size,
-			   (i->vex_l ? 32 : 16) / size);
+	r = check_addresses(c, i, &mask, size, count);
+	if (r == CPU_OK)
+		r = probe_selected(c, i->seg, cpu_lea(c, i), &mask, size,
+				   count);
 	if (r != CPU_OK)
 		return r;
-	return mask_store(c, i->seg, cpu_lea(c, i), &v, &mask, size,
-			  (i->vex_l ? 32 : 16) / size);
+	return mask_store(c, i->seg, cpu_lea(c, i), &v, &mask, size, count);
 }
 
 /* --- MASKMOVDQU, MASKMOVQ: to [rDI], byte by byte --- */

@@ -10,8 +10,9 @@
 
 /*
  * MOVS, STOS, LODS, SCAS, CMPS, alone and repeated.  A repeated instruction
- * works in steps: as many elements as lie in one page of each operand, by the
- * silicon's own instruction on host addresses (which is exact for overlapping
+ * works in steps: as many elements as lie in one page of each operand, or in
+ * pages that are in a row in host memory and known to the TLB, by the silicon's
+ * own instruction on host addresses (which is exact for overlapping
  * operands too), else a single element through cpu_read and cpu_write.
  * Registers are exact after each step, so that faults and MMIO restart the
  * instruction at the element that is next.
@@ -52,21 +53,34 @@ uint32_t str_limit(const struct cpu *c, const struct str *s, uint64_t count)
 static uint32_t before_wrap(const struct str *s, uint64_t off, uint32_t max)
 {
 	const uint64_t mask = MASK(s->addrsize * 8);
-	uint64_t room = s->down ? off / s->size + 1 : (mask - off) / s->size;
+	const unsigned int shift = __builtin_ctz(s->size);
+	uint64_t room = (s->down ? off : mask - off) >> shift;
 
 	/* (mask - off + 1) / size without overflow; 0 is one that wraps. */
-	if (!s->down && (mask - off) % s->size == s->size - 1)
+	if (s->down || ((mask - off) & (s->size - 1)) == s->size - 1)
 		room++;
 	return room == 0 ? 1 : room < max ? room : max;
 }
 
 static uint32_t before_page_end(const struct str *s, gva_t gva, uint32_t max)
 {
+	const unsigned int shift = __builtin_ctz(s->size);
 	unsigned int in_page = gva & ~PAGE_MASK;
-	uint32_t room = s->down ? in_page / s->size + 1
-				: (PAGE_SIZE - in_page) / s->size;
+	uint32_t room = s->down ? (in_page >> shift) + 1
+				: (PAGE_SIZE - in_page) >> shift;
 
 	return room < max ? room : max;
+}
+
+/* Elements at @gva that are in a row in host memory, too. */
+static uint32_t in_a_row(struct cpu *c, const struct str *s, gva_t gva,
+			 const struct str_run *run, unsigned int acc,
+			 uint32_t max)
+{
+	if (run->gpa != GPA_UNTOLD || s->down || !cpu_64bit(c))
+		return before_page_end(s, gva, max);
+	return mem_known(&c->mmu, gva, run->hva, max * s->size, acc) >>
+	       __builtin_ctz(s->size);
 }
 
 /* Alignment checks are made element by element. */
@@ -109,7 +123,7 @@ enum cpu_result str_run(struct cpu *c, const struct str *s, unsigned int seg,
 		     &c->fault);
 	if (r != CPU_OK || !run->hva || max == 1)
 		return r;
-	max = before_page_end(s, gva, before_wrap(s, off, max));
+	max = in_a_row(c, s, gva, run, acc, before_wrap(s, off, max));
 	if (run_in_segment(c, s, seg, off, access, max))
 		run->count = max;
 	return CPU_OK;
@@ -120,8 +134,11 @@ void str_wrote(struct cpu *c, const struct str *s, const struct str_run *run,
 {
 	unsigned int len = count * s->size;
 	gpa_t low = s->down ? run->gpa - (len - s->size) : run->gpa;
-	const struct memslot *slot = mmu_slot(&c->mmu, low);
+	const struct memslot *slot;
 
+	if (run->gpa == GPA_UNTOLD)
+		return;
+	slot = mmu_slot(&c->mmu, low);
 	__asm__ volatile("lock orl $0, (%%rsp)" : : : "memory", "cc");
 	if (slot)
 		mmu_wrote(&c->mmu, slot, low, len);

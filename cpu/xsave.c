@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "cpu/fpu.h"
+#include "cpu/mem.h"
 #include "cpu/mode.h"
 #include "cpu/ops_sys.h"
 #include "x86/feat.h"
@@ -15,6 +16,7 @@
 
 #define FX_ALIGN    16
 #define XSAVE_ALIGN 64
+#define XOP_PIECE   8  /* all parts are multiples of it */
 #define YMM_SIZE    16 /* upper half of one register */
 #define NR_VEC(c)   (cpu_64bit(c) ? 16 : 8)
 
@@ -37,14 +39,20 @@ static enum cpu_result xop_begin(struct xop *x, struct cpu *c,
 
 	*x = (struct xop){ .c = c, .i = i, .wide = i->rex & 8 };
 	x->off = cpu_lea(c, i);
-	r = cpu_linear(c, i->seg, x->off, size, access, &gva);
-	if (r != CPU_OK || !(gva & (align - 1)))
-		return r;
-	/* Intel's processors look at four bytes for #AC. */
-	if ((gva & 3) && c->cpl == 3 && (c->rflags & RFLAGS_AC) &&
-	    (c->cr0 & CR0_AM))
+	/*
+	 * Intel's processors look at four bytes for #AC, and at the alignment,
+	 * before they find the end to be non-canonical or the segment not to be
+	 * writable.
+	 */
+	r = cpu_linear(c, i->seg, x->off, cpu_64bit(c) ? 1 : 4, ACC_R, &gva);
+	if (r == CPU_OK && linear_misaligned(c, gva, 4, cpu_access(c)))
 		return cpu_raise_error(c, VEC_AC, 0);
-	return cpu_raise_gp(c);
+	if (r == CPU_OK && (gva & (align - 1)))
+		return cpu_raise_gp(c);
+	if (r == CPU_OK)
+		r = cpu_linear(c, i->seg, x->off, cpu_64bit(c) ? size : 4,
+			       access, &gva);
+	return r;
 }
 
 static uint64_t xop_off(const struct xop *x, unsigned int at)
@@ -80,16 +88,35 @@ static enum cpu_result xop_probe(const struct xop *x, unsigned int size)
 	return r == CPU_OK ? xop_probe_byte(x, 0) : r;
 }
 
+/* Outside 64-bit mode in pieces, each of which may wrap or be beyond a limit.
+ */
+static unsigned int piece(const struct xop *x, unsigned int len)
+{
+	return cpu_64bit(x->c) || len < XOP_PIECE ? len : XOP_PIECE;
+}
+
 static enum cpu_result xop_write(const struct xop *x, unsigned int at,
 				 const void *from, unsigned int len)
 {
-	return cpu_write(x->c, x->i->seg, xop_off(x, at), from, len);
+	const unsigned int step = piece(x, len);
+	enum cpu_result r = CPU_OK;
+
+	for (unsigned int n = 0; n < len && r == CPU_OK; n += step)
+		r = cpu_write(x->c, x->i->seg, xop_off(x, at + n),
+			      (const char *)from + n, step);
+	return r;
 }
 
 static enum cpu_result xop_read(const struct xop *x, unsigned int at, void *to,
 				unsigned int len)
 {
-	return cpu_read(x->c, x->i->seg, xop_off(x, at), to, len);
+	const unsigned int step = piece(x, len);
+	enum cpu_result r = CPU_OK;
+
+	for (unsigned int n = 0; n < len && r == CPU_OK; n += step)
+		r = cpu_read(x->c, x->i->seg, xop_off(x, at + n),
+			     (char *)to + n, step);
+	return r;
 }
 
 /* --- The silicon's instructions --- */
@@ -277,6 +304,14 @@ static uint64_t pkru_in_use(const struct cpu *c)
 	return c->mmu.pkru ? XCR0_PKRU : 0;
 }
 
+/* Where the first of the parts that @rfbm asks for lies. */
+static unsigned int first_part(uint64_t rfbm)
+{
+	if (rfbm & XCR0_X87)
+		return 0;
+	return rfbm & (XCR0_SSE | XCR0_AVX) ? XSAVE_MXCSR : XSAVE_HEADER;
+}
+
 /* XSAVEOPT may do the same: its optimizations are not obligatory. */
 enum cpu_result op_xsave(struct cpu *c, const struct insn *i)
 {
@@ -288,6 +323,8 @@ enum cpu_result op_xsave(struct cpu *c, const struct insn *i)
 
 	if (r == CPU_OK)
 		r = xop_probe_byte(&x, fpu_xsave_size(x.rfbm) - 1);
+	if (r == CPU_OK && x.rfbm)
+		r = xop_probe_byte(&x, first_part(x.rfbm));
 	if (r == CPU_OK)
 		r = xop_read(&x, XSAVE_HEADER, &bv, sizeof(bv));
 	if (r != CPU_OK)
@@ -332,6 +369,8 @@ enum cpu_result op_xsavec(struct cpu *c, const struct insn *i)
 	header[0] = (get64(&a, XSAVE_HEADER) | pkru_in_use(c)) & x.rfbm;
 	header[1] = x.rfbm | XSAVE_COMPACT;
 	r = write_legacy(&x, header[0], header[0] & XCR0_SSE, &a);
+	if (r == CPU_OK)
+		r = xop_probe_byte(&x, XSAVE_HEADER);
 	if (r == CPU_OK)
 		r = write_extended(&x, header[0],
 				   fpu_pkru_compact_offset(x.rfbm), &a);
@@ -404,6 +443,49 @@ static void keep_upper_half(const struct xop *x, struct fpu_area *a,
 	put64(a, XSAVE_HEADER, bv);
 }
 
+/* The end of what is read in the compacted format. */
+static unsigned int compact_end(const struct xop *x, const struct fpu_area *a)
+{
+	const uint64_t comp = get64(a, XSAVE_XCOMP);
+
+	if (comp & x->rfbm & XCR0_PKRU)
+		return fpu_pkru_compact_offset(comp) + 8;
+	return fpu_compact_size(comp & x->rfbm);
+}
+
+/* The last byte of @size is looked at first, then the start of @parts. */
+static enum cpu_result probe_restored(const struct xop *x, unsigned int size,
+				      uint64_t parts)
+{
+	enum cpu_result r = xop_probe_byte(x, size - 1);
+
+	if (r == CPU_OK && parts)
+		r = xop_probe_byte(x, first_part(parts));
+	return r;
+}
+
+/* The parts of the legacy region that are asked for and in use. */
+static enum cpu_result read_legacy(const struct xop *x, struct fpu_area *a)
+{
+	const bool compact = get64(a, XSAVE_XCOMP) & XSAVE_COMPACT;
+	const uint64_t bv = get64(a, XSAVE_HEADER) & x->rfbm;
+	enum cpu_result r = CPU_OK;
+
+	memset(a->b, 0, XSAVE_HEADER);
+	if (bv & XCR0_X87) {
+		r = xop_read(x, 0, a->b, XSAVE_MXCSR);
+		if (r == CPU_OK)
+			r = xop_read(x, XSAVE_ST, a->b + XSAVE_ST,
+				     XSAVE_XMM - XSAVE_ST);
+	}
+	if (r == CPU_OK &&
+	    (compact ? bv & XCR0_SSE : x->rfbm & (XCR0_SSE | XCR0_AVX)))
+		r = xop_read(x, XSAVE_MXCSR, a->b + XSAVE_MXCSR, 8);
+	if (r == CPU_OK && (bv & XCR0_SSE))
+		r = xop_read(x, XSAVE_XMM, a->b + XSAVE_XMM, 16 * NR_VEC(x->c));
+	return r;
+}
+
 static enum cpu_result read_area(const struct xop *x, struct fpu_area *a,
 				 uint32_t *pkru)
 {
@@ -412,17 +494,23 @@ static enum cpu_result read_area(const struct xop *x, struct fpu_area *a,
 	struct cpu *c = x->c;
 	uint64_t bv, comp;
 	unsigned int at;
+	bool compact;
 
 	/* XCOMP_BV is read first. */
 	if (r == CPU_FAULT && c->fault.vector == VEC_PF)
 		c->fault.address += XSAVE_XCOMP - XSAVE_HEADER;
-	if (r == CPU_OK && !(get64(a, XSAVE_XCOMP) & XSAVE_COMPACT))
-		r = xop_probe_byte(x, fpu_xsave_size(x->rfbm) - 1);
+	compact = get64(a, XSAVE_XCOMP) & XSAVE_COMPACT;
+	if (r == CPU_OK && !compact)
+		r = probe_restored(x, fpu_xsave_size(x->rfbm), x->rfbm);
 	if (r != CPU_OK)
 		return r;
 	if (!header_valid(c, a))
 		return cpu_raise_gp(c);
-	r = xop_read(x, 0, a->b, XSAVE_HEADER);
+	if (compact)
+		r = probe_restored(x, compact_end(x, a),
+				   x->rfbm & (XCR0_X87 | XCR0_SSE));
+	if (r == CPU_OK)
+		r = read_legacy(x, a);
 	if (r != CPU_OK)
 		return r;
 	bv = get64(a, XSAVE_HEADER) & x->rfbm;
@@ -438,9 +526,36 @@ static enum cpu_result read_area(const struct xop *x, struct fpu_area *a,
 	return xop_read(x, at, pkru, sizeof(*pkru));
 }
 
+/*
+ * Components into registers.  Of the compacted format Intel's processors have
+ * restored x87 and SSE when they find MXCSR invalid.
+ */
+static bool restore(const struct xop *x, struct fpu_area *a)
+{
+	const bool compact = get64(a, XSAVE_XCOMP) & XSAVE_COMPACT;
+	uint64_t which = x->rfbm & FPU_NATIVE;
+	struct fpu_area now;
+	bool valid;
+
+	fpu_store(&now);
+	valid = set_mxcsr(x, a, &now);
+	if (!valid && !compact)
+		return false;
+	if (!cpu_64bit(x->c))
+		keep_upper_half(x, a, &now);
+	if (!valid) {
+		which &= XCR0_X87 | XCR0_SSE;
+		put32(a, XSAVE_MXCSR, get32(&now, XSAVE_MXCSR));
+	}
+	put64(a, XSAVE_HEADER, get64(a, XSAVE_HEADER) & FPU_NATIVE);
+	memset(a->b + XSAVE_XCOMP, 0, XSAVE_HEADER_END - XSAVE_XCOMP);
+	native_xrstor(a->b, which, x->wide);
+	return valid;
+}
+
 enum cpu_result op_xrstor(struct cpu *c, const struct insn *i)
 {
-	struct fpu_area a, now;
+	struct fpu_area a;
 	struct xop x;
 	uint32_t pkru;
 	bool live, valid;
@@ -451,15 +566,7 @@ enum cpu_result op_xrstor(struct cpu *c, const struct insn *i)
 	if (r != CPU_OK)
 		return r;
 	live = fpu_begin(c);
-	fpu_store(&now);
-	valid = set_mxcsr(&x, &a, &now);
-	if (valid) {
-		if (!cpu_64bit(c))
-			keep_upper_half(&x, &a, &now);
-		put64(&a, XSAVE_HEADER, get64(&a, XSAVE_HEADER) & FPU_NATIVE);
-		memset(a.b + XSAVE_XCOMP, 0, XSAVE_HEADER_END - XSAVE_XCOMP);
-		native_xrstor(a.b, x.rfbm & FPU_NATIVE, x.wide);
-	}
+	valid = restore(&x, &a);
 	fpu_end(c, live);
 	if (!valid)
 		return cpu_raise_gp(c);

@@ -234,6 +234,22 @@ static enum cpu_result check_aligned(struct cpu *c, const struct insn *i,
 	return CPU_OK;
 }
 
+/* Its linear address, with #AC, which comes before #GP of its last byte. */
+static enum cpu_result operand_linear(struct cpu *c, const struct insn *i,
+				      uint64_t off, gva_t *gva)
+{
+	const unsigned int access = i->mem_access | ACC_UNALIGNED;
+	enum cpu_result r;
+
+	r = cpu_linear(c, i->seg, off, i->mem_size, access, gva);
+	if (likely(r == CPU_OK))
+		return check_aligned(c, i, *gva);
+	if (cpu_64bit(c) &&
+	    cpu_linear(c, i->seg, off, 1, access, gva) == CPU_OK)
+		check_aligned(c, i, *gva);
+	return r;
+}
+
 /* Both pages of a crossing access must take a write before it happens. */
 static enum cpu_result probe_write(struct cpu *c, gva_t gva, unsigned int size)
 {
@@ -346,14 +362,12 @@ static enum cpu_result copy_operand(struct cpu *c, const struct insn *i)
 		return cpu_raise_gp(c);
 	if (x87_in_parts(i) && off + i->mem_size - 1 > MASK(8 * i->addrsize))
 		return x87_wrapped(c, i, off);
-	if (x87_state(i) && cpu_64bit(c)) {
+	if (x87_state(i)) {
 		r = x87_first(c, i, off);
 		if (r != CPU_OK)
 			return r;
 	}
-	r = cpu_linear(c, i->seg, off, i->mem_size, i->mem_access, &gva);
-	if (r == CPU_OK)
-		r = check_aligned(c, i, gva);
+	r = operand_linear(c, i, off, &gva);
 	if (r != CPU_OK)
 		return r;
 	debug_data(c, gva, i->mem_size, i->mem_access & ACC_W);
@@ -525,8 +539,9 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 {
 	switch (r) {
 	case CPU_OK:
-		/* It serializes: what others wrote before counts. */
-		if (unlikely(i->row->id == ID_CPUID)) {
+		/* It serializes: what others wrote before counts.  User mode
+		 * asks for caches and features, each process anew. */
+		if (unlikely(i->row->id == ID_CPUID && !c->cpl)) {
 			dbt_outside(vcpu_dbt(c)->d);
 			go_no_further(c);
 		}
@@ -597,6 +612,7 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 
 	attempt_begin(c, &a);
 	c->exits[EXIT_CAREFUL]++;
+	c->doing = EXIT_CAREFUL;
 	r = check_code_breakpoint(c, &a);
 	if (r == CPU_OK)
 		r = recall_insn(c, &i);

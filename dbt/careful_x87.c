@@ -113,6 +113,7 @@ enum cpu_result x87_probe(struct cpu *c, const struct insn *i, gva_t gva)
 
 enum cpu_result x87_first(struct cpu *c, const struct insn *i, uint64_t off)
 {
+	const unsigned int size = field_size(i);
 	unsigned int access = cpu_access(c);
 	enum cpu_result r;
 	struct walk w;
@@ -120,11 +121,15 @@ enum cpu_result x87_first(struct cpu *c, const struct insn *i, uint64_t off)
 
 	if (i->mem_access & ACC_W)
 		access |= ACCESS_WRITE;
-	r = cpu_linear(c, i->seg, off, field_size(i), i->mem_access, &gva);
-	/* #AC is found later. */
-	if (r != CPU_OK || linear_misaligned(c, gva, field_size(i), access))
+	/* #AC is found before the end, if that is non-canonical. */
+	r = cpu_linear(c, i->seg, off, cpu_64bit(c) ? 1 : size, i->mem_access,
+		       &gva);
+	if (r == CPU_OK && linear_misaligned(c, gva, size, access))
+		return cpu_raise_error(c, VEC_AC, 0);
+	if (r != CPU_OK || !cpu_64bit(c))
 		return r;
-	return walk_gva(&c->mmu, gva, access, &w, &c->fault);
+	r = cpu_linear(c, i->seg, off, size, i->mem_access, &gva);
+	return r == CPU_OK ? walk_gva(&c->mmu, gva, access, &w, &c->fault) : r;
 }
 
 /* One field at @at: of the environment, or a register in two parts. */

@@ -45,6 +45,17 @@ static struct code_page *page_make(struct dbt *d, gpa_t gpa)
 	return p;
 }
 
+uint64_t page_key(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t *mode)
+{
+	const struct code_page *p = page_find(d, gpa);
+
+	if (likely(!p || p->base == (rip & PAGE_MASK) || !p->refs ||
+		   (*mode & MODE_CODE_SIZE) != CODE64))
+		return rip;
+	*mode |= MODE_PIC;
+	return pic_rip(rip);
+}
+
 /* The part of [start, end) in the 64 bytes of word @n of a bit map. */
 static uint64_t word_mask(unsigned int n, unsigned int start, unsigned int end)
 {
@@ -101,6 +112,9 @@ int page_enter(struct dbt *d, struct block *b, gpa_t gpa, unsigned int start,
 		__builtin_memcpy(p->copy + start, src, end - start);
 		bytes_set(p, start, end);
 	}
+	if (!p->refs)
+		p->base =
+			(b->rip & PAGE_MASK) + (gpa == b->gpa ? 0 : PAGE_SIZE);
 	if (gpa == b->gpa)
 		b->page = p;
 	else

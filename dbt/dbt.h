@@ -84,3 +84,23 @@ void dbt_slots_changed(struct dbt *d, struct memslots *slots);
 
 /* dbt_rearm_dirty - likewise: drops write entries so that writes log again. */
 void dbt_rearm_dirty(struct dbt *d);
+
+/*
+ * dbt_sample - what the thread that runs @c was doing when a signal came at
+ * host address @pc; async-signal-safe.
+ */
+enum dbt_place {
+	DBT_ENTRY, /* a block's entry of indirect jumps */
+	DBT_GUEST, /* translated code */
+	DBT_COLD,  /* ... out of line */
+	DBT_STUB,  /* between it and C code */
+	DBT_C,	   /* c->doing says what */
+};
+
+struct dbt_sample {
+	enum dbt_place place;
+	bool user;    /* at CPL 3 */
+	uint64_t rip; /* the guest instruction; 0: not known */
+};
+
+void dbt_sample(const struct cpu *c, const void *pc, struct dbt_sample *s);

@@ -28,6 +28,12 @@ static const uint8_t host_of[NR_GPRS] = {
 /* Look-ups that a block may keep for several accesses. */
 #define MAX_WINDOWS 24
 
+/* Those of the buffer for accesses that cross a page. */
+#define BOUNCE_SLOTS 8
+
+/* What D_GO holds unless vCPUs are to leave; loops test it against RSP. */
+#define GO (~0ull)
+
 /* Slots of cpu->dbt[]. */
 enum dbt_slot {
 	D_SELF, /* struct cpu * */
@@ -39,17 +45,10 @@ enum dbt_slot {
 	D_SPILL,      /* a host register lent as third scratch */
 	D_TMP,
 	D_JC_MASK, /* PEXT mask of the jump cache's index */
-	D_SPAN8,   /* PEXT masks: is an address 8, ... bytes into its page? */
-	D_SPAN16,
-	D_SPAN32,
-	D_SPAN64,
-	D_SPAN128,
-	D_SPAN256,
-	D_SPAN512,
-	D_GO,	  /* 0: leave at the next block boundary */
-	D_STATE,  /* struct vcpu_dbt * */
-	D_ADDEND, /* for t1, from dbt_miss */
-	D_GS,	  /* the GS base that is set */
+	D_GO,	   /* 0: leave at the next block boundary */
+	D_STATE,   /* struct vcpu_dbt * */
+	D_ADDEND,  /* for t1, from dbt_miss */
+	D_GS,	   /* the GS base that is set */
 	/* GS base for supervisor mode without and with RFLAGS.AC; 0: a helper
 	 * knows */
 	D_GS_PLAIN,
@@ -60,10 +59,38 @@ enum dbt_slot {
 	D_PAGE,
 	D_NOT_IF,
 	D_NOT_AC,
-	D_WINDOW, /* addends of the windows of the current block */
-	D_WINDOW_LAST = D_WINDOW + MAX_WINDOWS - 1,
+	D_PIC, /* of the block with MODE_PIC that runs: see there */
+	/* cross.c: t0, offset of the last byte in its page, host addresses of
+	 * the edge in both pages */
+	D_CROSS_T0,
+	D_CROSS_LAST,
+	D_CROSS_LOW,
+	D_CROSS_HIGH,
+	D_BOUNCE,
+	D_BOUNCE_LAST = D_BOUNCE + BOUNCE_SLOTS - 1,
 	NR_DBT_SLOTS,
 };
+
+/*
+ * Words on the host's stack while translated code runs, from RSP up: what it
+ * uses most, in instructions that are shorter and faster than with GS.
+ */
+enum frame_word {
+	F_PAGE_MASK, /* cpu->page_mask */
+	F_SPAN8,     /* PEXT masks: is an address 8, ... bytes into its page? */
+	F_SPAN16,
+	F_SPAN32,
+	F_SPAN64,
+	F_SPAN128,
+	F_SPAN256,
+	F_SPAN512,
+	F_WINDOW, /* addends of the windows of the current block */
+	F_WINDOW_LAST = F_WINDOW + MAX_WINDOWS - 1,
+	NR_FRAME_WORDS,
+};
+
+#define FRAME_OFF(word) (8 * (int32_t)(word))
+#define FRAME_SIZE	((FRAME_OFF(NR_FRAME_WORDS) + 15) & ~15)
 
 #define CPU_OFF(field) ((uint32_t)offsetof(struct cpu, field))
 _Static_assert(NR_DBT_SLOTS <= ARRAY_SIZE(((struct cpu *)0)->dbt), "slots");
@@ -87,29 +114,34 @@ enum leave_code {
 };
 
 /* Data behind the CALL of a stub (not aligned). */
-struct __attribute__((packed)) link_stub {
-	uint64_t rip;
-	int32_t site;  /* distance of the rel32 to patch from this struct */
-	uint8_t back;  /* a backward jump: to the entry that tests D_GO */
-	uint8_t plain; /* to the translation without windows */
-};
-
 struct __attribute__((packed)) rip_stub {
 	uint64_t rip;
+	uint8_t pic; /* of a block with MODE_PIC */
+};
+
+struct __attribute__((packed)) link_stub {
+	struct rip_stub at;
+	int32_t site;	/* distance of the rel32 to patch from this struct */
+	uint32_t block; /* its block's index in dbt.by_addr[] */
+	uint8_t back;	/* a backward jump: to the entry that tests D_GO */
+	uint8_t plain;	/* to the translation without windows */
 };
 
 struct __attribute__((packed)) changed_stub {
-	uint64_t rip;
+	struct rip_stub at;
 	uint32_t block; /* index in dbt.by_addr[] */
 };
 
 struct __attribute__((packed)) miss_stub {
-	int32_t retry; /* distance of the retry point from this struct */
-	uint16_t done; /* ... from there to where the addend is in t1 */
+	int32_t access; /* distance of the access from this struct */
+	int32_t retry;	/* ... of where to go on */
+	uint16_t done;	/* ... from there to where to go on with the addend in
+			   t1 */
 	uint16_t size;
 	uint16_t ahead; /* bytes of the access behind the one at t0 */
 	uint8_t write;
 	uint8_t window; /* what cannot be entered goes on behind this struct */
+	int16_t cross;	/* distance of the way for two pages, or 0 */
 	uint8_t exact;	/* a fault of the walk is the instruction's */
 };
 
@@ -128,26 +160,28 @@ struct pcmap {
 struct link {
 	uint8_t *site; /* write address of the rel32 */
 	uint8_t *stub; /* execution address of its stub */
+	struct block *from;
 	struct link *next;
 };
 
-struct block {
+struct block { /* what a look-up needs comes first */
 	uint64_t rip;
 	gpa_t gpa;
-	gpa_t gpa2; /* second page, if the only instruction crosses; or 0 */
+	struct block *hash_next;
 	uint32_t mode;
 	uint16_t len; /* guest bytes */
 	uint16_t nr_insns;
-	bool dead;
-	bool self;	  /* compares its guest bytes itself */
-	uint8_t *ientry;  /* execution address: entry of indirect jumps */
+	uint8_t *ientry; /* execution address: entry of indirect jumps */
+	uint8_t *entry;	 /* of direct ones */
+	struct code_page *page, *page2;
+	gpa_t gpa2; /* second page, if the only instruction crosses; or 0 */
 	uint8_t *checked; /* of backward direct ones: tests D_GO */
-	uint8_t *entry;	  /* of direct ones */
 	uint8_t *end;
 	struct pcmap *map;
-	struct code_page *page, *page2;
 	struct link *links; /* direct jumps that lead here */
-	struct block *hash_next;
+	uint16_t cold;	    /* offset of what is out of line, from ientry */
+	bool dead;
+	bool self; /* compares its guest bytes itself */
 };
 
 /* A block's bytes in one guest page. */
@@ -165,6 +199,7 @@ struct page_ref {
  */
 struct code_page {
 	gpa_t gpa;
+	uint64_t base; /* address of the page in blocks without MODE_PIC */
 	struct page_ref *refs;
 	struct code_page *next;
 	/* protected: the bytes that blocks were made of, and a bit for each */
@@ -181,6 +216,13 @@ struct code_page {
 };
 
 #define MAX_SELF_PAGES 256
+
+/* Code for accesses that cross a page (cross.c); execution addresses. */
+struct cross {
+	void *bounce[2][3]; /* by write, and bytes: 8, 16, 32 */
+	void *commit[5];    /* by bytes: 2, 4, ... 32 */
+	uint8_t *start, *many, *end;
+};
 
 #define CODE_SIZE (160ul << 20)
 #define META_SIZE (512ul << 20)
@@ -204,7 +246,7 @@ struct dbt {
 	struct xlat *xlat;	/* the translation under way */
 	struct block **by_addr; /* all blocks, ascending by address */
 	uint32_t nr_blocks;
-	struct block *hash[1u << HASH_BITS];
+	struct block **hash; /* 1 << HASH_BITS of them */
 	struct code_page *pages[1u << PAGE_HASH_BITS];
 	volatile uint64_t epoch; /* counts calls of dbt_outside() */
 	bool conflict; /* no block: others were made of bytes that changed */
@@ -214,6 +256,7 @@ struct dbt {
 	void *thunk_enter;
 	void *thunk[NR_LEAVES];
 	void *thunk_miss;
+	struct cross cross;
 	void *thunk_light; /* calls dbt_light in the middle of a block */
 	void *thunk_go;	   /* where dbt_light's caller goes to D_ENTRY */
 	struct cpu *cpu[MAX_VCPUS];
@@ -223,6 +266,7 @@ struct dbt {
 	struct lock quiet_lock;
 	volatile uint32_t quiet;
 	uint64_t generation; /* full flushes so far */
+	bool perf_map;	     /* see perfmap.c */
 };
 
 /*
@@ -321,6 +365,17 @@ static inline void go_no_further(struct cpu *c)
 /* thunk.c: fixed pieces of code.  Emits them at the start of the cache. */
 void thunks_emit(struct dbt *d, struct emit *e);
 
+/* cross.c */
+void cross_emit(struct cross *k, struct emit *e);
+/* cross_bounce - what makes a crossing access possible; NULL: of this size not.
+ */
+void *cross_bounce(const struct cross *k, unsigned int size, bool write);
+/* cross_commit - ends a write likewise. */
+void *cross_commit(const struct cross *k, unsigned int size);
+bool cross_at(const struct cross *k, const uint8_t *pc);
+/* cross_in_line - the access that its call at return address @site is for. */
+const uint8_t *cross_in_line(const uint8_t *site);
+
 /* cache.c */
 int cache_init(struct dbt *d);
 void cache_free(struct dbt *d);
@@ -329,14 +384,20 @@ void *meta_alloc(struct dbt *d, size_t size);
 /* cache_reset - forgets every block; the world is stopped, lock held. */
 void cache_reset(struct dbt *d);
 
+/* perfmap.c */
+/* perfmap_wanted - whether perf is to be told about blocks. */
+bool perfmap_wanted(void);
+/* perfmap_write - adds all blocks to perf's file if so. */
+void perfmap_write(struct dbt *d);
+
 /*
  * block.c; the lock is held.  Blocks go away while the world is stopped only,
  * so that a vCPU may look for one without the lock.
  */
 struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode);
-/* block_enter - tells its pages of @b, made of @src.  -1: full, or d->conflict.
+/* block_note - tells its pages of @b, made of @src.  -1: full, or d->conflict.
  * A block that is not added then must be marked dead. */
-int block_enter(struct dbt *d, struct block *b, const uint8_t *src);
+int block_note(struct dbt *d, struct block *b, const uint8_t *src);
 /* block_add - lets it be found. */
 void block_add(struct dbt *d, struct block *b);
 struct block *block_at(struct dbt *d, const uint8_t *host);
@@ -357,6 +418,11 @@ struct code_page *page_find(struct dbt *d, gpa_t gpa);
  */
 int page_enter(struct dbt *d, struct block *b, gpa_t gpa, unsigned int start,
 	       unsigned int end, const uint8_t *src);
+/*
+ * page_key - the rip and mode under which the block for guest address @rip,
+ * in @gpa, is known.  Also without the lock.
+ */
+uint64_t page_key(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t *mode);
 /* page_holds - whether blocks were made of a byte in [start, end). */
 bool page_holds(const struct code_page *p, unsigned int start,
 		unsigned int end);
@@ -394,8 +460,40 @@ struct block *xlat_crossing(struct dbt *d, struct cpu *c, uint64_t rip,
 #define MODE_TSC	 BIT(17) /* RDTSC does not fault */
 #define MODE_BASES	 BIT(18) /* nor do RDFSBASE and its like */
 #define MODE_LA57	 BIT(19)
+#define MODE_PIC	 BIT(29) /* position-independent */
 #define MODE_PLAIN	 BIT(30) /* each access looks up for itself */
 #define MODE_SLOW	 BIT(31) /* not for the fast form */
+
+/*
+ * A page that is mapped at several addresses, as a library's is, gets one set
+ * of blocks for all of them but the first.  These are made as if the page were
+ * at PIC_BASE; while one runs, slot D_PIC is how far from there it is.
+ */
+#define PIC_BASE 0x10000000ull
+
+static inline uint64_t pic_rip(uint64_t rip)
+{
+	return PIC_BASE | (rip & ~PAGE_MASK);
+}
+
+/* Guest address of @b, where it runs now. */
+static inline uint64_t block_rip(const struct cpu *c, const struct block *b)
+{
+	return b->rip + (b->mode & MODE_PIC ? c->dbt[D_PIC] : 0);
+}
+
+static inline uint64_t stub_rip(const struct cpu *c, const struct rip_stub *s)
+{
+	return s->rip + (s->pic ? c->dbt[D_PIC] : 0);
+}
+
+/* Where to enter @b, which was found for guest address @rip. */
+static inline void *block_enter(struct cpu *c, const struct block *b,
+				uint64_t rip)
+{
+	c->dbt[D_PIC] = rip - b->rip;
+	return b->entry;
+}
 
 /* modekey.c */
 uint32_t mode_key(const struct cpu *c);
@@ -464,15 +562,19 @@ enum cpu_result snippet_run(struct cpu *c, const struct insn *i, void *mem);
 
 /* miss.c: called from translated code; returns where to go on or NULL. */
 void *dbt_miss(struct cpu *c, const struct miss_stub *s);
+/* run_enter_write - mmu_ops.enter_write. */
+void run_enter_write(struct mmu *mmu, gva_t gva, unsigned int access,
+		     const struct memslot *slot, const struct walk *w);
 
 /* lookup.c: likewise, for an indirect jump to @rip that the jump cache does not
  * know and for a direct one that was not taken before. */
 void *dbt_lookup(struct cpu *c, uint64_t rip);
 void *dbt_link(struct cpu *c, const struct link_stub *s);
-/* lookup_enter - @b is known to the jump cache of @tt from now on.  @w: the
- * translation of its page, or of both. */
-void lookup_enter(struct cpu *c, struct tlb_table *tt, const struct block *b,
-		  const struct walk *w);
+/* lookup_enter - @b, which was found for guest address @rip, is known to the
+ * jump cache of @tt from now on.  @w: the translation of its page, or of both.
+ * Returns where to enter it. */
+void *lookup_enter(struct cpu *c, struct tlb_table *tt, const struct block *b,
+		   uint64_t rip, const struct walk *w);
 /* ... and where code is not what it was when it was translated. */
 void *dbt_changed(struct cpu *c, const struct changed_stub *s);
 
@@ -481,7 +583,8 @@ void *dbt_changed(struct cpu *c, const struct changed_stub *s);
  * translated code; see emit_light_call() for the answer.
  */
 struct light_site {
-	uint64_t rip, next;
+	struct rip_stub at;
+	uint64_t next;
 	enum cpu_result (*op)(struct cpu *c, const struct insn *i);
 	uint8_t reason; /* enum exit_reason it is counted under */
 	bool cpl0;	/* #GP(0) at another CPL */
@@ -534,6 +637,8 @@ void epoch_forget(struct vcpu_dbt *v);
 
 /* run_code_write - mmu_ops.code_write: remembers the write. */
 void run_code_write(struct mmu *mmu, gpa_t gpa, unsigned int len);
+/* run_ring_full - mmu_ops.ring_full. */
+void run_ring_full(struct mmu *mmu);
 void pages_pending(struct cpu *c);
 /* pages_translate - makes a block; NULL: take the careful way this once. */
 struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,

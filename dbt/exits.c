@@ -4,6 +4,7 @@
 static const uint8_t reason_of[NR_INSN_IDS] = {
 	[ID_CPUID] = EXIT_CPUID,
 	[ID_HLT] = EXIT_HLT,
+	[ID_PAUSE] = EXIT_PAUSE,
 	[ID_INVLPG] = EXIT_INVLPG,
 	[ID_INVPCID] = EXIT_INVLPG,
 	[ID_RDPMC] = EXIT_RDPMC,

@@ -47,6 +47,21 @@ static void take_registers(struct cpu *c, const greg_t *g, uint8_t spill)
 	c->dbt[D_HOST_FLAGS] = g[REG_EFL];
 }
 
+/* In a crossing access: its call is on the stack, scratch registers apart all
+ * is as it was before it. */
+static void take_crossing(struct cpu *c, greg_t *g, const uint8_t *pc)
+{
+	const struct dbt *d = vcpu_dbt(c)->d;
+	const uint8_t *at = cross_in_line(*(uint8_t **)g[REG_RSP]);
+	const struct block *b = block_at(vcpu_dbt(c)->d, at);
+
+	c->rip = block_rip(c, b) + block_insn(b, at)->guest;
+	if (pc < d->cross.many)
+		return;
+	g[REG_RDI] = c->dbt[D_SPILL];
+	g[REG_RSI] = c->dbt[D_TMP];
+}
+
 /* Runs on the thread's own stack after the signal has returned. */
 static void __attribute__((noreturn)) recover(struct vcpu_dbt *v)
 {
@@ -84,6 +99,8 @@ static bool claim(int sig, siginfo_t *info, void *uc)
 		       engine_fault(c, g, info);
 	if (pc >= v->snip_x && pc < v->snip_x + SNIPPET_SIZE) {
 		spill = v->snippet_spill;
+	} else if (cross_at(&v->d->cross, pc)) {
+		take_crossing(c, g, pc);
 	} else {
 		b = block_at(v->d, pc);
 		if (!b)
@@ -93,7 +110,7 @@ static bool claim(int sig, siginfo_t *info, void *uc)
 			g[REG_RIP] = (greg_t)(b->ientry + m->restore);
 			return true;
 		}
-		c->rip = b->rip + m->guest;
+		c->rip = block_rip(c, b) + m->guest;
 		spill = m->spill;
 	}
 	take_registers(c, g, spill);

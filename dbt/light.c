@@ -59,18 +59,20 @@ void *dbt_light(struct cpu *c, const struct light_site *s)
 	bool sti_shadow = c->sti_shadow;
 	enum exit_reason reason;
 	enum cpu_result r;
+	uint64_t next;
 
 	sees_made(vcpu_dbt(c)->d);
 
 	c->sti_shadow = false;
 	c->rflags = (c->rflags & ~RFLAGS_STATUS) |
 		    (c->dbt[D_HOST_FLAGS] & RFLAGS_STATUS);
-	c->rip = s->rip;
-	c->next_rip = s->next;
+	c->rip = stub_rip(c, &s->at);
+	c->next_rip = next = c->rip + (s->next - s->at.rip);
 	c->mmio.pos_rd = 0;
 	c->mmio.nr_wr = 0;
 	c->mmio.wants = false;
 	c->exits[s->reason]++;
+	c->doing = s->reason;
 	if (unlikely(s->cpl0 && c->cpl))
 		r = cpu_raise_gp(c);
 	else
@@ -78,7 +80,7 @@ void *dbt_light(struct cpu *c, const struct light_site *s)
 	if (careful_conclude(c, &s->insn, r, sti_shadow, &reason) ==
 	    CAREFUL_LEAVE)
 		return leave(c, CAREFUL_LEAVE, reason);
-	if (s->goes_on && r == CPU_OK && likely(c->rip == s->next) &&
+	if (s->goes_on && r == CPU_OK && likely(c->rip == next) &&
 	    likely(may_go(c))) {
 		give_flags(c);
 		return NULL;

@@ -19,27 +19,30 @@ static struct block *block_for(struct cpu *c, uint64_t rip, uint32_t mode,
 	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
 	struct x86_fault f;
 	struct block *b;
+	uint64_t key;
 
 	if (c->code_size == CODE64 && !canonical(c, rip))
 		return NULL;
 	if (walk_gva(&c->mmu, rip, access, w, &f) != CPU_OK)
 		return NULL;
-	b = block_find(vcpu_dbt(c)->d, rip, w->gpa, mode);
+	key = page_key(vcpu_dbt(c)->d, rip, w->gpa, &mode);
+	b = block_find(vcpu_dbt(c)->d, key, w->gpa, mode);
 	if (likely(b))
 		return b->gpa2 || !pages_fresh(c, b, now) ? NULL : b;
 	/* It may cross into the next page. */
 	if ((rip & ~PAGE_MASK) > PAGE_SIZE - 15)
 		return NULL;
-	return pages_translate_light(c, rip, w->gpa, mode);
+	return pages_translate_light(c, key, w->gpa, mode);
 }
 
-void lookup_enter(struct cpu *c, struct tlb_table *tt, const struct block *b,
-		  const struct walk *w)
+void *lookup_enter(struct cpu *c, struct tlb_table *tt, const struct block *b,
+		   uint64_t rip, const struct walk *w)
 {
 	c->exits[EXIT_BLOCK_LOOKUP]++;
-	jcache_set(&tt->jc, b->rip, b->ientry, w->global, b->gpa2);
-	tlb_note_code(tt, b->rip, b->len, w->page_shift);
+	jcache_set(&tt->jc, rip, b->ientry, w->global, b->gpa2);
+	tlb_note_code(tt, rip, b->len, w->page_shift);
 	epoch_uses(c, b);
+	return block_enter(c, b, rip);
 }
 
 static struct tlb_table *running_table(struct cpu *c)
@@ -53,31 +56,33 @@ void *dbt_lookup(struct cpu *c, uint64_t rip)
 	struct block *b;
 	struct walk w;
 
+	c->doing = EXIT_BLOCK_LOOKUP;
 	if (unlikely(!may_go(c)))
 		return NULL;
 	b = block_for(c, rip, tt->jc.mode, !jcache_has_page(&tt->jc, rip), &w);
 	if (unlikely(!b))
 		return NULL;
-	lookup_enter(c, tt, b, &w);
-	return b->entry;
+	return lookup_enter(c, tt, b, rip, &w);
 }
 
 void *dbt_link(struct cpu *c, const struct link_stub *s)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
 	uint32_t mode = running_table(c)->jc.mode;
+	uint64_t rip = stub_rip(c, &s->at);
 	struct block *b;
 	struct walk w;
 
+	c->doing = EXIT_BLOCK_LOOKUP;
 	if (unlikely(!may_go(c)))
 		return NULL;
-	b = block_for(c, s->rip, mode | (s->plain ? MODE_PLAIN : 0), false, &w);
+	b = block_for(c, rip, mode | (s->plain ? MODE_PLAIN : 0), false, &w);
 	if (unlikely(!b))
 		return NULL;
 	lock_take(&d->lock);
 	block_link(d, s, b);
 	lock_drop(&d->lock);
-	return b->entry;
+	return block_enter(c, b, rip);
 }
 
 void *dbt_changed(struct cpu *c, const struct changed_stub *s)
@@ -85,13 +90,15 @@ void *dbt_changed(struct cpu *c, const struct changed_stub *s)
 	struct dbt *d = vcpu_dbt(c)->d;
 	struct tlb_table *tt = running_table(c);
 	struct block *b;
+	uint64_t rip = stub_rip(c, &s->at);
 
+	c->doing = EXIT_CODE_WRITE;
 	lock_take(&d->lock);
 	b = d->by_addr[s->block];
 	block_outdated(d, b);
 	lock_drop(&d->lock);
-	jcache_drop(&tt->jc, b->rip);
-	jcache_drop(&tt->jc, s->rip);
+	jcache_drop(&tt->jc, block_rip(c, b));
+	jcache_drop(&tt->jc, rip);
 	c->exits[EXIT_CODE_WRITE]++;
-	return dbt_lookup(c, s->rip);
+	return dbt_lookup(c, rip);
 }

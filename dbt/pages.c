@@ -319,6 +319,7 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 	struct block *b, *found;
 	const struct memslot *s;
 
+	c->doing = EXIT_BLOCK_MISS;
 	do {
 		s = watch(c, gpa);
 		if (!s)
@@ -353,6 +354,7 @@ struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
 	const struct memslot *s;
 	uint8_t *flags;
 
+	c->doing = EXIT_BLOCK_MISS;
 	s = d->nr_cpus > 1 ? find_flags(c, gpa, &flags) : watch(c, gpa);
 	if (!s)
 		return NULL;
@@ -374,7 +376,8 @@ struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
  * The second page of a crossing block is another one now.  Other vCPUs may be
  * about to execute what block_kill overwrites.
  */
-static void drop_crossing(struct cpu *c, gpa_t gpa, gpa_t gpa2, uint32_t mode)
+static void drop_crossing(struct cpu *c, uint64_t key, gpa_t gpa, gpa_t gpa2,
+			  uint32_t mode)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
 	struct block *b;
@@ -382,7 +385,7 @@ static void drop_crossing(struct cpu *c, gpa_t gpa, gpa_t gpa2, uint32_t mode)
 	if (d->nr_cpus > 1)
 		quiet_self_enter(c);
 	lock_take(&d->lock);
-	b = block_find(d, c->rip, gpa, mode);
+	b = block_find(d, key, gpa, mode);
 	if (b && b->gpa2 != gpa2)
 		block_kill(d, b);
 	lock_drop(&d->lock);
@@ -401,14 +404,16 @@ struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 	struct x86_fault f;
 	uint8_t *flags;
 	struct walk w;
+	uint64_t key;
 
 	if (walk_gva(&c->mmu, next, access, &w, &f) != CPU_OK)
 		return NULL;
-	b = block_find(v->d, c->rip, gpa, mode);
+	key = page_key(v->d, c->rip, gpa, &mode);
+	b = block_find(v->d, key, gpa, mode);
 	if (b && b->gpa2 == w.gpa)
 		return b;
 	if (b)
-		drop_crossing(c, gpa, w.gpa, mode);
+		drop_crossing(c, key, gpa, w.gpa, mode);
 	watch(c, gpa);
 	s2 = watch(c, w.gpa);
 	/* The second one may have waited, and slots may be others since. */
@@ -418,15 +423,14 @@ struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 	    (c->rip & ~PAGE_MASK) + i->len <= PAGE_SIZE)
 		return NULL;
 	lock_take(&v->d->lock);
-	b = found = block_find(v->d, c->rip, gpa, mode);
+	b = found = block_find(v->d, key, gpa, mode);
 	if (!is_watched(c, gpa) || !is_watched(c, w.gpa)) {
 		lock_drop(&v->d->lock);
 		return NULL;
 	}
 	if (!b)
-		b = xlat_crossing(v->d, c, c->rip, gpa, w.gpa,
-				  memslot_hva(s, gpa), memslot_hva(s2, w.gpa),
-				  i, mode);
+		b = xlat_crossing(v->d, c, key, gpa, w.gpa, memslot_hva(s, gpa),
+				  memslot_hva(s2, w.gpa), i, mode);
 	lock_drop(&v->d->lock);
 	/* Another vCPU may have been faster, with another second page, or with
 	 * what was there before. */

@@ -39,6 +39,11 @@ void dbt_kick(struct cpu *c)
 	__atomic_store_n(&c->dbt[D_GO], 0, __ATOMIC_SEQ_CST);
 }
 
+void run_ring_full(struct mmu *mmu)
+{
+	dbt_kick(container_of(mmu, struct cpu, mmu));
+}
+
 void dbt_enter_quiet(struct dbt *d)
 {
 	lock_take(&d->quiet_lock);

@@ -64,21 +64,23 @@ static struct block *find_block(struct cpu *c, uint32_t mode, struct walk *w)
 	unsigned int access = ACCESS_FETCH | (c->cpl == 3 ? ACCESS_USER : 0);
 	struct x86_fault f;
 	struct block *b;
+	uint64_t key;
 
 	if (c->code_size == CODE64 && !canonical(c, c->rip))
 		return NULL;
 	if (walk_gva(&c->mmu, c->rip, access, w, &f) != CPU_OK)
 		return NULL;
-	b = block_find(d, c->rip, w->gpa, mode);
+	key = page_key(d, c->rip, w->gpa, &mode);
+	b = block_find(d, key, w->gpa, mode);
 	if (unlikely(b && !pages_fresh(c, b, true))) {
 		pages_refresh(c, b);
-		b = block_find(d, c->rip, w->gpa, mode);
+		b = block_find(d, key, w->gpa, mode);
 	}
 	if (likely(b && !b->gpa2))
 		return b;
 	if ((c->rip & ~PAGE_MASK) > PAGE_SIZE - 15 && (b || crosses(c, w->gpa)))
 		return find_crossing(c, mode, w);
-	return pages_translate(c, c->rip, w->gpa, mode);
+	return pages_translate(c, key, w->gpa, mode);
 }
 
 struct tlb_table *run_table(struct cpu *c, uint32_t mode)
@@ -172,16 +174,16 @@ static void where(struct cpu *c, enum leave_code code)
 	case LEAVE_CAREFUL:
 	case LEAVE_CHANGED:
 		/* All their stubs begin with it. */
-		c->rip = ((const struct rip_stub *)ra)->rip;
+		c->rip = stub_rip(c, (const struct rip_stub *)ra);
 		return;
 	case LEAVE_STALE:
-		c->rip = block_at(d, ra - 5)->rip;
+		c->rip = block_rip(c, block_at(d, ra - 5));
 		return;
 	case LEAVE_MISS:
 		/* The stub is out of line; its way back is in line. */
-		ra += ((const struct miss_stub *)ra)->retry;
+		ra += ((const struct miss_stub *)ra)->access;
 		b = block_at(d, ra);
-		c->rip = b->rip + block_insn(b, ra)->guest;
+		c->rip = block_rip(c, b) + block_insn(b, ra)->guest;
 		return;
 	default: /* the signal handler has set it */
 		return;
@@ -247,7 +249,7 @@ static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 	if (unlikely(vcpu_dbt(c)->plain)) {
 		vcpu_dbt(c)->plain = false;
 		b = find_block(c, mode | MODE_PLAIN, &w);
-		return b ? b->entry : NULL;
+		return b ? block_enter(c, b, c->rip) : NULL;
 	}
 	code = jcache_get(&tt->jc, c->rip);
 	if (likely(code)) {
@@ -257,8 +259,7 @@ static void *find_code(struct cpu *c, struct tlb_table *tt, uint32_t mode)
 	b = find_block(c, mode, &w);
 	if (!b)
 		return NULL;
-	lookup_enter(c, tt, b, &w);
-	return b->entry;
+	return lookup_enter(c, tt, b, c->rip, &w);
 }
 
 /* One turn: some guest code, and what it came back with. */
@@ -280,6 +281,7 @@ static enum careful_result turn(struct cpu *c, enum exit_reason *reason)
 	run_set_table(c, tt);
 	c->rflags &= ~RFLAGS_RF; /* no breakpoint is armed that it could mask */
 	leave = dbt_enter(c, code);
+	c->doing = DOING_LOOP;
 	where(c, leave);
 	return light_exit(c, leave, mode, reason);
 }
@@ -307,7 +309,7 @@ static enum exit_reason run_loop(struct cpu *c)
 		if (unlikely(v->nr_writes || v->drop_all))
 			pages_pending(c);
 		epoch_new(c);
-		__atomic_store_n(&c->dbt[D_GO], 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&c->dbt[D_GO], GO, __ATOMIC_SEQ_CST);
 		/* After D_GO, which a quiet holder clears to call us here. */
 		if (unlikely(__atomic_load_n(&v->d->quiet, __ATOMIC_SEQ_CST))) {
 			run_gate_leave(v);
@@ -345,6 +347,7 @@ enum exit_reason dbt_run(struct cpu *c)
 	enum exit_reason reason;
 	void *gs = get_gs();
 
+	c->doing = DOING_LOOP;
 	pages_sample(c);
 	run_gate_enter(v);
 	c->mmu.live = true;

@@ -8,6 +8,7 @@
  * says that they cannot fault; all others are a call of C code (dbt/light.c).
  * The block goes on behind those that change neither mode nor mappings.
  */
+#define FX_SIZE		512
 #define SEG_BASE_OFF(s) (CPU_OFF(seg) + (uint32_t)sizeof(struct seg) * (s))
 
 /* --- Calls --- */
@@ -31,7 +32,7 @@ void xlat_light_call(struct xlat *x, const struct insn *i)
 		return;
 	}
 	*s = (struct light_site){
-		.rip = x->rip,
+		.at = xlat_rip_stub(x, x->rip),
 		.next = next_rip(x),
 		.op = cpu_ops[i->row->id],
 		.reason = exit_of_insn(i->row->id),
@@ -103,7 +104,8 @@ static unsigned int base_seg(const struct insn *i)
 
 static void in_rdbase(struct xlat *x, const struct insn *i)
 {
-	emit_gs_load(&x->e, T0, SEG_BASE_OFF(base_seg(i)), i->opsize);
+	emit_gs_load(&x->e, T0, SEG_BASE_OFF(base_seg(i)),
+		     i->opsize == 8 ? 8 : 4);
 	store_gpr(x, i->op[0].reg, T0, 8);
 }
 
@@ -236,6 +238,46 @@ static void in_mov_from_cr(struct xlat *x, const struct insn *i)
 	store_gpr(x, i->op[0].reg, T0, 8);
 }
 
+/*
+ * FXSAVE and FXRSTOR: the silicon's own, on an area in one page; it raises #GP
+ * itself.  Anything else is for the helper.
+ */
+static void in_fx(struct xlat *x, const struct insn *i)
+{
+	bool save = i->row->id == ID_FXSAVE;
+	struct emit *e = &x->e;
+	struct cold *c;
+	uint8_t *over;
+
+	xlat_ea(x, i, FX_SIZE - 1, true);
+	c = xlat_tlb(x, FX_SIZE, save, true, true);
+	if (i->rex & 8)
+		emit8(e, 0x48);
+	emit8(e, 0x0f);
+	emit8(e, 0xae);
+	emit_mem(e, !save, T0, T1, 0, 1 - FX_SIZE);
+	over = emit_jmp8(e);
+	c->other = e->w;
+	xlat_light_call(x, i);
+	emit_here8(e, over);
+}
+
+/* Limit and base are stored by two moves, once both are sure to succeed. */
+static void in_store_table(struct xlat *x, const struct insn *i)
+{
+	bool gdt = i->row->id == ID_SGDT;
+	unsigned int len = x->code_size == CODE64 ? 8 : 4;
+	struct emit *e = &x->e;
+
+	xlat_ea(x, i, len + 1, true);
+	xlat_tlb(x, len + 2, true, true, false);
+	emit_lea(e, T0, T0, T1, 0, -(int)(len + 1), 8);
+	emit_gs_load(e, T1, gdt ? CPU_OFF(gdt.limit) : CPU_OFF(idt.limit), 4);
+	emit_store(e, T1, T0, H_NONE, 0, 2);
+	emit_gs_load(e, T1, gdt ? CPU_OFF(gdt.base) : CPU_OFF(idt.base), len);
+	emit_store(e, T1, T0, H_NONE, 2, len);
+}
+
 /* What has a form in line, in which modes. */
 struct in_line {
 	void (*fn)(struct xlat *x, const struct insn *i);
@@ -257,10 +299,14 @@ static const struct in_line in_line[NR_INSN_IDS] = {
 	[ID_STAC] = { in_ac, MODE_CPL0 },
 	[ID_CLAC] = { in_ac, MODE_CPL0 },
 	[ID_MOV_FROM_CR] = { in_mov_from_cr, MODE_CPL0 },
+	[ID_FXSAVE] = { in_fx, MODE_X87 | MODE_SSE },
+	[ID_FXRSTOR] = { in_fx, MODE_X87 | MODE_SSE },
+	[ID_SGDT] = { in_store_table, MODE_CPL0 },
+	[ID_SIDT] = { in_store_table, MODE_CPL0 },
 };
 
 /* Operands that a form in line does not serve. */
-static bool odd_operand(const struct insn *i)
+static bool odd_operand(const struct xlat *x, const struct insn *i)
 {
 	unsigned int n;
 
@@ -271,9 +317,15 @@ static bool odd_operand(const struct insn *i)
 	case ID_MOV_FROM_CR:
 		n = i->op[1].reg;
 		return n != 0 && n != 2 && n != 3 && n != 4;
+	case ID_FXSAVE: /* only in 64-bit mode all XMM registers */
+	case ID_FXRSTOR:
+		return i->code_size != CODE64 || i->addrsize != 8;
 	case ID_STAC:
 	case ID_CLAC:
 		return !gsbase_is_fast();
+	case ID_SGDT:
+	case ID_SIDT:
+		return !xlat_seg_ok(x, i);
 	default:
 		return false;
 	}
@@ -284,7 +336,7 @@ static const struct in_line *find_in_line(const struct xlat *x,
 {
 	const struct in_line *l = &in_line[i->row->id];
 
-	if (!l->fn || (x->mode & l->mode) != l->mode || odd_operand(i))
+	if (!l->fn || (x->mode & l->mode) != l->mode || odd_operand(x, i))
 		return NULL;
 	return l;
 }

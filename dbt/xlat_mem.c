@@ -1,4 +1,5 @@
 #include "dbt/xlat_flags.h"
+#include "dbt/xlat_lend.h"
 
 /*
  * Memory operands: guest address in t0, addend in t1, host address t0 + t1.
@@ -20,8 +21,8 @@ static enum hreg reg_or_load(struct xlat *x, unsigned int reg, enum hreg temp)
 {
 	if (reg == GPR_NONE)
 		return H_NONE;
-	if (host_of[reg] != IN_MEMORY)
-		return host_of[reg];
+	if (x->home[reg] != IN_MEMORY)
+		return x->home[reg];
 	emit_gs_load(&x->e, temp, GPR_OFF(reg), 8);
 	return temp;
 }
@@ -47,6 +48,23 @@ static uint64_t constant_ea(const struct xlat *x, const struct insn *i)
 	return ea;
 }
 
+void xlat_address(struct xlat *x, enum hreg reg, uint64_t gva, bool pic)
+{
+	int64_t disp = gva;
+	struct emit *e = &x->e;
+
+	if (!pic) {
+		emit_mov_ri(e, reg, gva);
+		return;
+	}
+	emit_gs_load(e, reg, SLOT_OFF(D_PIC), 8);
+	if (disp != (int32_t)disp) {
+		emit_lea(e, reg, reg, H_NONE, 0, 0x7fffffff, 8);
+		disp -= 0x7fffffff;
+	}
+	emit_lea(e, reg, reg, H_NONE, 0, disp, 8);
+}
+
 void xlat_ea(struct xlat *x, const struct insn *i, int32_t add,
 	     bool with_segment)
 {
@@ -54,7 +72,8 @@ void xlat_ea(struct xlat *x, const struct insn *i, int32_t add,
 	enum hreg base, index;
 
 	if (i->rip_rel || (i->base == GPR_NONE && i->index == GPR_NONE)) {
-		emit_mov_ri(e, T0, constant_ea(x, i) + add);
+		xlat_address(x, T0, constant_ea(x, i) + add,
+			     x->pic && i->rip_rel);
 	} else {
 		/* The address is cut before @add, which may go beyond. */
 		bool late = i->addrsize == 2 ||
@@ -83,16 +102,19 @@ struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site)
 		return &x->cold[0];
 	}
 	c = &x->cold[x->nr_cold++];
-	*c = (struct cold){ .kind = kind, .site = site };
+	*c = (struct cold){ .kind = kind,
+			    .site = site,
+			    .recipe = NO_RECIPE,
+			    .lent = x->lending };
 	return c;
 }
 
-/* Slot with the smallest span mask that covers @bytes. */
-static unsigned int span_slot(unsigned int bytes)
+/* The smallest span mask that covers @bytes. */
+static unsigned int span_word(unsigned int bytes)
 {
-	unsigned int n = D_SPAN8;
+	unsigned int n = F_SPAN8;
 
-	while (bytes > 8u << (n - D_SPAN8))
+	while (bytes > 8u << (n - F_SPAN8))
 		n++;
 	return n;
 }
@@ -118,6 +140,7 @@ void xlat_islands(struct xlat *x, unsigned int room, bool gap)
 			x->cold[x->island[n].cold].site = site;
 	}
 	x->nr_islands = 0;
+	x->last_islands = e->w;
 	if (over)
 		emit_here8(e, over);
 }
@@ -134,6 +157,7 @@ void xlat_island(struct xlat *x, uint8_t *rel8, const struct cold *c,
 static void table_load(struct xlat *x, struct cold *c)
 {
 	struct emit *e = &x->e;
+	bool copied;
 
 	if (c->write)
 		emit_not(e, T1);
@@ -146,20 +170,23 @@ static void table_load(struct xlat *x, struct cold *c)
 		xlat_island(x, emit_jrcxz(e), c, false);
 	}
 	c->done = e->w;
-	xlat_islands(x, 30, false);
+	/* Code that is copied may have no jumps. */
+	copied = c->cross == CROSS_BOUNCE && c->write;
+	xlat_islands(x, copied ? 255 : 30, false);
+	c->op = e->w;
 }
 
 void xlat_span_test(struct xlat *x, unsigned int size, struct cold *c)
 {
 	struct emit *e = &x->e;
-	unsigned int n = span_slot(size);
+	unsigned int n = span_word(size);
 
 	if (x->flag_form) {
-		emit_test_ri(e, T0, ~PAGE_MASK & ~MASK(3 + n - D_SPAN8));
+		emit_test_ri(e, T0, ~PAGE_MASK & ~MASK(3 + n - F_SPAN8));
 		c->check = emit_jcc(e, CC_Z);
 		x->dirty = true;
 	} else {
-		emit_gs_pext(e, T1, T0, SLOT_OFF(n));
+		emit_pext(e, T1, T0, H_RSP, FRAME_OFF(n));
 		xlat_island(x, emit_jrcxz(e), c, true);
 	}
 }
@@ -173,6 +200,7 @@ static struct cold *cold_access(struct xlat *x, unsigned int size, bool write,
 	c->write = write;
 	c->window = window;
 	c->exact = x->exact && !window;
+	c->cross = window ? CROSS_LINK : cross_kind(x, size, write);
 	c->rip = x->rip;
 	c->recipe = x->flag_form ? x->recipe[x->cur] : NO_RECIPE;
 	return c;
@@ -187,8 +215,8 @@ static struct cold *cold_access(struct xlat *x, unsigned int size, bool write,
  *	pext t1, t0, page_mask; (not t1;) mov t1, gs:[t1 * 8 + table]
  *	test t1, t1; jz cold
  */
-void xlat_tlb(struct xlat *x, unsigned int size, bool write, bool may_cross,
-	      bool window)
+struct cold *xlat_tlb(struct xlat *x, unsigned int size, bool write,
+		      bool may_cross, bool window)
 {
 	struct emit *e = &x->e;
 	struct cold *c;
@@ -198,22 +226,23 @@ void xlat_tlb(struct xlat *x, unsigned int size, bool write, bool may_cross,
 	if (size > 1 && may_cross)
 		xlat_span_test(x, size, c);
 	c->back = e->w;
-	emit_gs_pext(e, T1, T0, CPU_OFF(page_mask));
+	emit_pext(e, T1, T0, H_RSP, FRAME_OFF(F_PAGE_MASK));
 	table_load(x, c);
+	return c;
 }
 
-void xlat_tlb_page(struct xlat *x, uint64_t ea, unsigned int size, bool write,
-		   bool window)
+void xlat_tlb_page(struct xlat *x, uint64_t ea, bool pic, unsigned int size,
+		   bool write, bool window)
 {
 	struct cold *c;
 
 	xlat_islands(x, 60, false);
-	emit_mov_ri(&x->e, T0, ea);
+	xlat_address(x, T0, ea, pic);
 	c = cold_access(x, 1, write, window);
 	c->ahead = size - 1;
 	c->back = x->e.w;
-	if (x->d->mixed_tables)
-		emit_gs_pext(&x->e, T1, T0, CPU_OFF(page_mask));
+	if (pic || x->d->mixed_tables)
+		emit_pext(&x->e, T1, T0, H_RSP, FRAME_OFF(F_PAGE_MASK));
 	else
 		emit_mov_ri(&x->e, T1, (ea & x->c->page_mask) >> PAGE_SHIFT);
 	table_load(x, c);
@@ -231,22 +260,39 @@ bool xlat_constant_ea(const struct xlat *x, const struct insn *i, uint64_t *ea)
 /*
  * An end in the first bytes of a page is good if all the bytes are there.  With
  * the page offset in the top 12 of 32 bits, a subtraction borrows from the
- * upper half if they are not; then to @bad.
+ * upper half if they are not.
  */
-static void cold_span(struct xlat *x, const struct cold *c, uint8_t *bad)
+void xlat_cold_span(struct xlat *x, const struct cold *c, uint8_t *within)
 {
 	struct emit *e = &x->e;
-	uint8_t *within;
+	uint8_t *zero;
 
-	emit_here32(e, c->check);
 	emit_rorx(e, T1, T0, 12, 4);
 	emit_lea(e, T1, T1, H_NONE, 0, -((c->size - 1) << 20), 8);
 	emit_rorx(e, T1, T1, 32, 8);
 	emit_mov_rr(e, T1, T1, 4);
-	within = emit_jrcxz(e);
-	emit_patch32(e, emit_jmp_patch(e), bad + e->xdiff);
-	emit_here8(e, within);
-	emit_patch32(e, emit_jmp_patch(e), c->back + e->xdiff);
+	zero = emit_jrcxz(e);
+	if (!e->overflow)
+		*zero = within - (zero + 1);
+}
+
+void xlat_ordinary(struct xlat *x, const struct cold *c)
+{
+	if (c->recipe != NO_RECIPE)
+		flags_restore(x, c->recipe);
+	if (c->lent)
+		lend_call_out(x);
+}
+
+/* Back to @main, where registers are lent; its size. */
+static unsigned int cold_again(struct xlat *x, const uint8_t *main)
+{
+	struct emit *e = &x->e;
+	uint8_t *start = e->w;
+
+	lend_call_in(x);
+	emit_jmp(e, main + e->xdiff);
+	return e->w - start;
 }
 
 /*
@@ -263,24 +309,36 @@ static void cold_tlb(struct xlat *x, const struct cold *c)
 			       .done = c->done - c->back,
 			       .window = c->window,
 			       .exact = c->exact };
-	uint8_t *miss = e->w;
+	uint8_t *back = c->back, *cross;
 
+	if (c->lent) {
+		back = e->w;
+		s.done = cold_again(x, c->back);
+		cold_again(x, c->done);
+	}
+	/* What it does not do itself goes on behind it. */
+	cross = c->check ? cross_cold(x, c) : NULL;
 	emit_here32(e, c->site);
-	if (c->recipe != NO_RECIPE)
-		flags_restore(x, c->recipe);
+	xlat_ordinary(x, c);
 	emit_call(e, x->d->thunk_miss);
-	s.retry = c->back - e->w;
+	s.access = c->back - e->w;
+	s.retry = back - e->w;
+	if (cross && c->cross == CROSS_BOUNCE)
+		s.cross = cross - e->w;
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
-	if (c->window)
+	if (c->other)
+		emit_patch32(e, emit_jmp_patch(e), c->other + e->xdiff);
+	else if (c->window && cross)
+		emit_patch32(e, emit_jmp_patch(e), cross + e->xdiff);
+	else if (c->window)
 		xlat_cold_link(x, emit_jmp_link(e), c);
-	if (c->check)
-		cold_span(x, c, miss);
 }
 
 void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
 {
 	struct emit *e = &x->e;
-	struct link_stub s = { .rip = c->rip,
+	struct link_stub s = { .at = xlat_rip_stub(x, c->rip),
+			       .block = x->d->nr_blocks,
 			       .back = c->kind == COLD_BACK,
 			       .plain = c->kind == COLD_TLB };
 
@@ -290,9 +348,22 @@ void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
 }
 
+static void cold_link(struct xlat *x, const struct cold *c)
+{
+	uint8_t *site = c->site;
+
+	if (c->lent) {
+		emit_here32(&x->e, site);
+		lend_call_out(x);
+		site = emit_jmp_link(&x->e);
+	}
+	xlat_cold_link(x, site, c);
+}
+
 static void cold_changed(struct xlat *x, const struct cold *c)
 {
-	struct changed_stub s = { .rip = c->rip, .block = x->d->nr_blocks };
+	struct changed_stub s = { .at = xlat_rip_stub(x, c->rip),
+				  .block = x->d->nr_blocks };
 
 	emit_call(&x->e, x->d->thunk[LEAVE_CHANGED]);
 	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
@@ -300,30 +371,35 @@ static void cold_changed(struct xlat *x, const struct cold *c)
 
 static void cold_rip(struct xlat *x, const struct cold *c, unsigned int code)
 {
-	struct rip_stub s = { .rip = c->rip };
+	struct rip_stub s = xlat_rip_stub(x, c->rip);
 
+	xlat_ordinary(x, c);
 	emit_call(&x->e, x->d->thunk[code]);
 	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
 }
 
 static void cold_loop(struct xlat *x, const struct cold *c)
 {
-	uint8_t *bad = x->e.w;
+	uint8_t *within = x->e.w;
 
-	if (c->recipe != NO_RECIPE)
-		flags_restore(x, c->recipe);
+	emit_patch32(&x->e, emit_jmp_patch(&x->e), c->back + x->e.xdiff);
+	emit_here32(&x->e, c->check);
+	xlat_cold_span(x, c, within);
+	xlat_ordinary(x, c);
 	emit_patch32(&x->e, emit_jmp_patch(&x->e), x->loop_entry + x->e.xdiff);
-	cold_span(x, c, bad);
 }
 
 void xlat_emit_cold(struct xlat *x)
 {
+	x->cold_at = x->e.w;
 	xlat_islands(x, 0, true);
+	lend_routines(x);
 	for (unsigned int n = 0; n < x->nr_cold; n++) {
 		const struct cold *c = &x->cold[n];
 
+		lend_select(x, c->lent);
 		if (c->kind == COLD_LINK || c->kind == COLD_BACK) {
-			xlat_cold_link(x, c->site, c);
+			cold_link(x, c);
 			continue;
 		}
 		if (c->kind == COLD_TLB) {

@@ -15,27 +15,15 @@ struct string {
 	unsigned int size; /* of an element */
 	unsigned int nr;
 	uint8_t *slow[MAX_WAYS]; /* rel32 of jumps to the helper */
-	uint8_t *zero; /* rel8 of a JRCXZ that waits for the next of them */
+	unsigned int nr_miss;
+	struct cold *miss[2]; /* misses that the helper serves if need be */
 };
-
-static void slow_here(struct string *s)
-{
-	if (s->zero)
-		emit_here8(&s->x->e, s->zero);
-	s->zero = NULL;
-}
-
-static void slow_if_zero(struct string *s)
-{
-	s->zero = emit_jrcxz(&s->x->e);
-}
 
 static void slow_unless_zero(struct string *s)
 {
 	struct emit *e = &s->x->e;
 	uint8_t *on = emit_jrcxz(e);
 
-	slow_here(s);
 	s->slow[s->nr++] = emit_jmp_patch(e);
 	emit_here8(e, on);
 }
@@ -43,9 +31,10 @@ static void slow_unless_zero(struct string *s)
 /* All of the jumps to the helper lead here. */
 static void to_helper(struct string *s, const struct insn *i)
 {
-	slow_here(s);
 	for (unsigned int n = 0; n < s->nr; n++)
 		emit_here32(&s->x->e, s->slow[n]);
+	for (unsigned int n = 0; n < s->nr_miss; n++)
+		s->miss[n]->other = s->x->e.w;
 	xlat_light_call(s->x, i);
 }
 
@@ -58,17 +47,19 @@ static void check_upward(struct string *s)
 	slow_unless_zero(s);
 }
 
-/* Upward, and not so many that sizes overflow. */
+/* Upward, not none, and not so many that sizes overflow. */
 static void check_count(struct string *s)
 {
 	struct emit *e = &s->x->e;
 
 	check_upward(s);
-	emit_gs_pext(e, T1, host_of[RCX], SLOT_OFF(D_PAGE));
+	emit_lea(e, T1, host_of[RCX], H_NONE, 0, -1, 8);
+	emit_gs_pext(e, T1, T1, SLOT_OFF(D_PAGE));
 	slow_unless_zero(s);
 }
 
-/* t1 = addend of the operand at guest address @reg, all in one page. */
+/* t1 = addend of the operand at guest address @reg, all in one page.  Uses t0.
+ */
 static void look_up(struct string *s, enum hreg reg, bool write)
 {
 	struct emit *e = &s->x->e;
@@ -77,11 +68,8 @@ static void look_up(struct string *s, enum hreg reg, bool write)
 	emit_lea(e, T1, T1, host_of[RCX], __builtin_ctz(s->size), -1, 8);
 	emit_gs_pext(e, T1, T1, SLOT_OFF(D_PAGE));
 	slow_unless_zero(s);
-	emit_gs_pext(e, T1, reg, CPU_OFF(page_mask));
-	if (write)
-		emit_not(e, T1);
-	emit_gs_load_idx(e, T1, T1, write ? 0 : TLB_R_OFF);
-	slow_if_zero(s);
+	emit_mov_rr(e, T0, reg, 8);
+	s->miss[s->nr_miss++] = xlat_tlb(s->x, 1, write, false, true);
 }
 
 static void native(struct emit *e, bool movs, unsigned int size)
@@ -105,6 +93,7 @@ static void fast_way(struct string *s, bool movs)
 {
 	struct emit *e = &s->x->e;
 
+	xlat_islands(s->x, 250, false);
 	check_count(s);
 	if (movs) {
 		look_up(s, H_RSI, false);
@@ -148,7 +137,7 @@ static void move_accumulator(struct string *s, uint8_t opcode)
 	if (s->size == 8)
 		emit8(e, 0x48);
 	emit8(e, opcode | (s->size > 1));
-	emit_mem(e, RAX, T0, T1, 1 - (int)s->size);
+	emit_mem(e, RAX, T0, T1, 0, 1 - (int)s->size);
 }
 
 static void step(struct string *s, unsigned int reg)
@@ -216,8 +205,8 @@ bool xlat_string(struct xlat *x, const struct insn *i)
 	if ((!movs && i->row->id != ID_STOS) || x->code_size != CODE64 ||
 	    i->addrsize != 8 || i->seg_ovr != SEG_NONE)
 		return false;
-	xlat_islands(x, 250, false);
 	fast_way(&s, movs);
+	xlat_islands(x, 250, false);
 	xlat_count(x, i);
 	over = emit_jmp8(&x->e);
 	to_helper(&s, i);

@@ -1,14 +1,10 @@
 #include "host/timer.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <time.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "host/time.h"
@@ -17,39 +13,48 @@
  * Invariants
  * 1. heap[1..nr] is a binary heap by deadline; heap[i]->pos == i.
  * 2. capacity >= number of initialised timers, so that starting cannot fail.
- * 3. sleep_until_ns is what the thread sleeps for, 0 while it is awake; who
- *    starts an earlier timer bumps wake and wakes it.
- * All fields but wake are protected by lock.
+ * 3. armed_ns is when fd wakes the thread, 0 while it is awake: it arms fd
+ *    itself before it sleeps.  Who starts an earlier timer arms it anew.  That
+ *    wakes nobody: on a busy host a thread that is woken would often take the
+ *    processor of the vCPU that has just set its timer.
+ * All fields are protected by lock.
  */
 struct timers {
 	pthread_mutex_t lock;
 	pthread_cond_t idle; /* running went back to NULL */
 	pthread_t thread;
-	uint32_t wake; /* futex */
+	int fd; /* timerfd */
 	bool stop;
-	uint64_t sleep_until_ns;
+	uint64_t armed_ns;
 	struct timer *running;
 	struct timer **heap;
 	uint32_t nr, capacity, users;
 };
 
-static void futex_wake(uint32_t *word)
-{
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-}
+/* Centuries away; more would not fit into the kernel's 64 bits. */
+#define NEVER_NS (INT64_MAX / 2)
 
-/* Until @deadline_ns (CLOCK_MONOTONIC), or *@word != @seen, or a wake-up. */
-static void futex_wait_until(uint32_t *word, uint32_t seen,
-			     uint64_t deadline_ns)
+/* 0 would disarm it. */
+static void arm_fd(struct timers *s, uint64_t deadline_ns)
 {
-	struct timespec t = {
-		.tv_sec = (time_t)(deadline_ns / NSEC_PER_SEC),
-		.tv_nsec = (long)(deadline_ns % NSEC_PER_SEC),
+	uint64_t ns = deadline_ns > NEVER_NS ? NEVER_NS : deadline_ns;
+	struct itimerspec t = {
+		.it_value.tv_sec = (time_t)(ns / NSEC_PER_SEC),
+		.it_value.tv_nsec = (long)(ns % NSEC_PER_SEC) | !ns,
 	};
 
-	syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, seen,
-		deadline_ns == UINT64_MAX ? NULL : &t, NULL,
-		FUTEX_BITSET_MATCH_ANY);
+	s->armed_ns = deadline_ns;
+	timerfd_settime(s->fd, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+/* Until fd's time has come. */
+static void sleep_on(int fd)
+{
+	uint64_t expirations;
+
+	while (read(fd, &expirations, sizeof(expirations)) < 0 &&
+	       errno == EINTR)
+		;
 }
 
 static void heap_put(struct timers *s, uint32_t pos, struct timer *t)
@@ -119,21 +124,16 @@ static void *service(void *arg)
 {
 	struct timers *s = arg;
 
-	prctl(PR_SET_TIMERSLACK, 1);
 	pthread_mutex_lock(&s->lock);
 	while (!s->stop) {
-		uint32_t seen = __atomic_load_n(&s->wake, __ATOMIC_RELAXED);
-		uint64_t until;
-
 		run_due(s);
-		until = s->nr ? s->heap[1]->deadline_ns : UINT64_MAX;
-		s->sleep_until_ns = until;
 		if (s->stop)
 			break;
+		arm_fd(s, s->nr ? s->heap[1]->deadline_ns : UINT64_MAX);
 		pthread_mutex_unlock(&s->lock);
-		futex_wait_until(&s->wake, seen, until);
+		sleep_on(s->fd);
 		pthread_mutex_lock(&s->lock);
-		s->sleep_until_ns = 0;
+		s->armed_ns = 0;
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
@@ -158,10 +158,17 @@ int timers_create(struct timers **out)
 
 	if (!s)
 		return -ENOMEM;
+	s->fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	if (s->fd < 0) {
+		err = -errno;
+		free(s);
+		return err;
+	}
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->idle, NULL);
 	err = start_thread(s);
 	if (err) {
+		close(s->fd);
 		free(s);
 		return err;
 	}
@@ -169,22 +176,16 @@ int timers_create(struct timers **out)
 	return 0;
 }
 
-/* Makes the thread look again; @s->lock is held. */
-static void wake_service(struct timers *s)
-{
-	__atomic_add_fetch(&s->wake, 1, __ATOMIC_RELAXED);
-	futex_wake(&s->wake);
-}
-
 void timers_destroy(struct timers *s)
 {
 	pthread_mutex_lock(&s->lock);
 	s->stop = true;
-	wake_service(s);
+	arm_fd(s, 0);
 	pthread_mutex_unlock(&s->lock);
 	pthread_join(s->thread, NULL);
 	pthread_cond_destroy(&s->idle);
 	pthread_mutex_destroy(&s->lock);
+	close(s->fd);
 	free(s->heap);
 	free(s);
 }
@@ -226,11 +227,8 @@ void timer_start(struct timer *t, uint64_t deadline_ns)
 		heap_remove(s, t);
 	t->deadline_ns = deadline_ns;
 	heap_sift_up(s, t, ++s->nr);
-	if (s->sleep_until_ns > deadline_ns) {
-		/* One wake-up is enough until the thread sleeps again. */
-		s->sleep_until_ns = 0;
-		wake_service(s);
-	}
+	if (s->armed_ns > deadline_ns)
+		arm_fd(s, deadline_ns);
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -74,9 +74,9 @@ RING3_API void ring3_forget(int fd);
 /*
  * ring3_signal - to be called by a signal handler: makes the KVM_RUN that the
  * signal interrupted return with EINTR, as a signal does for the real
- * /dev/kvm.  No effect on a thread that is not in KVM_RUN.  Async-signal-safe.
- * Returns 1 if the thread is in KVM_RUN: a handler that may block, or leave by
- * longjmp(), must then be put off until KVM_RUN has returned.
+ * /dev/kvm.  Async-signal-safe.  Returns 1 if the thread is in ring3_ioctl(): a
+ * handler that may block, leave by longjmp() or end the thread must then be put
+ * off until that has returned.
  *
  * A client that stops its vCPUs by signals needs it on the soft KVM: guest code
  * is ordinary code of the process, so a signal alone does not end KVM_RUN.
@@ -84,6 +84,30 @@ RING3_API void ring3_forget(int fd);
  * the handler is not enough either, because guest code does not look at it.
  */
 RING3_API int ring3_signal(void);
+
+/*
+ * ring3_sample - for a profiler's signal handler: what the thread, interrupted
+ * at @ucontext (the handler's third argument), was doing.  Returns 1, or 0 if
+ * it is not in KVM_RUN.  Async-signal-safe.
+ */
+enum ring3_where {
+	RING3_IN_GUEST, /* translated guest code */
+	RING3_IN_ENTRY, /* ... in what comes first when a block is entered */
+	RING3_IN_COLD,	/* ... out of line: what is rarely needed */
+	RING3_IN_STUB,	/* on the way between it and C code */
+	RING3_IN_C,	/* code of the engine */
+};
+
+struct ring3_sample {
+	int where;		/* enum ring3_where */
+	int user;		/* the guest is at CPL 3 */
+	unsigned long long rip; /* guest instruction; 0: not known */
+	/* RING3_IN_C: for what, as the binary statistics name exits; a constant
+	 * string.  "block_miss" is translation, "tlb_miss" the page walk. */
+	const char *what;
+};
+
+RING3_API int ring3_sample(const void *ucontext, struct ring3_sample *s);
 
 #ifdef __cplusplus
 }

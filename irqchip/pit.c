@@ -212,15 +212,10 @@ static void inject_pending(struct pit *p)
 		pulse(p);
 }
 
-static void timer_fired(struct timer *t)
+static void deliver(struct pit *p, uint64_t ticks)
 {
-	struct pit *p = container_of(t, struct pit, timer);
-	uint64_t ticks;
 	int pending;
 
-	pthread_mutex_lock(&p->lock);
-	ticks = advance(p);
-	pthread_mutex_unlock(&p->lock);
 	if (!ticks)
 		return;
 	if (!__atomic_load_n(&p->reinject, __ATOMIC_RELAXED)) {
@@ -235,6 +230,33 @@ static void timer_fired(struct timer *t)
 		__atomic_store_n(&p->acked, true, __ATOMIC_RELEASE);
 	}
 	inject_pending(p);
+}
+
+static void timer_fired(struct timer *t)
+{
+	struct pit *p = container_of(t, struct pit, timer);
+	uint64_t ticks;
+
+	pthread_mutex_lock(&p->lock);
+	ticks = advance(p);
+	pthread_mutex_unlock(&p->lock);
+	deliver(p, ticks);
+}
+
+/*
+ * The service may be late: who finds that the counter has run out finds the
+ * interrupt, too.
+ */
+static void settle(struct pit *p)
+{
+	const struct pit_channel_state *c = &p->channels[0];
+	uint64_t ticks = 0;
+
+	pthread_mutex_lock(&p->lock);
+	if (p->armed && elapsed(c) / tick_length(c) > p->ticks)
+		ticks = advance(p);
+	pthread_mutex_unlock(&p->lock);
+	deliver(p, ticks);
 }
 
 void pit_acked(struct pit *p)
@@ -414,6 +436,7 @@ bool pit_pio_read(struct pit *p, uint16_t port, uint8_t *value)
 	else
 		*value = read_count(&p->channels[port & 3]);
 	pthread_mutex_unlock(&p->lock);
+	settle(p);
 	return true;
 }
 
@@ -421,6 +444,7 @@ bool pit_pio_write(struct pit *p, uint16_t port, uint8_t value)
 {
 	if (!is_ours(p, port))
 		return false;
+	settle(p);
 	pthread_mutex_lock(&p->lock);
 	if (port == PORT_SPEAKER)
 		write_speaker(p, value);

@@ -3,7 +3,7 @@
 # shim's engine_* instead.
 SHIM_OBJ := $(call obj,shim)
 SHIM_REDEFINE := $(foreach f,open close mmap fcntl pthread_sigmask syscall \
-	sigaction,--redefine-sym $f=engine_$f)
+	sigaction read write poll ppoll,--redefine-sym $f=engine_$f)
 
 # The engine calls these while guest vector state is live in the registers.
 $O/shim/real.c.o: FLAGS += $(ENGINE_FLAGS)

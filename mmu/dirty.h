@@ -1,6 +1,13 @@
 #pragma once
 
+#include "mmu/dirty_ring.h"
 #include "mmu/mmu.h"
+
+/*
+ * mmu_mark_dirty - logs a write by the guest to the page of @gpa in slot @s: in
+ * the bitmap, and if it was not there, in the vCPU's ring.  The vCPU's thread.
+ */
+void mmu_mark_dirty(struct mmu *mmu, const struct memslot *s, gpa_t gpa);
 
 /*
  * mmu_wrote - C code has written @len bytes at @gpa in slot @s, within one
@@ -16,7 +23,7 @@ static inline void mmu_wrote(struct mmu *mmu, const struct memslot *s,
 	const uint8_t *pgf = &s->page_flags[(gpa - s->gpa) >> PAGE_SHIFT];
 
 	if (unlikely(s->dirty))
-		memslot_mark_dirty(s, gpa);
+		mmu_mark_dirty(mmu, s, gpa);
 	if (unlikely(__atomic_load_n(pgf, __ATOMIC_RELAXED) & PGF_CODE))
 		mmu->ops->code_write(mmu, gpa, len);
 }

@@ -51,16 +51,17 @@ const struct memslot *memslot_find(const struct memslots *slots, gpa_t gpa)
 	return memslot_find_from(slots, &hint, gpa);
 }
 
-void memslot_mark_dirty(const struct memslot *s, gpa_t gpa)
+bool memslot_mark_dirty(const struct memslot *s, gpa_t gpa)
 {
 	uint64_t page = (gpa - s->gpa) >> PAGE_SHIFT, bit = BIT(page % 64);
 	uint64_t *word;
 
 	if (!s->dirty)
-		return;
+		return false;
 	word = &s->dirty[page / 64];
-	if (!(__atomic_load_n(word, __ATOMIC_RELAXED) & bit))
-		__atomic_fetch_or(word, bit, __ATOMIC_RELAXED);
+	if (__atomic_load_n(word, __ATOMIC_RELAXED) & bit)
+		return false;
+	return !(__atomic_fetch_or(word, bit, __ATOMIC_RELAXED) & bit);
 }
 
 static void *table_alloc(uint64_t bytes)

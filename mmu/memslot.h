@@ -91,8 +91,9 @@ static inline uint8_t *memslot_hva(const struct memslot *s, gpa_t gpa)
 	return s->hva + (gpa - s->gpa);
 }
 
-/* memslot_mark_dirty - logs a guest write to the page of @gpa, atomically. */
-void memslot_mark_dirty(const struct memslot *s, gpa_t gpa);
+/* memslot_mark_dirty - logs a guest write to the page of @gpa, atomically.
+ * Whether it is the first one; false if the slot does not log. */
+bool memslot_mark_dirty(const struct memslot *s, gpa_t gpa);
 
 /* memslots_contain - whether host address @hva is inside any slot. */
 bool memslots_contain(const struct memslots *slots, const void *hva);

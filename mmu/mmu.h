@@ -41,11 +41,20 @@ struct mmu_role {
 		 */
 
 struct mmu;
+struct walk;
 struct tlb;
+struct dirty_ring;
 
-/* A write by C code to a page with PGF_CODE: translated code must go. */
 struct mmu_ops {
+	/* A write by C code to a page with PGF_CODE: translated code must go.
+	 */
 	void (*code_write)(struct mmu *mmu, gpa_t gpa, unsigned int len);
+	/* The dirty ring is full: leave the guest soon. */
+	void (*ring_full)(struct mmu *mmu);
+	/* Optional.  Enters what a write of C code to RAM that may be written,
+	 * of kind @access, has found, unless it needs bookkeeping. */
+	void (*enter_write)(struct mmu *mmu, gva_t gva, unsigned int access,
+			    const struct memslot *slot, const struct walk *w);
 };
 
 struct mmu {
@@ -59,6 +68,7 @@ struct mmu {
 		slot_hint; /* index of the slot found last; any value is fine */
 	struct tlb *tlb;
 	bool live; /* nobody else changes the TLB: its entries may be used */
+	struct dirty_ring *dirty_ring; /* NULL: there is the bitmap alone */
 	const struct mmu_ops *ops;
 };
 

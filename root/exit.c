@@ -89,6 +89,7 @@ static const struct exit_handler handlers[NR_EXIT_REASONS] = {
 	[EXIT_EPT_VIOLATION] = { .fn = exit_mmio },
 	[EXIT_APIC_ACCESS] = { .fn = exit_mmio },
 	[EXIT_HLT] = { .fn = exit_hlt },
+	[EXIT_PAUSE] = { .fn = exit_pause },
 	[EXIT_MSR_READ] = { .fn = exit_rdmsr },
 	[EXIT_MSR_WRITE] = { .fn = exit_wrmsr },
 	[EXIT_CR_ACCESS] = { .fn = exit_cr8 },

@@ -18,6 +18,7 @@ int exit_handle(struct vcpu *v, enum exit_reason reason);
 int exit_io(struct vcpu *v);
 int exit_mmio(struct vcpu *v);
 int exit_hlt(struct vcpu *v);
+int exit_pause(struct vcpu *v);
 int exit_vmcall(struct vcpu *v);
 int exit_cr8(struct vcpu *v);
 int exit_rdmsr(struct vcpu *v);

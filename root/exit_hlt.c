@@ -10,8 +10,11 @@ int exit_hlt(struct vcpu *v)
 		v->uexit.kind = UEXIT_HLT;
 		return TO_USER;
 	}
-	if (!vcpu_has_event(v))
+	/* A kick that has come already is used up; one that comes now is not.
+	 */
+	if (vcpu_has_event(v))
+		v->pv_kicked = false;
+	else
 		v->mp_state = MP_HALTED;
-	v->pv_kicked = false;
 	return r;
 }

@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "irqchip/lapic.h"
 #include "root/exit.h"
@@ -9,6 +11,7 @@
 #define HC_VAPIC_POLL_IRQ 1
 #define HC_KICK_CPU	  5
 #define HC_SEND_IPI	  10
+#define HC_SCHED_YIELD	  11
 #define HC_ENOSYS	  1000
 
 /* kick_cpu - wakes the vCPU with APIC id @id from its HLT. */
@@ -34,6 +37,10 @@ static int64_t hypercall(struct vcpu *v, uint64_t nr, const uint64_t a[4])
 	case HC_KICK_CPU:
 		kick_cpu(v, a[1]);
 		return 0;
+	case HC_SCHED_YIELD:
+		/* The vCPU that is meant may get the processor then. */
+		syscall(SYS_sched_yield);
+		return 0;
 	case HC_SEND_IPI:
 		if (!v->apic)
 			break;
@@ -50,6 +57,8 @@ int exit_vmcall(struct vcpu *v)
 	const uint64_t args[4] = { c->gpr[RBX] & mask, c->gpr[RCX] & mask,
 				   c->gpr[RDX] & mask, c->gpr[RSI] & mask };
 
+	if (hv_has_calls(v))
+		return hv_call(v);
 	c->gpr[RAX] = hypercall(v, c->gpr[RAX] & mask, args) & mask;
 	return exit_commit(v);
 }

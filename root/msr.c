@@ -89,6 +89,8 @@ static enum msr_result do_read(struct vcpu *v, uint32_t index, uint64_t *value,
 	if (r == MSR_UNKNOWN)
 		r = pv_msr_read(&v->pv, index, value);
 	if (r == MSR_UNKNOWN)
+		r = hv_msr_read(v, index, value, host);
+	if (r == MSR_UNKNOWN)
 		r = from_cpu(msr_read(v->cpu, index, value, host));
 	return r;
 }
@@ -102,6 +104,8 @@ static enum msr_result do_write(struct vcpu *v, uint32_t index, uint64_t value,
 		r = clock_msr_write(&v->clock, index, value, host);
 	if (r == MSR_UNKNOWN)
 		r = pv_msr_write(&v->pv, index, value);
+	if (r == MSR_UNKNOWN)
+		r = hv_msr_write(v, index, value, host);
 	if (r == MSR_UNKNOWN)
 		r = from_cpu(msr_write(v->cpu, index, value, host));
 	return r;

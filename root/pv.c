@@ -20,12 +20,19 @@ void pv_init(struct vcpu_pv *pv, struct cpu *cpu, struct lapic *lapic)
 		.lapic = lapic,
 		.poll_control = POLL_ENABLED,
 	};
+	steal_init(&pv->steal, cpu);
+}
+
+void pv_finish(struct vcpu_pv *pv)
+{
+	steal_finish(&pv->steal);
 }
 
 void pv_reset(struct vcpu_pv *pv)
 {
 	pv->eoi_msr = 0;
 	pv->eoi_offered = false;
+	steal_reset(&pv->steal);
 }
 
 static gpa_t eoi_gpa(const struct vcpu_pv *pv)
@@ -57,6 +64,8 @@ enum msr_result pv_msr_read(struct vcpu_pv *pv, uint32_t msr, uint64_t *value)
 		*value = pv->poll_control;
 		return MSR_OK;
 	case MSR_KVM_STEAL_TIME:
+		*value = pv->steal.msr;
+		return MSR_OK;
 	case MSR_KVM_ASYNC_PF_EN:
 	case MSR_KVM_ASYNC_PF_INT:
 	case MSR_KVM_ASYNC_PF_ACK:
@@ -81,6 +90,7 @@ enum msr_result pv_msr_write(struct vcpu_pv *pv, uint32_t msr, uint64_t value)
 	case MSR_KVM_MIGRATION_CONTROL:
 		return ok_if(!(value & ~MIGRATION_READY));
 	case MSR_KVM_STEAL_TIME:
+		return steal_msr_write(&pv->steal, value);
 	case MSR_KVM_ASYNC_PF_EN:
 	case MSR_KVM_ASYNC_PF_INT:
 	case MSR_KVM_ASYNC_PF_ACK:

@@ -1,18 +1,17 @@
 #pragma once
 
 #include "base/types.h"
-#include "root/clock.h"
+#include "root/steal.h"
 
 /*
- * KVM's paravirtual MSRs beside the clock: PV EOI is implemented; poll control
- * is stored; steal time and asynchronous page faults are not offered and stay
- * disabled.  Source: Linux, Documentation/virt/kvm/x86/msr.rst.
+ * KVM's paravirtual MSRs beside the clock: PV EOI and steal time are
+ * implemented; poll control is stored; asynchronous page faults are not offered
+ * and stay disabled.  Source: Linux, Documentation/virt/kvm/x86/msr.rst.
  */
 struct cpu;
 struct lapic;
 
 #define MSR_KVM_ASYNC_PF_EN	  0x4b564d02
-#define MSR_KVM_STEAL_TIME	  0x4b564d03
 #define MSR_KVM_EOI_EN		  0x4b564d04
 #define MSR_KVM_POLL_CONTROL	  0x4b564d05
 #define MSR_KVM_ASYNC_PF_INT	  0x4b564d06
@@ -26,9 +25,11 @@ struct vcpu_pv {
 	uint64_t eoi_msr;
 	uint64_t poll_control;
 	bool eoi_offered; /* the bit in guest memory was set */
+	struct vcpu_steal steal;
 };
 
 void pv_init(struct vcpu_pv *pv, struct cpu *cpu, struct lapic *lapic);
+void pv_finish(struct vcpu_pv *pv);
 
 /* pv_reset - the part that a reset of the local APIC takes along. */
 void pv_reset(struct vcpu_pv *pv);

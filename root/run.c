@@ -10,18 +10,29 @@
 
 #include "cpu/mode.h"
 #include "irqchip/lapic.h"
+#include "mmu/dirty_ring.h"
 #include "root/exit.h"
 #include "root/inject.h"
 
-/* The vCPU in vcpu_run() on this thread, for signal handlers. */
-static __thread struct vcpu *running __attribute__((tls_model("initial-exec")));
+/* What this thread does, for signal handlers. */
+static __thread struct {
+	struct vcpu *running; /* the vCPU in vcpu_run() */
+	unsigned int calls;   /* requests under way */
+	bool signal;	      /* one came during a request */
+} thread __attribute__((tls_model("initial-exec")));
+
+struct vcpu *vcpu_running(void)
+{
+	return thread.running;
+}
 
 bool vcpu_signal(void)
 {
-	struct vcpu *v = running;
+	struct vcpu *v = thread.running;
 
+	thread.signal = true;
 	if (!v)
-		return false;
+		return thread.calls;
 	v->signal_seen = 1;
 	dbt_kick(v->cpu);
 	return true;
@@ -48,7 +59,7 @@ static bool wake_reason(struct vcpu *v)
 	case MP_RUNNABLE:
 		return true;
 	case MP_HALTED:
-		return vcpu_has_event(v);
+		return vcpu_has_event(v) || vcpu_requested(v, REQ_HV_TIMER);
 	default:
 		return vcpu_requested(v, REQ_INIT | REQ_SIPI);
 	}
@@ -89,12 +100,15 @@ static int idle(struct vcpu *v)
 	bool ok;
 
 	dbt_put_fpu(v->cpu);
+	steal_leave(&v->pv.steal);
 	lock_drop(&v->mem_lock);
 	ok = sleep_until_event(v);
 	lock_take(&v->mem_lock);
 	if (!ok)
 		return leave_intr(v);
 	vcpu_accept_events(v);
+	if (vcpu_take(v, REQ_HV_TIMER))
+		hv_run_timers(v);
 	if (v->mp_state == MP_HALTED && vcpu_has_event(v)) {
 		v->mp_state = MP_RUNNABLE;
 		v->pv_kicked = false;
@@ -140,6 +154,12 @@ static int requests(struct vcpu *v)
 		v->uexit.ioapic_vector = v->eoi_vector;
 		return TO_USER;
 	}
+	if (vcpu_take(v, REQ_HV_EXIT)) {
+		v->uexit.kind = UEXIT_HV_SYNIC;
+		return TO_USER;
+	}
+	if (vcpu_take(v, REQ_HV_TIMER))
+		hv_run_timers(v);
 	vcpu_accept_nmis(v);
 	vcpu_take(v, REQ_EVENT);
 	return RESUME;
@@ -158,6 +178,7 @@ static int enter(struct vcpu *v)
 	start = __builtin_ia32_rdtsc();
 	lock_take(&v->mem_lock);
 	pv_eoi_collect(&v->pv);
+	c->doing = reason;
 	r = exit_handle(v, reason);
 	v->exit_cycles[reason] += __builtin_ia32_rdtsc() - start;
 	return r;
@@ -169,6 +190,7 @@ static int step(struct vcpu *v)
 	struct cpu *c = v->cpu;
 	int r;
 
+	c->doing = DOING_ROOT;
 	/* Cleared before anything that it may announce is looked at. */
 	__atomic_exchange_n(&c->exit_req, 0, __ATOMIC_SEQ_CST);
 	if (signal_due(v))
@@ -177,11 +199,16 @@ static int step(struct vcpu *v)
 		vcpu_accept_events(v);
 	if (v->mp_state != MP_RUNNABLE)
 		return idle(v);
+	if (c->mmu.dirty_ring && dirty_ring_full(c->mmu.dirty_ring)) {
+		v->uexit.kind = UEXIT_DIRTY_RING_FULL;
+		return TO_USER;
+	}
 	if (vcpu_requested(v, ~0ull)) {
 		r = requests(v);
 		if (r != RESUME)
 			return r;
 	}
+	steal_enter(&v->pv.steal);
 	r = inject_events(v);
 	if (r != RESUME)
 		return r;
@@ -189,8 +216,10 @@ static int step(struct vcpu *v)
 		v->uexit.kind = UEXIT_IRQ_WINDOW;
 		return TO_USER;
 	}
-	if (clock_stale(&v->clock))
+	if (clock_stale(&v->clock)) {
 		clock_publish(&v->clock);
+		hv_clock_changed(v);
+	}
 	pv_eoi_offer(&v->pv);
 	return enter(v);
 }
@@ -265,18 +294,34 @@ static int run_loop(struct vcpu *v)
 	return r;
 }
 
+void vcpu_call_begin(void)
+{
+	if (!thread.calls)
+		thread.signal = false;
+	thread.calls++;
+	__asm__ volatile("" : : : "memory");
+}
+
+void vcpu_call_end(void)
+{
+	__asm__ volatile("" : : : "memory");
+	thread.calls--;
+}
+
 void vcpu_run_begin(struct vcpu *v)
 {
 	if (!v->has_sigmask)
 		v->signal_seen = 0;
-	running = v;
+	thread.running = v;
 	__asm__ volatile("" : : : "memory");
+	if (thread.signal)
+		v->signal_seen = 1;
 }
 
 void vcpu_run_end(void)
 {
 	__asm__ volatile("" : : : "memory");
-	running = NULL;
+	thread.running = NULL;
 }
 
 int vcpu_run(struct vcpu *v)
@@ -291,6 +336,7 @@ int vcpu_run(struct vcpu *v)
 	lock_take(&v->mem_lock);
 	r = run_loop(v);
 	dbt_put_fpu(v->cpu);
+	steal_leave(&v->pv.steal);
 	lock_drop(&v->mem_lock);
 	return r;
 }

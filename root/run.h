@@ -31,5 +31,16 @@ void vcpu_run_end(void);
  */
 void vcpu_accept_events(struct vcpu *v);
 
+/* vcpu_running - the vCPU in KVM_RUN on this thread; async-signal-safe. */
+struct vcpu *vcpu_running(void);
+
+/*
+ * vcpu_call_begin, vcpu_call_end - around a request to the engine, on its
+ * thread: what vcpu_signal() hears in between must not take the thread away.
+ * What comes before vcpu_run_begin() ends the run that begins there.
+ */
+void vcpu_call_begin(void);
+void vcpu_call_end(void);
+
 /* vcpu_signal - see ring3_signal() in ring3.h; async-signal-safe. */
 bool vcpu_signal(void);

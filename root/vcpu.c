@@ -31,6 +31,7 @@ struct vcpu *vcpu_create(struct vm *vm, uint32_t id,
 	v->cpu->vcpu = v;
 	cpuid_default(v->cpu);
 	v->cpu->tsc_khz = tsc_khz();
+	v->cpu->spin.window = SPIN_WINDOW;
 	cpu_reset(v->cpu, false);
 	return v;
 }
@@ -53,8 +54,11 @@ static int attach_apic(struct vcpu *v)
 
 void vcpu_destroy(struct vcpu *v)
 {
+	hv_vcpu_finish(v);
 	if (v->clock.vm)
 		clock_vcpu_finish(&v->clock);
+	if (v->pv.cpu)
+		pv_finish(&v->pv);
 	if (v->apic)
 		lapic_destroy(v->apic);
 	if (v->cpu)
@@ -79,6 +83,7 @@ int vcpu_publish(struct vcpu *v)
 	} else if (!(r = attach_apic(v))) {
 		clock_vcpu_init(&v->clock, &vm->clock, v->cpu, v->apic);
 		pv_init(&v->pv, v->cpu, v->apic);
+		hv_vcpu_init(v);
 		v->idx = vm->nr_vcpus;
 		v->cpu->mmu.slots = vm->slots;
 		v->cpu->msr_exits = vm->msr_exits;

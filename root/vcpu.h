@@ -33,6 +33,9 @@ enum user_exit_kind {
 	UEXIT_RDMSR,
 	UEXIT_WRMSR,
 	UEXIT_IOAPIC_EOI,
+	UEXIT_DIRTY_RING_FULL,
+	UEXIT_HV_SYNIC, /* v->hv has it: exit_msr was changed */
+	UEXIT_HV_CALL,
 	NR_UEXIT_KINDS,
 };
 
@@ -61,6 +64,10 @@ struct user_exit {
 			uint64_t pc, dr6, dr7;
 		} debug;
 		uint8_t ioapic_vector;
+		struct {
+			uint64_t input, param[2];
+			uint64_t result; /* user mode's answer */
+		} hv;
 	};
 };
 
@@ -79,6 +86,8 @@ typedef int (*complete_fn)(struct vcpu *v);
 #define REQ_INIT	 BIT(3) /* INIT arrived */
 #define REQ_SIPI	 BIT(4) /* startup IPI, see sipi_vector */
 #define REQ_IOAPIC_EOI	 BIT(5) /* split irqchip: tell user mode of an EOI */
+#define REQ_HV_TIMER	 BIT(6) /* a synthetic timer may be due */
+#define REQ_HV_EXIT	 BIT(7) /* tell user mode of hv.exit_msr */
 
 struct vcpu {
 	struct vm *vm;
@@ -94,12 +103,19 @@ struct vcpu {
 	uint64_t requests;	       /* REQ_*, set by any thread */
 	uint32_t nmis;		       /* arrived since REQ_NMI was taken */
 	uint32_t sleeping;	       /* waits on wake_fd */
+	uint32_t napping;	       /* in a PAUSE loop, likewise */
 	int wake_fd;		       /* eventfd */
 	volatile uint32_t signal_seen; /* ring3_signal() on its thread */
 	volatile uint8_t *immediate_exit;
 
+	/* exit_pause(): the thread's involuntary switches, and until when they
+	 * mean a busy host. */
+	long preemptions;
+	uint64_t crowded_until_ns;
+
 	struct vcpu_clock clock;
 	struct vcpu_pv pv;
+	struct vcpu_hv hv;
 
 	uint8_t mp_state; /* enum mp_state */
 	uint8_t sipi_vector;

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/types.h>
+#include <time.h>
 
 /*
  * What the engine calls in place of the C library's functions that the shim
@@ -14,6 +16,16 @@ void *engine_mmap(void *addr, size_t len, int prot, int flags, int fd,
 int engine_fcntl(int fd, int cmd, ...);
 int engine_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
 long engine_syscall(long number, ...);
+
+/*
+ * The C library's are points of cancellation, KVM's ioctl is none: system calls
+ * alone.
+ */
+ssize_t engine_read(int fd, void *buf, size_t n);
+ssize_t engine_write(int fd, const void *buf, size_t n);
+int engine_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
+int engine_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+		 const sigset_t *mask);
 
 /*
  * engine_sigaction - the engine's handlers take the place of the client's,

@@ -22,14 +22,12 @@ static void watch_mask(const struct kvm_signal_mask *mask)
 	signals_watch(&set);
 }
 
-static int run(int fd, void *arg)
+/* call - a request to the engine; signals wait until it is over. */
+static int call(int fd, unsigned int request, void *arg)
 {
-	int r, err;
+	int r = ring3_ioctl(fd, request, arg), err = errno;
 
-	signals_before_run();
-	r = ring3_ioctl(fd, KVM_RUN, arg);
-	err = errno;
-	signals_after_run();
+	signals_after();
 	errno = err;
 	return r;
 }
@@ -40,7 +38,8 @@ static int kvm_ioctl(int fd, unsigned int request, void *arg)
 
 	switch (request) {
 	case KVM_RUN:
-		return run(fd, arg);
+		signals_before_run();
+		break;
 	case KVM_CREATE_VM:
 		signals_start();
 		break;
@@ -48,7 +47,7 @@ static int kvm_ioctl(int fd, unsigned int request, void *arg)
 		watch_mask(arg);
 		break;
 	}
-	r = ring3_ioctl(fd, request, arg);
+	r = call(fd, request, arg);
 	if (request == KVM_CREATE_VCPU && r >= 0)
 		options_apply(r);
 	return r;

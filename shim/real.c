@@ -1,8 +1,10 @@
 #include "shim/real.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <sys/syscall.h>
 
 #include "base/types.h"
 #include "shim/cpuid.h"
@@ -36,12 +38,12 @@ static void __attribute__((constructor)) start(void)
 
 int engine_open(const char *path, int flags, ...)
 {
-	return real()->open(path, flags, 0);
+	return engine_syscall(SYS_openat, AT_FDCWD, path, flags, 0);
 }
 
 int engine_close(int fd)
 {
-	return real()->close(fd);
+	return engine_syscall(SYS_close, fd);
 }
 
 void *engine_mmap(void *addr, size_t len, int prot, int flags, int fd,
@@ -76,4 +78,31 @@ long engine_syscall(long number, ...)
 		a[i] = va_arg(ap, long);
 	va_end(ap);
 	return real()->syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+ssize_t engine_read(int fd, void *buf, size_t n)
+{
+	return engine_syscall(SYS_read, fd, buf, n);
+}
+
+ssize_t engine_write(int fd, const void *buf, size_t n)
+{
+	return engine_syscall(SYS_write, fd, buf, n);
+}
+
+int engine_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+	return engine_syscall(SYS_poll, fds, n, timeout_ms);
+}
+
+int engine_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+		 const sigset_t *mask)
+{
+	struct timespec left;
+
+	/* The kernel writes what is left. */
+	if (timeout)
+		left = *timeout;
+	return engine_syscall(SYS_ppoll, fds, n, timeout ? &left : NULL, mask,
+			      8L);
 }

@@ -30,7 +30,8 @@
 	X(int, fstatat, (int, const char *, struct stat *, int))               \
 	X(int, statx, (int, const char *, int, unsigned int, struct statx *))  \
 	X(int, sigaction, (int, const struct sigaction *, struct sigaction *)) \
-	X(int, pthread_sigmask, (int, const sigset_t *, sigset_t *))
+	X(int, pthread_sigmask, (int, const sigset_t *, sigset_t *))           \
+	X(int, pthread_cancel, (pthread_t))
 /* clang-format on */
 
 struct real {

@@ -20,7 +20,7 @@ static bool engine_has[NR_SIGNALS]; /* the engine's handler comes first */
 static bool started;
 static struct lock lock;
 
-/* Signals that came during this thread's KVM_RUN. */
+/* Signals that came while this thread was in a request to the engine. */
 struct deferred {
 	unsigned int nr;
 	siginfo_t info[NR_DEFERRED];
@@ -167,6 +167,32 @@ static int change(int sig, const struct sigaction *act, struct sigaction *old)
 	return r;
 }
 
+void signals_wrap_reserved(int sig)
+{
+	struct {
+		void (*handler)(int, siginfo_t *, void *);
+		unsigned long flags;
+		void (*restorer)(void);
+		uint64_t mask;
+	} now;
+	sigset_t mask;
+
+	lock_signals(&mask);
+	if (!real()->syscall(SYS_rt_sigaction, sig, NULL, &now, 8) &&
+	    (now.flags & SA_SIGINFO) && now.handler != handler) {
+		client[sig].sa_sigaction = now.handler;
+		client[sig].sa_flags = SA_SIGINFO;
+		now.handler = handler;
+		real()->syscall(SYS_rt_sigaction, sig, &now, NULL, 8);
+	}
+	unlock_signals(&mask);
+}
+
+bool signals_started(void)
+{
+	return __atomic_load_n(&started, __ATOMIC_ACQUIRE);
+}
+
 int signals_sigaction(int sig, const struct sigaction *act,
 		      struct sigaction *old)
 {
@@ -174,8 +200,7 @@ int signals_sigaction(int sig, const struct sigaction *act,
 	sigset_t mask;
 	int r;
 
-	if (!__atomic_load_n(&started, __ATOMIC_ACQUIRE) || sig <= 0 ||
-	    sig >= NR_SIGNALS)
+	if (!signals_started() || sig <= 0 || sig >= NR_SIGNALS)
 		return real()->sigaction(sig, act, old);
 	if (act)
 		copy = *act;
@@ -190,7 +215,7 @@ void signals_start(void)
 	struct sigaction now;
 	sigset_t mask;
 
-	if (__atomic_load_n(&started, __ATOMIC_ACQUIRE))
+	if (signals_started())
 		return;
 	lock_signals(&mask);
 	for (int sig = 1; sig < NR_SIGNALS && !started; sig++) {
@@ -201,6 +226,7 @@ void signals_start(void)
 	}
 	__atomic_store_n(&started, true, __ATOMIC_RELEASE);
 	unlock_signals(&mask);
+	signals_wrap_reserved(SIGNAL_CANCEL);
 }
 
 int engine_sigaction(int sig, const struct sigaction *act,
@@ -255,7 +281,7 @@ void signals_before_run(void)
 	mask_known = true;
 }
 
-void signals_after_run(void)
+void signals_after(void)
 {
 	struct deferred *d = &deferred;
 	siginfo_t info;

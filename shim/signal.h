@@ -8,8 +8,8 @@
  * called by one of the shim's own, which
  *
  *  - ends a KVM_RUN that the signal interrupts, as the real one would end, and
- *    puts the client's handler off until KVM_RUN has returned, where it may
- *    block or longjmp() as it likes;
+ *    puts the client's handler off until KVM_RUN, or any other request, has
+ *    returned, where it may block, longjmp() or end the thread as it likes;
  *  - comes after the engine's for the signals that guest code raises.
  *
  * The client never sees a difference: sigaction() reports what it has set.
@@ -21,9 +21,20 @@ void signals_start(void);
 /* signals_claim - the shim's own handling of @sig comes first from now on. */
 void signals_claim(int sig);
 
-/* signals_before_run, signals_after_run - around KVM_RUN, on its thread. */
+bool signals_started(void);
+
+/* signals_before_run - before KVM_RUN, on its thread. */
 void signals_before_run(void);
-void signals_after_run(void);
+
+/* signals_after - raises again what came during a request to the engine. */
+void signals_after(void);
+
+/* SIGNAL_CANCEL - by which the C library cancels threads. */
+#define SIGNAL_CANCEL __SIGRTMIN
+
+/* signals_wrap_reserved - takes over the handler of one of the C library's own
+ * signals, if it has installed it. */
+void signals_wrap_reserved(int sig);
 
 /*
  * signals_watch - KVM_SET_SIGNAL_MASK's set: signals that it unblocks end

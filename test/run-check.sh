@@ -3,7 +3,7 @@
 # of their results: every line "N passed, N failed[, N skipped]" counts.  A
 # suite that fails without such a line counts as one failure.
 #
-#   test/run-check.sh SUITE...   with SUITE of unit, asan, fuzz, insn, cli, shim, api, guests-careful,
+#   test/run-check.sh SUITE...   with SUITE of unit, code, asan, fuzz, insn, cli, shim, api, guests-careful,
 #                                guests-fast, boot, firmware, clients, guests-tcg,
 #                                guests-tsan, matrix, hundred, clock, parallel, stress
 set -u
@@ -20,6 +20,7 @@ bad=
 suite() {
 	case $1 in
 	unit) make unit ;;
+	code) make code-test ;;
 	asan) make MODE=asan unit ;;
 	fuzz) make fuzz-replay && make MODE=asan fuzz-replay ;;
 	insn) make insn-test LONG="${LONG-}" ;;

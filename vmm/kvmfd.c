@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "include/ring3.h"
+#include "vmm/profile.h"
 
 struct kvmfd_ops {
 	const char *name;
@@ -124,6 +125,19 @@ void kvmfd_signal(void)
 {
 	ring3_signal(); /* nothing happens if the thread is in none of its own
 			 */
+}
+
+bool kvmfd_sample(const void *ucontext, struct profile_sample *s)
+{
+	struct ring3_sample r;
+
+	if (!ring3_sample(ucontext, &r))
+		return false;
+	s->where = r.where;
+	s->user = r.user;
+	s->rip = r.rip;
+	s->what = r.what;
+	return true;
 }
 
 const char *kvmfd_name(const struct kvmfd *f)

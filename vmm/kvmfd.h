@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -56,6 +57,13 @@ int kvmfd_set_vmware_backdoor(const struct kvmfd *vcpu);
  * interrupted return with EINTR, whatever is behind it.
  */
 void kvmfd_signal(void);
+
+/*
+ * kvmfd_sample - for a profiler's signal handler: what ring3's engine does on
+ * this thread at @ucontext; false if it is not in the engine.
+ */
+struct profile_sample;
+bool kvmfd_sample(const void *ucontext, struct profile_sample *s);
 
 /* kvmfd_name - "ring3" or "kvm". */
 const char *kvmfd_name(const struct kvmfd *f);

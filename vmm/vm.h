@@ -12,6 +12,7 @@
 #include "vmm/irq.h"
 #include "vmm/kvmfd.h"
 #include "vmm/loop.h"
+#include "vmm/profile.h"
 #include "vmm/ram.h"
 #include "vmm/stats.h"
 #include "vmm/suspend.h"
@@ -36,6 +37,7 @@ struct vm_config {
 	struct disk_config disks[DISKS_MAX];
 	unsigned nr_disks;
 	enum stats_format stats;
+	struct profile_config profile;
 };
 
 /* One virtual machine, from its KVM handles to its devices. */
@@ -64,11 +66,13 @@ struct vm {
 	struct disks disks;
 	struct debugcon *debugcon;
 	struct testdev *testdev;
+	struct hvtest *hvtest; /* NULL without Hyper-V's interface */
 	struct fwcfg *fwcfg;
 	struct fwlog *fwlog;
 	struct vcpu *vcpus;
 	unsigned nr_vcpus;
 	struct suspend suspend;
+	struct profile profile;
 	atomic_int status; /* VM_RUNNING, or how it ended */
 	uint64_t wall_ns;
 };

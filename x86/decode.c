@@ -128,16 +128,17 @@ static const uint8_t *decode_vex(struct insn *insn, const uint8_t *p,
 	return p;
 }
 
-/* Opcode maps behind 0F; returns the opcode byte. */
+/*
+ * Opcode maps behind 0F; returns the opcode byte.  0F 39 and 0F 3B to 3F are
+ * undefined, but have the lengths of 0F 38 and 0F 3A.
+ */
 static const uint8_t *decode_escape(struct insn *insn, const uint8_t *p,
 				    struct ext *ext)
 {
 	insn->map = 1;
-	if (p[1] == 0x38)
-		insn->map = 2;
-	else if (p[1] == 0x3a)
-		insn->map = 3;
-	ext->map = insn->map;
+	if ((p[1] & 0xf8) == 0x38)
+		insn->map = p[1] & 2 ? 3 : 2;
+	ext->map = insn->map > 1 && (p[1] & 5) ? NR_MAPS : insn->map;
 	return p + (insn->map == 1 ? 1 : 2);
 }
 
@@ -275,24 +276,49 @@ static const uint8_t *decode_unoffered(struct insn *insn, const uint8_t *p,
 	return p + imm;
 }
 
-/* VEX map 0: #UD does not wait for the bytes behind the prefix. */
+/*
+ * VEX maps 0, 4, 8...: the length of LES, that is the second byte counts as
+ * ModRM.
+ */
 static const uint8_t *undefined_vex(struct insn *insn, const uint8_t *p,
 				    const uint8_t *start)
 {
-	insn->row = INSN_UNDEFINED;
+	struct ext ext = { .rex = 0 };
+
 	insn->off_opcode = p - start;
 	insn->opcode = *p;
 	insn->addrsize = address_size(insn);
 	insn->opsize = 4;
-	return p + 2;
+	return decode_modrm(insn, p + 1, start, 0, &ext);
 }
 
-/* Immediate bytes of opcode 0F @opcode, which decide if VEX knows it not. */
+/*
+ * What stands behind opcode 0F @opcode decides if VEX does not know it: nothing
+ * behind 3DNow!, a ModRM byte without addressing form behind MOV CR and MOV DR.
+ */
+static unsigned int legacy_slot(uint8_t opcode)
+{
+	switch (opcode) {
+	case 0x0f:
+	case 0x20 ... 0x23:
+		return 0;
+	case 0x7a:
+	case 0x7b:
+	case 0xa6:
+	case 0xa7:
+		return SLOT_MODRM;
+	default:
+		return insn_slots[M1][opcode] & SLOT_MODRM;
+	}
+}
+
+/* The same for its immediate bytes, and a ModRM byte that stands alone. */
 static unsigned int legacy_imm(uint8_t opcode)
 {
 	switch (opcode) {
 	case 0x80 ... 0x8f:
 		return 4;
+	case 0x20 ... 0x23:
 	case 0x70 ... 0x73:
 	case 0xa4:
 	case 0xac:
@@ -305,6 +331,28 @@ static unsigned int legacy_imm(uint8_t opcode)
 	}
 }
 
+/*
+ * What stands behind undefined opcodes of map 0F on Intel's processors: they
+ * raise #UD, but not before it has been fetched.
+ */
+static unsigned int undefined_slot(uint8_t opcode)
+{
+	switch (opcode) {
+	case 0x7a:
+	case 0x7b:
+	case 0xa6:
+	case 0xa7:
+		return SLOT_MODRM;
+	default:
+		return 0;
+	}
+}
+
+static unsigned int undefined_imm(uint8_t opcode)
+{
+	return opcode >= 0xc4 && opcode <= 0xc6;
+}
+
 static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 				    const uint8_t *start)
 {
@@ -315,7 +363,7 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 
 	if (*p == 0x0f)
 		p = decode_escape(insn, p, &ext);
-	else if (*p == 0xc4 && prefix_form && !(p[1] & 7))
+	else if (*p == 0xc4 && prefix_form && !(p[1] & 3))
 		return undefined_vex(insn, p, start);
 	else if ((*p & 0xfe) == 0xc4 && prefix_form)
 		p = decode_vex(insn, p, &ext);
@@ -327,11 +375,12 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 	insn->opcode = *p++;
 	slot = ext.map < NR_MAPS ? insn_slots[ext.map][insn->opcode] : 0;
 	/* What VEX does not define looks like the opcode without VEX. */
-	if (!slot && insn->vex && (insn->map & 3) == 1 &&
-	    insn_slots[M1][insn->opcode])
-		slot = insn_slots[M1][insn->opcode] & SLOT_MODRM;
+	if (!slot && insn->vex && (insn->map & 3) == 1)
+		slot = legacy_slot(insn->opcode);
 	else if (!slot && ext.map >= M2)
 		slot = SLOT_MODRM;
+	else if (!slot && ext.map == M1)
+		slot = undefined_slot(insn->opcode);
 	insn->addrsize = address_size(insn);
 	if (slot & SLOT_MODRM)
 		p = decode_modrm(insn, p, start, slot, &ext);
@@ -342,8 +391,10 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 		return p + legacy_imm(insn->opcode);
 	if (insn->row == INSN_UNDEFINED && insn->vex)
 		return p + ((insn->map & 3) == 3);
+	if (insn->row == INSN_UNDEFINED && ext.map == M1)
+		return p + undefined_imm(insn->opcode);
 	if (insn->row == INSN_UNDEFINED)
-		return p + (ext.map == M3 || ext.map == V3);
+		return p + (insn->map == 3);
 	if (insn->vex && (insn->p66 || insn->rep || insn->lock || insn->rex))
 		insn->row = INSN_UNDEFINED;
 	return operands_decode(insn, p, start, ext.rex);
@@ -413,4 +464,13 @@ enum decode_result insn_decode(const uint8_t *bytes, unsigned int avail,
 	if (unlikely(undefined(insn)))
 		set_undefined(insn);
 	return DECODE_OK;
+}
+
+bool insn_66_in_opcode(const struct insn_row *row)
+{
+	const uint32_t cond = insn_conditions[row - insn_table];
+	const bool fixed = (cond >> (16 + KEY_PFX) & 3) == 3;
+
+	/* With F2 and F3 it is an operand size again. */
+	return fixed && (cond >> KEY_PFX & 3) <= 1;
 }

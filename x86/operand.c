@@ -274,6 +274,15 @@ static bool uses_vvvv(unsigned int class)
 	return class == OC_B || class == OC_H;
 }
 
+/* Whether two rows of one opcode have the same condition. */
+static bool same_condition(const struct insn_row *a, const struct insn_row *b)
+{
+	const uint32_t differ = insn_conditions[a - insn_table] ^
+				insn_conditions[b - insn_table];
+
+	return !(differ & ~BIT(KEY_FIRST));
+}
+
 /* A shift by a constant zero writes no flags: it has a row of its own. */
 static void check_count(struct insn *insn)
 {
@@ -283,7 +292,7 @@ static void check_count(struct insn *insn)
 		return;
 	do {
 		row++;
-	} while (row->id != insn->row->id || !(row->attr & IA_COUNT0));
+	} while (!(row->attr & IA_COUNT0) || !same_condition(row, insn->row));
 	insn->row = row;
 }
 

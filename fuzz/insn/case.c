@@ -42,6 +42,8 @@ void case_write(FILE *f, const struct fuzz_case *c)
 	write_number(f, "fs_base", c->fs_base);
 	write_number(f, "gs_base", c->gs_base);
 	write_number(f, "undefined", c->undefined);
+	write_number(f, "any_gprs", c->any_gprs);
+	write_number(f, "any_bytes", c->any_bytes);
 	for (unsigned int n = 0; n < CASE_PATCHES; n++) {
 		if (!c->patch[n].len)
 			continue;
@@ -71,7 +73,8 @@ static unsigned int read_hex(const char *s, uint8_t *p, unsigned int max)
 static int read_mode(struct fuzz_case *c, const char *value)
 {
 	c->mode = strtoul(value, NULL, 10) / 8;
-	return c->mode == CODE64 || c->mode == CODE32 ? 0 : -1;
+	return c->mode == CODE64 || c->mode == CODE32 || c->mode == CODE16 ? 0
+									   : -1;
 }
 
 static int read_twin(struct fuzz_case *c, const char *value)
@@ -130,6 +133,10 @@ static int read_line(struct fuzz_case *c, const char *name, const char *value,
 		c->gs_base = number;
 	else if (!strcmp(name, "undefined"))
 		c->undefined = number;
+	else if (!strcmp(name, "any_gprs"))
+		c->any_gprs = number;
+	else if (!strcmp(name, "any_bytes"))
+		c->any_bytes = number;
 	else if (!strcmp(name, "code"))
 		c->len = read_hex(value, c->bytes, CASE_BYTES);
 	else

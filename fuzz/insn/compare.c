@@ -128,18 +128,22 @@ static void fault(struct diff *d, const struct result *a,
 	value(d, "cr2", a->cr2, b->cr2);
 }
 
-/* Null selectors become 0 where the host's kernel returns to a handler. */
-static uint16_t selector(const struct result *r, unsigned int seg)
+/*
+ * Null selectors become 0 where the host's kernel returns to a handler, and
+ * where it has interrupted the case.
+ */
+static uint16_t selector(const struct result *r, unsigned int seg, bool null)
 {
-	return r->kind == RESULT_FAULT && r->seg[seg] <= 3 ? 0 : r->seg[seg];
+	null |= r->kind == RESULT_FAULT;
+	return null && r->seg[seg] <= 3 ? 0 : r->seg[seg];
 }
 
-static void summary(FILE *f, const struct result *r)
+void result_show(FILE *f, const char *who, const struct result *r)
 {
 	static const char *const kinds[] = { "nothing", "done", "fault",
 					     "timeout", "exit" };
 
-	fprintf(f, "  %-8s vector %u error %x cr2 %llx rip %llx\n",
+	fprintf(f, "  %-8s %-8s vector %u error %x cr2 %llx rip %llx\n", who,
 		kinds[r->kind], r->vector, r->error, (unsigned long long)r->cr2,
 		(unsigned long long)r->rip);
 }
@@ -150,13 +154,14 @@ bool result_equal(const struct fuzz_case *c, const struct result *a,
 	static const uint8_t data_segs[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
 	struct diff d = { .f = f, .equal = true };
 	uint64_t ignored = c->undefined;
+	bool native = !strncmp(who, "native", 6);
 
 	if (a->kind == RESULT_TIMEOUT && b->kind == RESULT_TIMEOUT)
 		return true;
 	if (f && !result_equal(c, a, b, who, NULL)) {
 		fprintf(f, "%s:\n", who);
-		summary(f, a);
-		summary(f, b);
+		result_show(f, "", a);
+		result_show(f, "", b);
 	}
 	if (a->kind != b->kind)
 		return false;
@@ -164,12 +169,18 @@ bool result_equal(const struct fuzz_case *c, const struct result *a,
 		ignored |= RFLAGS_RF;
 	if (a->kind == RESULT_FAULT)
 		fault(&d, a, b);
-	for (unsigned int n = 0; n < NR_GPRS; n++)
-		value(&d, gpr_names[n], a->gpr[n], b->gpr[n]);
+	for (unsigned int n = 0; n < NR_GPRS; n++) {
+		uint64_t any =
+			c->any_gprs & BIT(n) ? MASK(8 * c->any_bytes) : 0;
+
+		value(&d, gpr_names[n], a->gpr[n] & ~any, b->gpr[n] & ~any);
+	}
 	value(&d, "rflags", a->rflags & ~ignored, b->rflags & ~ignored);
 	for (unsigned int n = 0; n < sizeof(data_segs); n++)
-		value(&d, seg_names[data_segs[n]], selector(a, data_segs[n]),
-		      selector(b, data_segs[n]));
+		value(&d, seg_names[data_segs[n]],
+		      selector(a, data_segs[n], false),
+		      selector(b, data_segs[n],
+			       native && !a->seg[data_segs[n]]));
 	value(&d, "fs_base", a->fs_base, b->fs_base);
 	value(&d, "gs_base", a->gs_base, b->gs_base);
 	fpu(&d, a->fpu, b->fpu);

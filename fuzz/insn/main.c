@@ -1,7 +1,10 @@
 #include <getopt.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,17 +19,24 @@
  */
 static struct {
 	uint64_t seed, first, count;
-	unsigned int time;
+	unsigned int time, jobs;
 	unsigned int max_bad;
 	const char *save;
 	bool coverage, verbose;
-} opt = { .seed = 1, .max_bad = 10 };
+} opt = { .seed = 1, .max_bad = 10, .jobs = 1 };
 
-static struct {
+#define MAX_JOBS 64
+#define MAX_ROWS 2048
+
+/* What was run; each job has its own, in shared memory. */
+struct count {
 	uint64_t cases, insns, bad, flaky;
 	uint64_t twin[3];
-	uint64_t *rows;
-} count;
+	uint64_t rows[MAX_ROWS];
+};
+
+static struct count *counts, total;
+static struct count *count = &total;
 
 static uint64_t now_ns(void)
 {
@@ -62,10 +72,10 @@ static void report(const struct generated *g, unsigned int at, uint64_t index)
 		printf("does not happen again\n");
 		case_disassemble(stdout, &c);
 		run_explain(at, stdout);
-		count.flaky++;
+		count->flaky++;
 		return;
 	}
-	count.bad++;
+	count->bad++;
 	case_disassemble(stdout, &c);
 	run_explain(at, stdout);
 	printf("made simpler:\n");
@@ -84,72 +94,179 @@ static void report(const struct generated *g, unsigned int at, uint64_t index)
 
 static void tally(const struct generated *g)
 {
-	count.cases++;
-	count.insns += g->n;
-	count.twin[g->c.twin]++;
+	count->cases++;
+	count->insns += g->n;
+	count->twin[g->c.twin]++;
 	for (unsigned int n = 0; n < g->n; n++)
-		count.rows[g->row[n]]++;
+		count->rows[g->row[n]]++;
 }
 
-static void fuzz(void)
+static void fuzz_batch(uint64_t index, unsigned int n)
 {
 	static struct generated batch[NATIVE_BATCH];
 	static bool ok[NATIVE_BATCH];
-	uint64_t end = now_ns() + opt.time * 1000000000ull;
-	uint64_t index = opt.first;
 
-	while (opt.count ? count.cases < opt.count : now_ns() < end) {
-		unsigned int n = NATIVE_BATCH;
+	for (unsigned int i = 0; i < n; i++) {
+		gen_case(opt.seed, index + i, &batch[i]);
+		tally(&batch[i]);
+	}
+	if (!run_cases(&batch[0].c, sizeof(batch[0]), n, ok))
+		return;
+	for (unsigned int i = 0; i < n; i++)
+		if (!ok[i])
+			report(&batch[i], i, index + i);
+}
 
-		if (opt.count && opt.count - count.cases < n)
-			n = opt.count - count.cases;
-		if (!(index / NATIVE_BATCH % 8))
+/* Job number @job: its share of the batches. */
+static void fuzz(unsigned int job)
+{
+	const uint64_t end = now_ns() + opt.time * 1000000000ull;
+	const uint64_t last = opt.first + opt.count;
+	uint64_t index = opt.first + job * NATIVE_BATCH;
+
+	for (unsigned int n = 0; opt.count ? index < last : now_ns() < end;
+	     n++) {
+		if (!(n % 8))
 			guest_forget();
-		for (unsigned int i = 0; i < n; i++) {
-			gen_case(opt.seed, index + i, &batch[i]);
-			tally(&batch[i]);
-		}
-		if (run_cases(&batch[0].c, sizeof(batch[0]), n, ok))
-			for (unsigned int i = 0; i < n; i++)
-				if (!ok[i])
-					report(&batch[i], i, index + i);
-		index += n;
-		if (opt.verbose && !(index % (NATIVE_BATCH * 4096)))
-			printf("%llu cases, %llu failed\n",
-			       (unsigned long long)count.cases,
-			       (unsigned long long)count.bad);
-		if (count.bad >= opt.max_bad)
+		fuzz_batch(index, opt.count && last - index < NATIVE_BATCH
+					  ? last - index
+					  : NATIVE_BATCH);
+		index += opt.jobs * NATIVE_BATCH;
+		if (count->bad >= opt.max_bad)
 			break;
 	}
 }
 
-/* Rows by how often they were met; those that never are, and why. */
+/* The native halves of jobs are tied to different processors. */
+static int start_job(unsigned int job)
+{
+	cpu_set_t all, one;
+	int r, cpu = 0;
+
+	if (opt.jobs == 1 || sched_getaffinity(0, sizeof(all), &all))
+		return run_start();
+	for (unsigned int n = job % CPU_COUNT(&all); n || !CPU_ISSET(cpu, &all);
+	     cpu++)
+		n -= CPU_ISSET(cpu, &all);
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	r = run_start();
+	sched_setaffinity(0, sizeof(all), &all);
+	return r;
+}
+
+static int run_job(unsigned int job)
+{
+	count = &counts[job];
+	if (start_job(job)) {
+		fputs("fuzz_insn: cannot start\n", stderr);
+		return 2;
+	}
+	fuzz(job);
+	native_stop();
+	return 0;
+}
+
+static void add_up(const struct count *c)
+{
+	total.cases += c->cases;
+	total.insns += c->insns;
+	total.bad += c->bad;
+	total.flaky += c->flaky;
+	for (unsigned int n = 0; n < ARRAY_SIZE(c->twin); n++)
+		total.twin[n] += c->twin[n];
+	for (unsigned int n = 0; n < MAX_ROWS; n++)
+		total.rows[n] += c->rows[n];
+}
+
+/* All jobs; 0, or 2 if one could not do its work. */
+static int run_jobs(void)
+{
+	pid_t pid[MAX_JOBS];
+	int r = 0, status;
+
+	counts = mmap(NULL, opt.jobs * sizeof(*counts), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (counts == MAP_FAILED)
+		return 2;
+	if (opt.jobs == 1)
+		r = run_job(0);
+	for (unsigned int n = 0; opt.jobs > 1 && n < opt.jobs; n++) {
+		fflush(stdout);
+		pid[n] = fork();
+		if (!pid[n]) {
+			r = run_job(n);
+			fflush(stdout);
+			_exit(r);
+		}
+	}
+	for (unsigned int n = 0; n < opt.jobs; n++) {
+		bool ok = opt.jobs == 1 ||
+			  (waitpid(pid[n], &status, 0) > 0 && !status);
+
+		add_up(&counts[n]);
+		if (ok)
+			continue;
+		fprintf(stderr,
+			"fuzz_insn: job %u ended with %#x after %llu cases\n",
+			n, status, (unsigned long long)counts[n].cases);
+		r = 2;
+	}
+	count = &total;
+	/* What is offered is the guest's to say. */
+	return r || opt.jobs == 1 ? r : guest_start();
+}
+
+static void print_row(unsigned int n, const char *what, const char *reason)
+{
+	unsigned int nr;
+
+	printf("row %4u %-18s map %u opcode %02x: %8llu %s%s%s\n", n,
+	       insn_rows(&nr)[n].name, form_of(n)->map, form_of(n)->first,
+	       (unsigned long long)count->rows[n], what, *reason ? ": " : "",
+	       reason);
+}
+
+/*
+ * Rows by how often they were met; of a long run those that were met less than
+ * a thousand times, and those that are not compared with the processor, and
+ * why.
+ */
 static void coverage(void)
 {
-	const struct insn_row *rows;
+	static const char *const how[] = {
+		[TREAT_NATIVE] = "",
+		[TREAT_NONE] = "careful and fast only",
+		[TREAT_VALUE] = "but for the value",
+		[TREAT_UD] = "#UD",
+	};
 	unsigned int nr, used = 0, often = 0, never = 0;
-	const char *reason;
+	const struct insn_row *rows = insn_rows(&nr);
 
-	rows = insn_rows(&nr);
 	for (unsigned int n = 1; n < nr; n++) {
-		if (!form_of(n)->used)
-			continue;
-		used++;
-		often += count.rows[n] >= 1000;
-		never += !count.rows[n];
-		if (!opt.coverage && (count.rows[n] || count.cases < 1000000))
-			continue;
-		treatment_of(&rows[n], &reason);
-		printf("row %u %s map %u opcode %02x: %llu %s\n", n,
-		       rows[n].name, form_of(n)->map, form_of(n)->first,
-		       (unsigned long long)count.rows[n], reason ? reason : "");
+		const char *reason = "no opcode leads to it";
+		enum treatment t = TREAT_NATIVE;
+
+		used += form_of(n)->used;
+		often += count->rows[n] >= 1000;
+		never += !count->rows[n];
+		if (form_of(n)->used)
+			t = treatment_of(&rows[n], &reason);
+		if (opt.coverage ||
+		    (count->cases >= 1000000 &&
+		     (count->rows[n] < 1000 || t != TREAT_NATIVE)))
+			print_row(n, how[t], reason);
 	}
-	printf("%u rows: %u at least 1000 times, %u fewer, %u never\n", used,
-	       often, used - often - never, never);
+	printf("%u rows, %u reachable: %u at least 1000 times, %u fewer, "
+	       "%u never\n",
+	       nr - 1, used, often, nr - 1 - often - never, never);
 }
 
 static bool replay_case(const struct fuzz_case *c, const char *name)
 {
+	if (opt.verbose)
+		run_show(c, stdout);
 	if (run_one(c, NULL))
 		return true;
 	printf("%s:\n", name);
@@ -187,7 +304,9 @@ static int replay(int argc, char **argv)
 static void usage(void)
 {
 	fputs("usage: fuzz_insn [--seed N] [--first N] [--count N | --time S]\n"
-	      "                 [--save DIR] [--max-bad N] [--coverage] [-v]\n"
+	      "                 [--jobs N] [--save DIR] [--max-bad N] "
+	      "[--coverage]\n"
+	      "                 [--code16] [-v]\n"
 	      "       fuzz_insn --replay FILE...\n",
 	      stderr);
 	exit(2);
@@ -198,6 +317,7 @@ static int options(int argc, char **argv, bool *replaying)
 	static const struct option longs[] = {
 		{ "seed", 1, NULL, 's' },     { "first", 1, NULL, 'f' },
 		{ "count", 1, NULL, 'c' },    { "time", 1, NULL, 't' },
+		{ "jobs", 1, NULL, 'j' },     { "code16", 0, NULL, 'b' },
 		{ "save", 1, NULL, 'd' },     { "max-bad", 1, NULL, 'm' },
 		{ "coverage", 0, NULL, 'o' }, { "replay", 0, NULL, 'r' },
 		{ NULL, 0, NULL, 0 },
@@ -216,12 +336,16 @@ static int options(int argc, char **argv, bool *replaying)
 			opt.count = v;
 		else if (o == 't')
 			opt.time = v;
+		else if (o == 'j')
+			opt.jobs = v > 0 && v <= MAX_JOBS ? v : 1;
 		else if (o == 'd')
 			opt.save = optarg;
 		else if (o == 'm')
 			opt.max_bad = v;
 		else if (o == 'o')
 			opt.coverage = true;
+		else if (o == 'b')
+			gen_code16 = true;
 		else if (o == 'r')
 			*replaying = true;
 		else if (o == 'v')
@@ -236,36 +360,33 @@ int main(int argc, char **argv)
 {
 	bool replaying = false;
 	uint64_t start = now_ns();
-	unsigned int nr;
-	int at = options(argc, argv, &replaying);
+	int at = options(argc, argv, &replaying), r;
 
-	insn_rows(&nr);
-	count.rows = calloc(nr, sizeof(*count.rows));
 	forms_init();
-	if (!count.rows || run_start()) {
+	if (replaying && run_start()) {
 		fputs("fuzz_insn: cannot start\n", stderr);
 		return 2;
 	}
 	if (replaying) {
-		int r = replay(argc - at, argv + at);
-
+		r = replay(argc - at, argv + at);
 		native_stop();
 		return r;
 	}
-	fuzz();
-	native_stop();
+	r = run_jobs();
+	if (r)
+		return r;
 	coverage();
 	printf("seed %llu: %llu cases with %llu instructions in %.1f s; "
 	       "%llu native, %llu careful and fast only, %llu undefined; "
 	       "%llu not repeatable\n",
-	       (unsigned long long)opt.seed, (unsigned long long)count.cases,
-	       (unsigned long long)count.insns, (now_ns() - start) / 1e9,
-	       (unsigned long long)count.twin[TWIN_NATIVE],
-	       (unsigned long long)count.twin[TWIN_NONE],
-	       (unsigned long long)count.twin[TWIN_UD],
-	       (unsigned long long)count.flaky);
+	       (unsigned long long)opt.seed, (unsigned long long)count->cases,
+	       (unsigned long long)count->insns, (now_ns() - start) / 1e9,
+	       (unsigned long long)count->twin[TWIN_NATIVE],
+	       (unsigned long long)count->twin[TWIN_NONE],
+	       (unsigned long long)count->twin[TWIN_UD],
+	       (unsigned long long)count->flaky);
 	printf("%llu passed, %llu failed\n",
-	       (unsigned long long)(count.cases - count.bad),
-	       (unsigned long long)count.bad);
-	return count.bad ? 1 : 0;
+	       (unsigned long long)(count->cases - count->bad),
+	       (unsigned long long)count->bad);
+	return count->bad ? 1 : 0;
 }

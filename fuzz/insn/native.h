@@ -1,5 +1,7 @@
 #pragma once
 
+#include <time.h>
+
 #include "fuzz/insn/case.h"
 
 /*
@@ -7,6 +9,17 @@
  * addresses of the cases is laid out as the guest's is.
  */
 #define NATIVE_BATCH 256
+
+/*
+ * A case that has not ended after so much processor time of its own, in either
+ * executor, never will; the child is lost if it has not moved for so many
+ * tenths of a second, whatever else the host has to do.
+ */
+#define PATIENCE_NS    1000000000u
+#define PATIENCE_POLLS 600
+
+/* cpu_time_ns - of the clock of a thread or process. */
+uint64_t cpu_time_ns(clockid_t clock);
 
 /* native_start - makes the child; before the engine is set up.  0 or -1. */
 int native_start(void);

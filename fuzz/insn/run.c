@@ -10,17 +10,26 @@
 #include "x86/defs.h"
 
 static volatile unsigned long progress;
+static clockid_t runner_clock;
 
-/* A guest that does not end is stopped. */
+/*
+ * A guest that does not end is stopped, by processor time: the host may have
+ * other work.
+ */
 static void *watch(void *arg)
 {
-	unsigned long before = 0;
+	uint64_t before = 0, since = 0;
 
 	for (;;) {
-		usleep(500000);
-		if (before == progress && before)
+		uint64_t now = cpu_time_ns(runner_clock);
+
+		usleep(100000);
+		if (before != progress) {
+			before = progress;
+			since = now;
+		} else if (now - since > PATIENCE_NS) {
 			guest_kick();
-		before = progress;
+		}
 	}
 	return arg;
 }
@@ -29,7 +38,8 @@ int run_start(void)
 {
 	pthread_t thread;
 
-	if (native_start() || guest_start())
+	if (native_start() || guest_start() ||
+	    pthread_getcpuclockid(pthread_self(), &runner_clock))
 		return -1;
 	return pthread_create(&thread, NULL, watch, NULL);
 }
@@ -56,7 +66,7 @@ static void run_guest(const struct fuzz_case *c, struct guest_results *g)
 static bool is_ud(const struct fuzz_case *c, const struct result *r,
 		  const char *who, FILE *f)
 {
-	if (r->kind == RESULT_FAULT && r->rip == c->rip &&
+	if (r->kind == RESULT_FAULT && r->rip + case_code_base(c) == c->rip &&
 	    (r->vector == VEC_UD ||
 	     /* Its bytes could not be fetched. */
 	     (r->vector == VEC_PF && r->error & PFEC_I)))
@@ -65,6 +75,12 @@ static bool is_ud(const struct fuzz_case *c, const struct result *r,
 		fprintf(f, "%s: no #UD: kind %u vector %u\n", who, r->kind,
 			r->vector);
 	return false;
+}
+
+/* Where a fault was, if it was in code of the case's mode. */
+static uint64_t fault_address(const struct fuzz_case *c, const struct result *r)
+{
+	return r->rip + case_code_base(c);
 }
 
 /* An address that is a device in the guest and nothing natively. */
@@ -84,11 +100,12 @@ static bool met_device(const struct guest_results *g, const struct result *n)
  * Natively the way out holds code of the harness, whose data and program are
  * there too.
  */
-static bool in_harness(const struct result *r)
+static bool in_harness(const struct fuzz_case *c, const struct result *r)
 {
 	if (r->kind != RESULT_FAULT)
 		return false;
-	return (r->rip & PAGE_MASK) == OUT ||
+	return (fault_address(c, r) & PAGE_MASK) == OUT ||
+	       (r->rip & PAGE_MASK) == OUT ||
 	       (r->rip & PAGE_MASK) == OUT_HIGH ||
 	       (r->rip >= 0x550000000000 && r->rip < 0x7ffffffff000) ||
 	       r->cr2 - NATIVE_DATA + PAGE_SIZE <
@@ -123,7 +140,8 @@ static bool in_data(const struct fuzz_case *c, const struct result *r)
 	for (unsigned int n = 0; n < CASE_PATCHES; n++) {
 		const struct patch *p = &c->patch[n];
 
-		if (r->kind == RESULT_FAULT && r->rip - p->addr < p->len)
+		if (r->kind == RESULT_FAULT &&
+		    fault_address(c, r) - p->addr < p->len)
 			return true;
 	}
 	return false;
@@ -139,7 +157,7 @@ static bool went_astray(const struct fuzz_case *c, const struct result *r)
 	struct insn i;
 	bool changed;
 
-	if (in_harness(r) || in_data(c, r))
+	if (in_harness(c, r) || in_data(c, r))
 		return true;
 	code_after(c, r, code, sizeof(code));
 	changed = memcmp(code, c->bytes, c->len);
@@ -224,6 +242,21 @@ unsigned int run_cases(const struct fuzz_case *c, unsigned int stride,
 void run_explain(unsigned int i, FILE *f)
 {
 	judge(&batch[i], &results[i], &natives[i], f);
+}
+
+void run_show(const struct fuzz_case *c, FILE *f)
+{
+	static struct guest_results guest;
+	const struct result *r;
+	unsigned int lost;
+
+	native_post(c, 1);
+	run_guest(c, &guest);
+	r = native_wait(&lost);
+	if (r)
+		result_show(f, "native", r);
+	result_show(f, "careful", &guest.careful);
+	result_show(f, "fast", &guest.fast);
 }
 
 bool run_one(const struct fuzz_case *c, FILE *f)

@@ -17,6 +17,9 @@ void run_explain(unsigned int i, FILE *f);
 /* run_one - one case; differences are printed to @f if it is not NULL. */
 bool run_one(const struct fuzz_case *c, FILE *f);
 
+/* run_show - what each executor makes of @c. */
+void run_show(const struct fuzz_case *c, FILE *f);
+
 /* run_start - everything that is needed; 0 or -1. */
 int run_start(void);
 

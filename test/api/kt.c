@@ -22,12 +22,17 @@ int kt_ioctl(int fd, unsigned long request, void *arg)
 		       : ring3_ioctl(fd, request, arg);
 }
 
-void *kt_mmap(int fd, size_t len)
+void *kt_mmap_at(int fd, size_t len, int flags, off_t offset)
 {
 	int prot = PROT_READ | PROT_WRITE;
 
-	return kt_real ? mmap(NULL, len, prot, MAP_SHARED, fd, 0)
-		       : ring3_mmap(NULL, len, prot, MAP_SHARED, fd, 0);
+	return kt_real ? mmap(NULL, len, prot, flags, fd, offset)
+		       : ring3_mmap(NULL, len, prot, flags, fd, offset);
+}
+
+void *kt_mmap(int fd, size_t len)
+{
+	return kt_mmap_at(fd, len, MAP_SHARED, 0);
 }
 
 int kt_close(int fd)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/types.h>
 
 /* True on the host's /dev/kvm. */
 extern bool kt_real;
@@ -19,6 +20,7 @@ extern int kt_passed, kt_failed;
 int kt_open(int flags);
 int kt_ioctl(int fd, unsigned long request, void *arg);
 void *kt_mmap(int fd, size_t len);
+void *kt_mmap_at(int fd, size_t len, int flags, off_t offset);
 int kt_close(int fd);
 
 /* Value argument instead of a pointer. */
@@ -111,6 +113,8 @@ void test_run(void);
 void test_io(void);
 void test_signal(void);
 void test_dirty(void);
+void test_dirty_ring(void);
+void test_pv(void);
 void test_stats(void);
 void test_smp(void);
 void test_churn(void);
@@ -118,3 +122,5 @@ void test_latency(void);
 void test_exact(void);
 void test_wake(void);
 void test_dma(void);
+void test_sample(void);
+void test_hv(void);

@@ -2,6 +2,7 @@
 # prints what is wrong and fails, or does neither.
 # shellcheck shell=bash
 limit=${CLIENT_TIMEOUT:-120}
+accel=kvm
 
 # run_case NAME ARG...
 run_case() {
@@ -19,7 +20,7 @@ run_case() {
 
 # qemu ARG... - QEMU on ring3; the first serial port is in $log.
 qemu() {
-	client "$log" "$limit" qemu-system-x86_64 -accel kvm -nodefaults \
+	client "$log" "$limit" qemu-system-x86_64 -accel "$accel" -nodefaults \
 		-display none -serial stdio -no-reboot "$@"
 }
 

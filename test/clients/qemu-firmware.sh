@@ -54,16 +54,17 @@ END
 	ended $? && grep -aq "grub: here" "$log"
 }
 
-# case_ovmf shell|linux - UEFI firmware to its shell, or to a kernel.  Firmware
-# of this age makes page tables for all physical addresses, with 48 bits of them
-# a gigabyte: hence the limit.
+# case_ovmf shell|linux|wide - UEFI firmware to its shell, or to a kernel.
+# Firmware of this age makes page tables for all physical addresses, 48 bits of
+# them if it may: a gigabyte, which is what "wide" looks at.
 case_ovmf() {
 	local code=/usr/share/OVMF/OVMF_CODE_4M.fd vars=$out/vars.fd more=()
-	local kernel initrd
+	local kernel initrd cpu=max,host-phys-bits-limit=40 memory=512M
 
 	[ -f $code ] || { echo "skip:no ovmf"; return 0; }
 	cp /usr/share/OVMF/OVMF_VARS_4M.fd "$vars" || return 1
-	if [ "$1" = linux ]; then
+	[ "$1" != wide ] || { cpu=max; memory=2G; }
+	if [ "$1" != shell ]; then
 		kernel=$(scripts/fetch-kernel.sh) || return 1
 		initrd=$(initrd ovmf <<'END'
 dmesg | grep -q "efi: EFI v2" && echo "guest: ok"
@@ -77,7 +78,7 @@ END
 		printf 'echo guest: ok\r\nreset -s\r\n' >"$out/esp/startup.nsh"
 		more=(-drive "file=fat:rw:$out/esp,format=raw,if=virtio")
 	fi
-	qemu -M q35 -cpu max,host-phys-bits-limit=40 -smp 2 -m 512M \
+	qemu -M q35 -cpu $cpu -smp 2 -m $memory \
 		-drive if=pflash,format=raw,unit=0,readonly=on,file=$code \
 		-drive if=pflash,format=raw,unit=1,file="$vars" "${more[@]}"
 	sed -i 's/\r//g; s/\x1b\[[0-9;]*[A-Za-z]//g' "$log"

@@ -91,10 +91,11 @@ case_snapshot() {
 	ended $? && sound "$log"
 }
 
-# case_migration MACHINE - to another process while the guest writes.
+# case_migration MACHINE [OPTIONS] - to another process while the guest writes.
+# OPTIONS are of -accel kvm, such as dirty-ring-size=4096.
 case_migration() {
 	local kernel initrd args to from pid socket=$out/migration.sock
-	local source target log2
+	local source target log2 accel=kvm${2:+,$2}
 
 	kernel=$(scripts/fetch-kernel.sh) || return 1
 	initrd=$(writer_initrd) || return 1

@@ -29,6 +29,8 @@ run_case split q35
 run_case sandbox q35
 run_case ovmf shell
 run_case ovmf linux
+run_case ovmf wide
 run_case snapshot q35
 run_case migration q35
+run_case migration q35 dirty-ring-size=4096
 finish

@@ -91,6 +91,84 @@ static void jumps(void)
 	CHECK_EQ(handled, 2);
 }
 
+/* A thread in KVM_RUN may be cancelled; another one runs its vCPU. */
+static volatile int cleaned;
+
+static void cleanup(void *arg)
+{
+	cleaned++;
+}
+
+static void *runner(void *arg)
+{
+	int was;
+
+	pthread_setcanceltype(*(int *)arg, &was);
+	pthread_cleanup_push(cleanup, NULL);
+	while (machine_run(&m) == -EINTR)
+		pthread_testcancel();
+	pthread_cleanup_pop(0);
+	return NULL;
+}
+
+static void cancel(int type)
+{
+	pthread_t thread;
+	void *result;
+
+	handled = cleaned = 0;
+	CHECK_EQ(pthread_create(&thread, NULL, runner, &type), 0);
+	usleep(30000);
+	CHECK_EQ(pthread_cancel(thread), 0);
+	/* It is no point of cancellation; something else must end it. */
+	if (type == PTHREAD_CANCEL_DEFERRED)
+		pthread_kill(thread, SIGUSR1);
+	CHECK_EQ(pthread_join(thread, &result), 0);
+	CHECK(result == PTHREAD_CANCELED);
+	CHECK_EQ(cleaned, 1);
+	CHECK_EQ(run_kicked(), -EINTR);
+	CHECK_EQ(ioctl(m.vcpu, KVM_SET_SIGNAL_MASK, NULL), 0);
+}
+
+static void cancels(void)
+{
+	for (int i = 0; i < 3; i++) {
+		cancel(PTHREAD_CANCEL_ASYNCHRONOUS);
+		cancel(PTHREAD_CANCEL_DEFERRED);
+	}
+}
+
+/* A kick always ends KVM_RUN, at whatever point of the request it comes. */
+static volatile int stop;
+
+static void *storm(void *arg)
+{
+	for (int i = 0; i < 3000 && !stop; i++) {
+		int before = handled;
+
+		pthread_kill(*(pthread_t *)arg, SIGUSR1);
+		for (int n = 0; handled == before && n < 5000000; n++)
+			__builtin_ia32_pause();
+		if (handled == before)
+			return "lost";
+	}
+	stop = 1;
+	return NULL;
+}
+
+static void storms(void)
+{
+	pthread_t self = pthread_self(), thread;
+	void *lost;
+
+	handled = stop = 0;
+	pthread_create(&thread, NULL, storm, &self);
+	while (!stop)
+		CHECK_EQ(machine_run(&m), -EINTR);
+	pthread_join(thread, &lost);
+	CHECK(!lost);
+}
+
 /* What was installed is reported. */
 static void reports(void)
 {
@@ -175,6 +253,8 @@ void test_signals(void)
 	MACHINE_OPEN(&m, 0xeb, 0xfe); /* 1: jmp 1b */
 	kicks();
 	jumps();
+	cancels();
+	storms();
 	reports();
 	faults();
 	masks();

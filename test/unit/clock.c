@@ -338,7 +338,8 @@ static void test_pv_msrs(void)
 	pv_wrmsr(&pv, MSR_KVM_EOI_EN, 0, MSR_OK);
 	for (uint32_t msr = MSR_KVM_ASYNC_PF_EN; msr <= MSR_KVM_ASYNC_PF_ACK;
 	     msr++) {
-		if (msr == MSR_KVM_EOI_EN || msr == MSR_KVM_POLL_CONTROL)
+		if (msr == MSR_KVM_EOI_EN || msr == MSR_KVM_POLL_CONTROL ||
+		    msr == MSR_KVM_STEAL_TIME)
 			continue;
 		pv_wrmsr(&pv, msr, 0, MSR_OK);
 		pv_wrmsr(&pv, msr, 0x1001, MSR_GP);

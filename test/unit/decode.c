@@ -64,7 +64,7 @@ static const struct decode_case cases[] = {
 	{ CODE64, B("\x0f\xae\xe8"), ID_LFENCE, ACT_COPY, 4, 0, 0 },
 	{ CODE64, B("\x0f\x18\x08"), ID_PREFETCH, ACT_NOP, 4, 0, 0 },
 	{ CODE64, B("\xf3\x0f\x1e\xfa"), ID_ENDBR64, ACT_NOP, 4, 0, 0 },
-	{ CODE64, B("\xf3\x90"), ID_PAUSE, ACT_NOP, 4, 0, 0 },
+	{ CODE64, B("\xf3\x90"), ID_PAUSE, ACT_HELPER, 4, 0, 0 },
 	{ CODE64, B("\x90"), ID_NOP, ACT_NOP, 4, 0, 0 },
 	{ CODE64, B("\x41\x90"), ID_XCHG, ACT_COPY, 4, 0, 0 },
 	{ CODE64, B("\x8d\x44\x24\x08"), ID_LEA, ACT_COPY, 4, 0, 0 },

@@ -272,11 +272,25 @@ static void in_time(void (*test)(void))
 	}
 }
 
+/* Whoever reads that the counter has run out finds the interrupt pending. */
+static void test_wrap_is_seen(void)
+{
+	create(false);
+	for (int i = 0; i < 200; i++) {
+		load(0, 0, 200);
+		while (latched(0) <= 200)
+			;
+		CHECK_EQ(serve(), 1);
+	}
+	mock_destroy();
+}
+
 int main(void)
 {
 	in_time(test_rate);
 	in_time(test_reinject);
 	in_time(test_one_shot);
+	in_time(test_wrap_is_seen);
 	in_time(test_counting);
 	in_time(test_speaker);
 	in_time(test_state);

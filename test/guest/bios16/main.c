@@ -5,39 +5,13 @@
  * Technical Reference", "Enhanced Disk Drive Specification") and hold under
  * QEMU as well.  Results go to the serial port.
  */
-__asm__(".code16gcc");
+#include "test/guest/bios16/bios16.h"
 
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
-struct regs {
-	u32 eax, ebx, ecx, edx, esi, edi, flags;
-	u16 es, pad;
-};
-#define CF 1
-#define ZF 0x40
-
-void bios_call(u32 vector, struct regs *r);
 extern u8 boot_drive;
 
 static u32 passed, failed;
 static struct regs r;
 static u8 sector[512] __attribute__((aligned(16)));
-
-static void outb(u16 port, u8 val)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(val), "Nd"(port));
-}
-
-static u8 inb(u16 port)
-{
-	u8 val;
-
-	__asm__ volatile("inb %1, %0" : "=a"(val) : "Nd"(port));
-	return val;
-}
 
 static void put(const char *s)
 {
@@ -60,7 +34,7 @@ static void put_number(u32 n, u32 base)
 	put(p);
 }
 
-static void check(const char *name, u32 got, u32 expected)
+void check(const char *name, u32 got, u32 expected)
 {
 	if (got == expected) {
 		passed++;
@@ -291,6 +265,9 @@ u32 main(void)
 	test_clock();
 	test_memory();
 	test_move();
+	test_dos();
+	test_unreal();
+	test_timer();
 	put("SUMMARY ");
 	put_number(passed, 10);
 	put(" passed, ");

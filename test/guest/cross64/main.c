@@ -107,6 +107,112 @@ static void writes(void)
 	}
 }
 
+static bool has_avx(void)
+{
+	if (!(cpuid(1, 0).c & BIT(28)))
+		return false;
+	write_cr4(read_cr4() | CR4_OSXSAVE);
+	asm volatile("xsetbv" : : "c"(0), "a"(7), "d"(0));
+	return true;
+}
+
+/* @n bytes, the low ones of the pattern, to @va. */
+static void store(u64 va, int n)
+{
+	static const u64 pattern[4] = { 0x8182838485868788, 0x9192939495969798,
+					0xa1a2a3a4a5a6a7a8,
+					0xb1b2b3b4b5b6b7b8 };
+
+	switch (n) {
+	case 2:
+		asm volatile("movw %w1, (%0)" : : "r"(va), "r"(pattern[0]));
+		return;
+	case 4:
+		asm volatile("movl %k1, (%0)" : : "r"(va), "r"(pattern[0]));
+		return;
+	case 8:
+		asm volatile("mov %1, %%r15; stc; mov %%r15, (%0)"
+			     :
+			     : "r"(va), "r"(pattern[0])
+			     : "r15", "cc");
+		return;
+	case 16:
+		asm volatile("movups %1, %%xmm9; movups %%xmm9, (%0)"
+			     :
+			     : "r"(va), "m"(pattern));
+		return;
+	default:
+		asm volatile("vmovups %1, %%ymm9; vmovups %%ymm9, (%0)"
+			     :
+			     : "r"(va), "m"(pattern));
+	}
+}
+
+static u8 expected(u64 at, u64 va, int n)
+{
+	u64 k = at - va;
+
+	if (k < (u64)n)
+		return (0x80 + 0x10 * (k / 8)) + 8 - k % 8;
+	return at < EDGE ? (at & 4095) * 7 + 1 : (at & 4095) * 5 + 2;
+}
+
+/* Writes change their own bytes and no other. */
+static void no_other_byte(void)
+{
+	for (int n = 2; n <= (has_avx() ? 32 : 16); n *= 2)
+		EACH_CROSSING(n)
+	for (int again = 0; again < 2; again++) {
+		scatter();
+		store(va, n);
+		for (u64 at = EDGE - 40; at < EDGE + 40; at++)
+			CHECK_EQ("byte", bytes(at, 1), expected(at, va, n));
+	}
+}
+
+/* A loop that carries flags over its accesses to @va. */
+static u64 carry_loop(u64 va)
+{
+	u64 sum = 0;
+
+	*(volatile u64 *)va = 5;
+	asm volatile("mov $1000, %%ecx\n\t"
+		     "clc\n"
+		     "1: mov (%1), %%rax\n\t"
+		     "adc $-3, %%rax\n\t"
+		     "mov %%rax, (%1)\n\t"
+		     "adc $0, %0\n\t"
+		     "rcll (%1)\n\t"
+		     "adc (%1), %0\n\t"
+		     "dec %%ecx\n\t"
+		     "jnz 1b"
+		     : "+r"(sum)
+		     : "r"(va)
+		     : "rax", "rcx", "memory", "cc");
+	return sum;
+}
+
+static void flags(void)
+{
+	scatter();
+	EACH_CROSSING(8)
+	CHECK_EQ("sum", carry_loop(va), carry_loop(VA + 8));
+}
+
+/* A write to code on both sides of the edge takes effect. */
+static void code(void)
+{
+	for (u32 k = 0; k < 600; k++) {
+		u64 v;
+
+		if (!k)
+			memcpy((void *)(EDGE - 3), "\xb8\0\0\0\0\xc3", 6);
+		*(volatile u32 *)(EDGE - 2) = k * 0x01010101;
+		asm volatile("call *%1" : "=a"(v) : "r"(EDGE - 3) : "memory");
+		CHECK_EQ("value", v, k * 0x01010101);
+	}
+}
+
 static void rmw(void)
 {
 	EACH_CROSSING(8)
@@ -272,6 +378,58 @@ static void first_absent(void)
 	}
 }
 
+/* Ten bytes of a descriptor table's register. */
+static void table_stores(void)
+{
+	struct {
+		u16 limit;
+		u64 base;
+	} __attribute__((packed)) idt, gdt;
+
+	asm volatile("sidt %0; sgdt %1" : "=m"(idt), "=m"(gdt));
+	CHECK_EQ("different", idt.base != gdt.base, 1);
+	for (u64 va = EDGE - 12; va <= EDGE; va++) {
+		u64 flags;
+
+		scatter();
+		asm volatile("stc; sidt (%1); pushf; pop %0"
+			     : "=r"(flags)
+			     : "r"(va)
+			     : "memory", "cc");
+		CHECK_EQ("cf", flags & FLAG_CF, FLAG_CF);
+		CHECK_EQ("idt limit", bytes(va, 2), idt.limit);
+		CHECK_EQ("idt base", bytes(va + 2, 8), idt.base);
+		CHECK_EQ("before", bytes(va - 1, 1),
+			 *(u8 *)(first + ((va - 1) & 4095)));
+		asm volatile("sgdt (%0)" : : "r"(va) : "memory");
+		CHECK_EQ("gdt limit", bytes(va, 2), gdt.limit);
+		CHECK_EQ("gdt base", bytes(va + 2, 8), gdt.base);
+	}
+	EACH_CROSSING(10)
+	{
+		u64 v;
+
+		scatter();
+		v = bytes(va, 8);
+		unmap4k(EDGE);
+		CHECK_PF("absent",
+			 TRY("sidt (%0)",
+			     :
+			     : "r"(va)
+			     : "memory"),
+			 PF_W, EDGE);
+		CHECK_EQ("unchanged", bytes(va, 8), v);
+	}
+	unmap4k(VA);
+	CHECK_PF("both", TRY("sgdt (%0)", : : "r"(VA) : "memory"), PF_W, VA);
+	CHECK_EQ("not canonical",
+		 TRY("sidt (%0)",
+		     :
+		     : "r"(BIT(63))
+		     : "memory"),
+		 X_GP);
+}
+
 /* A fault leaves registers and flags as they were before the instruction. */
 static void precise(void)
 {
@@ -329,6 +487,10 @@ static void strings(void)
 
 	scatter();
 	unmap4k(EDGE);
+	CHECK_OK("none", TRY("rep stosb; rep movsb",
+			     :
+			     : "a"(0x77), "c"(0), "D"(EDGE), "S"(EDGE)
+			     : "memory"));
 	CHECK_PF("stosb",
 		 TRY("rep stosb",
 		     :
@@ -461,10 +623,14 @@ void guest_main(void)
 	second = page_alloc();
 	RUN(reads);
 	RUN(writes);
+	RUN(no_other_byte);
+	RUN(flags);
+	RUN(code);
 	RUN(rmw);
 	RUN(stack);
 	RUN(second_absent);
 	RUN(first_absent);
+	RUN(table_stores);
 	RUN(precise);
 	RUN(strings);
 	RUN(fetch);

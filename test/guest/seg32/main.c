@@ -403,6 +403,31 @@ static void ring3(void)
 	CHECK_EQ("gs", trap.frame.cx & 0xffff, 0);
 }
 
+/* Six bytes of a descriptor table's register, wherever the segment lies. */
+static void table_stores(void)
+{
+	u8 want[6];
+
+	memset(mem, 0x55, 64);
+	asm volatile("sgdt %0" : "=m"(want));
+	CHECK_EQ("base", *(u32 *)(want + 2), (u32)gdt);
+	set(S0, (u32)mem, 0xfffff, DATA | DESC_G);
+	write_fs(S0);
+	asm volatile("sgdt %%fs:5" : : : "memory");
+	CHECK_EQ("fs", memcmp(mem + 5, want, 6), 0);
+	CHECK_EQ("before", mem[4], 0x55);
+	CHECK_EQ("behind", mem[11], 0x55);
+	asm volatile("sidt (%0)" : : "r"(mem + 16) : "memory");
+	CHECK_EQ("sidt", memcmp(mem + 16, want, 6) != 0, 1);
+	CHECK_EQ("behind", mem[22], 0x55);
+	/* The segment ends in the middle. */
+	set(S0, (u32)mem, 9, DATA);
+	write_fs(S0);
+	memset(mem, 0x55, 64);
+	CHECK_EQ("limit", TRY("sgdt %%fs:5", : : : "memory"), X_GP);
+	CHECK_EQ("unchanged", mem[5], 0x55);
+}
+
 void guest_main(void)
 {
 	write_cr4(CR4_OSFXSR);
@@ -419,4 +444,5 @@ void guest_main(void)
 	RUN(execute_only);
 	RUN(code_limits);
 	RUN(stack_limits);
+	RUN(table_stores);
 }
