@@ -389,6 +389,41 @@ void emit_gs_test(struct emit *e, enum hreg r, uint32_t disp)
 	mem_abs(e, r, disp);
 }
 
+void emit_and_ri(struct emit *e, enum hreg r, uint32_t imm)
+{
+	rex(e, false, 0, 0, r);
+	emit8(e, 0x81);
+	modrm(e, 3, 4, r);
+	emit32(e, imm);
+}
+
+void emit_sub_ri(struct emit *e, enum hreg r, int8_t imm)
+{
+	rex(e, false, 0, 0, r);
+	emit8(e, 0x83);
+	modrm(e, 3, 5, r);
+	emit8(e, imm);
+}
+
+void emit_shr_ri(struct emit *e, enum hreg r, uint8_t n)
+{
+	rex(e, false, 0, 0, r);
+	emit8(e, 0xc1);
+	modrm(e, 3, 5, r);
+	emit8(e, n);
+}
+
+void emit_cmovb(struct emit *e, enum hreg dst, enum hreg src)
+{
+	rex(e, false, dst, 0, src);
+	emit8(e, 0x39);
+	modrm(e, 3, dst, src);
+	rex(e, false, dst, 0, src);
+	emit8(e, 0x0f);
+	emit8(e, 0x42);
+	modrm(e, 3, dst, src);
+}
+
 void emit_test_ri(struct emit *e, enum hreg r, uint32_t imm)
 {
 	rex(e, false, 0, 0, r);

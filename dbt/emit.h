@@ -128,6 +128,12 @@ void emit_test_rr(struct emit *e, enum hreg r1, enum hreg r2);
 void emit_gs_test(struct emit *e, enum hreg r, uint32_t disp);
 void emit_test_ri(struct emit *e, enum hreg r, uint32_t imm);
 #define CC_Z 4
+#define CC_B 2
+/* The same: and, sub and shr of 32 bits; cmp src, dst; cmovb dst, src. */
+void emit_and_ri(struct emit *e, enum hreg r, uint32_t imm);
+void emit_sub_ri(struct emit *e, enum hreg r, int8_t imm);
+void emit_shr_ri(struct emit *e, enum hreg r, uint8_t n);
+void emit_cmovb(struct emit *e, enum hreg dst, enum hreg src);
 
 /* crc32 dst, src (64 bits) */
 void emit_crc32(struct emit *e, enum hreg dst, enum hreg src);

@@ -111,12 +111,12 @@ struct memref {
 struct lend {
 	uint8_t host;
 	uint8_t owner; /* the guest register that lives there elsewhere */
-	uint8_t guest; /* GPR_NONE: a window */
-	uint8_t win;
-	bool dirty; /* the loop writes @guest */
+	uint8_t guest; /* GPR_NONE: a window or the counter */
+	uint8_t win;   /* NO_WINDOW: none */
+	bool dirty;    /* the loop writes @guest */
 };
 
-#define MAX_LENDS 6
+#define MAX_LENDS 7
 
 #define NO_RECIPE 0xff
 #define NO_LOOP	  0xff
@@ -157,12 +157,14 @@ struct xlat {
 	uint8_t *loop_head;    /* the second copy */
 	uint8_t *loop_exit;    /* behind the jump back */
 	bool in_loop;	       /* the second copy is being made */
+	enum hreg counter;     /* turns before its head is due, or H_NONE */
 	/* xlat_lend.c */
 	const uint8_t *home; /* where guest registers live here: host_of[] or */
 	uint8_t loop_home[NR_GPRS];
 	bool lending; /* it is loop_home[] */
 	unsigned int nr_lends;
 	struct lend lend[MAX_LENDS];
+	uint32_t used, written;	     /* guest registers, by the loop or lent */
 	uint8_t *in_code, *out_code; /* lend_routines() */
 	uint8_t t1_win;	 /* window whose slot t1 holds, or NO_WINDOW */
 	uint8_t t1_next; /* the same behind the current instruction */

@@ -52,14 +52,14 @@ static unsigned int next_free(uint32_t *used)
 	return NR_GPRS;
 }
 
-static struct lend *lend(struct xlat *x, uint32_t *used)
+static struct lend *lend(struct xlat *x)
 {
 	struct lend *l = &x->lend[x->nr_lends];
 	unsigned int owner;
 
 	if (x->nr_lends == MAX_LENDS)
 		return NULL;
-	owner = next_free(used);
+	owner = next_free(&x->used);
 	if (owner == NR_GPRS)
 		return NULL;
 	x->nr_lends++;
@@ -81,7 +81,7 @@ static unsigned int uses(const struct xlat *x, unsigned int reg)
 	return n;
 }
 
-static void lend_to_registers(struct xlat *x, uint32_t *used, uint32_t written)
+static void lend_to_registers(struct xlat *x)
 {
 	for (;;) {
 		unsigned int best = NR_GPRS, most = 0;
@@ -96,11 +96,11 @@ static void lend_to_registers(struct xlat *x, uint32_t *used, uint32_t written)
 		}
 		if (best == NR_GPRS)
 			return;
-		l = lend(x, used);
+		l = lend(x);
 		if (!l)
 			return;
 		l->guest = best;
-		l->dirty = written & BIT(best);
+		l->dirty = x->written & BIT(best);
 		x->loop_home[best] = l->host;
 	}
 }
@@ -109,12 +109,12 @@ static void lend_to_registers(struct xlat *x, uint32_t *used, uint32_t written)
  * Whether all accesses of window @n are at a register that does not change plus
  * an index: then the register is part of what is kept.
  */
-static bool has_pointer(const struct xlat *x, unsigned int n, uint32_t written)
+static bool has_pointer(const struct xlat *x, unsigned int n)
 {
 	const struct window *w = &x->window[n];
 
 	if (w->base == GPR_NONE || w->index == GPR_NONE ||
-	    (written & BIT(w->base)) || x->loop_home[w->base] == IN_MEMORY ||
+	    (x->written & BIT(w->base)) || x->loop_home[w->base] == IN_MEMORY ||
 	    x->loop_home[w->index] == IN_MEMORY)
 		return false;
 	for (unsigned int m = 0; m <= x->loop_end; m++) {
@@ -139,8 +139,10 @@ static unsigned int members(const struct xlat *x, unsigned int win)
 	return n;
 }
 
-static void lend_to_windows(struct xlat *x, uint32_t *used, uint32_t written)
+void lend_windows(struct xlat *x)
 {
+	for (unsigned int n = 0; n < x->nr_windows; n++)
+		x->window[n].host = H_NONE;
 	for (;;) {
 		unsigned int best = NO_WINDOW, most = 0;
 		struct lend *l;
@@ -156,31 +158,34 @@ static void lend_to_windows(struct xlat *x, uint32_t *used, uint32_t written)
 		}
 		if (best == NO_WINDOW)
 			return;
-		l = lend(x, used);
+		l = lend(x);
 		if (!l)
 			return;
 		l->win = best;
 		x->window[best].host = l->host;
-		x->window[best].pointer = has_pointer(x, best, written);
+		x->window[best].pointer = has_pointer(x, best);
 	}
 }
 
-void lend_plan(struct xlat *x)
+void lend_registers(struct xlat *x)
 {
-	uint32_t used = 0, written = 0;
-
+	x->used = x->written = 0;
 	for (unsigned int n = 0; n <= x->loop_end; n++) {
-		used |= insn_regs(&x->insn[n]);
-		written |= insn_writes(&x->insn[n]);
+		x->used |= insn_regs(&x->insn[n]);
+		x->written |= insn_writes(&x->insn[n]);
 	}
 	for (unsigned int r = 0; r < NR_GPRS; r++)
 		x->loop_home[r] = host_of[r];
-	for (unsigned int n = 0; n < x->nr_windows; n++)
-		x->window[n].host = H_NONE;
-	lend_to_registers(x, &used, written);
-	lend_to_windows(x, &used, written);
-	x->lending = x->nr_lends > 0;
+	lend_to_registers(x);
 	x->home = x->loop_home;
+	x->lending = true;
+}
+
+enum hreg lend_counter(struct xlat *x)
+{
+	struct lend *l = lend(x);
+
+	return l ? (enum hreg)l->host : H_NONE;
 }
 
 void lend_select(struct xlat *x, bool lent)
@@ -198,10 +203,12 @@ void lend_in(struct xlat *x, unsigned int pushed)
 		const struct lend *l = &x->lend[n];
 		const struct window *w;
 
-		if (l->win == NO_WINDOW) {
+		if (l->guest != GPR_NONE)
 			emit_gs_load(e, l->host, GPR_OFF(l->guest), 8);
+		else if (l->win == NO_WINDOW)
+			emit_mov_ri(e, l->host, 0);
+		if (l->win == NO_WINDOW)
 			continue;
-		}
 		w = &x->window[l->win];
 		emit_load(e, l->host, H_RSP, H_NONE,
 			  FRAME_OFF(F_WINDOW + l->win) + pushed, 8);

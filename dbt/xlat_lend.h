@@ -3,11 +3,16 @@
 #include "dbt/xlat.h"
 
 /*
- * lend_plan - lends registers that the loop does not use to guest registers
- * that it uses and that live in memory, and to its windows.  From here on
- * x->home is the loop's.
+ * lend_registers - lends registers that the loop does not use to guest
+ * registers that it uses and that live in memory.  From here on x->home is the
+ * loop's.
  */
-void lend_plan(struct xlat *x);
+void lend_registers(struct xlat *x);
+/* lend_counter - the same to a number that may be lost, 0 then; H_NONE: no
+ * register is left. */
+enum hreg lend_counter(struct xlat *x);
+/* lend_windows - the same to the loop's windows. */
+void lend_windows(struct xlat *x);
 /* lend_select - x->home = the loop's or the ordinary one. */
 void lend_select(struct xlat *x, bool lent);
 /* lend_in, lend_out - code between the two; changes neither flags nor t0 and

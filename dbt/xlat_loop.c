@@ -11,7 +11,7 @@
  * turn is made by the first copy.  The second copy also knows an instruction
  * that has written the flags at its entry: the one before the jump.
  */
-#define LEND_ROOM 130 /* bytes of lend_out() and two jumps */
+#define LEND_ROOM 150 /* bytes of lend_out() and two jumps */
 
 static unsigned int distance(const struct window *w)
 {
@@ -93,22 +93,101 @@ static void check_go(struct xlat *x)
 	}
 }
 
-/* The far end of what the window moved over must be as far into its page. */
-static void check_window(struct xlat *x, const struct window *w)
+/* t0 = byte @off of the window as it is at the loop's head. */
+static void window_ea(struct xlat *x, const struct window *w, int32_t off)
 {
 	struct insn i = { .base = w->base,
 			  .index = w->index,
 			  .scale = w->scale,
-			  .disp = w->hi - 1,
+			  .disp = off,
 			  .addrsize = x->code_size };
+
+	xlat_ea(x, &i, 0, false);
+}
+
+/* The far end of what the window moved over must be as far into its page. */
+static void check_window(struct xlat *x, const struct window *w)
+{
 	struct cold *c = xlat_cold(x, COLD_LOOP, NULL);
 
-	xlat_ea(x, &i, w->stride < 0 ? -w->stride : 0, false);
+	window_ea(x, w, w->hi - 1 + (w->stride < 0 ? -w->stride : 0));
 	xlat_islands(x, 30, false);
 	c->recipe = x->flag_form ? x->recipe[0] : NO_RECIPE;
 	c->size = distance(w);
 	xlat_span_test(x, c->size, c);
 	c->back = x->e.w;
+}
+
+static bool moves(const struct window *w)
+{
+	return w->loop && w->stride;
+}
+
+static void check_windows(struct xlat *x)
+{
+	for (unsigned int n = 0; n < x->nr_windows; n++)
+		if (moves(&x->window[n]))
+			check_window(x, &x->window[n]);
+}
+
+/* counter = the least of itself and the turns for which the window stays in
+ * its page; strides count as the next power of two. */
+static void count_window(struct xlat *x, const struct window *w)
+{
+	struct emit *e = &x->e;
+	unsigned int shift = 0;
+	int32_t step = w->stride < 0 ? -w->stride : w->stride;
+
+	while (1 << shift < step)
+		shift++;
+	window_ea(x, w, w->stride < 0 ? w->lo : w->hi - 1);
+	if (w->stride > 0)
+		emit_not(e, T0);
+	emit_and_ri(e, T0, ~PAGE_MASK);
+	emit_shr_ri(e, T0, shift);
+	emit_cmovb(e, x->counter, T0);
+}
+
+/*
+ * The head of a loop with windows that move and flags that do not matter: one
+ * counter says how many turns need not look at windows.
+ */
+static void counted_head(struct xlat *x)
+{
+	struct emit *e = &x->e;
+	uint8_t *count = e->w, *over;
+
+	check_windows(x);
+	emit_mov_ri(e, x->counter, PAGE_SIZE);
+	for (unsigned int n = 0; n < x->nr_windows; n++)
+		if (moves(&x->window[n]))
+			count_window(x, &x->window[n]);
+	over = emit_jmp8(e);
+	x->loop_head = e->w;
+	emit_sub_ri(e, x->counter, 1);
+	emit_patch32(e, emit_jcc(e, CC_B), count + e->xdiff);
+	emit_here8(e, over);
+	check_go(x);
+}
+
+static void head(struct xlat *x)
+{
+	bool any = false;
+
+	for (unsigned int n = 0; n < x->nr_windows; n++)
+		any |= moves(&x->window[n]);
+	x->counter = any && x->flag_form ? lend_counter(x) : H_NONE;
+	lend_windows(x);
+	lend_in(x, 0);
+	for (unsigned int n = 0; n < x->nr_windows; n++)
+		x->window[n].open = x->window[n].loop;
+	if (x->counter != H_NONE) {
+		counted_head(x);
+		return;
+	}
+	x->loop_head = x->e.w;
+	check_go(x);
+	check_windows(x);
 }
 
 static void loop_body(struct xlat *x)
@@ -129,22 +208,13 @@ void xlat_loop(struct xlat *x)
 	x->t1_win = NO_WINDOW;
 	xlat_islands(x, 0, true);
 	emit_here32(&x->e, x->loop_site);
-	lend_plan(x);
-	lend_in(x, 0);
+	lend_registers(x);
 	if (!x->eager) {
 		plan_flags(x, x->loop_end + 1, NO_RECIPE);
 		plan_flags(x, x->loop_end + 1, x->recipe[x->loop_end]);
 	}
 	x->flag_form = x->clobber[0] && x->recipe[0] != NO_RECIPE;
-	x->loop_head = x->e.w;
-	check_go(x);
-	for (unsigned int n = 0; n < x->nr_windows; n++) {
-		struct window *w = &x->window[n];
-
-		w->open = w->loop;
-		if (w->loop && w->stride)
-			check_window(x, w);
-	}
+	head(x);
 	loop_body(x);
 	x->next = next;
 	x->done = true;

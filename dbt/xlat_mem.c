@@ -338,6 +338,7 @@ void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
 {
 	struct emit *e = &x->e;
 	struct link_stub s = { .at = xlat_rip_stub(x, c->rip),
+			       .block = x->d->nr_blocks,
 			       .back = c->kind == COLD_BACK,
 			       .plain = c->kind == COLD_TLB };
 

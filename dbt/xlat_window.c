@@ -45,12 +45,18 @@ static bool is_direct(const struct xlat *x, const struct insn *i)
 	       i->base != GPR_NONE && x->home[i->base] != IN_MEMORY;
 }
 
-/* t0 = address. */
-static void member_ea(struct xlat *x, const struct insn *i)
+/* A member that is not direct, with its window's addend in @addend. */
+static struct memref member_ea(struct xlat *x, const struct insn *i,
+			       enum hreg addend)
 {
+	if (i->addrsize == 8 && i->index == GPR_NONE && i->base != GPR_NONE) {
+		emit_gs_load(&x->e, T0, GPR_OFF(i->base), 8);
+		return (struct memref){ T0, addend, i->disp, 0 };
+	}
 	xlat_ea(x, i, 0, false);
 	if (i->index != GPR_NONE && x->home[i->index] == IN_MEMORY)
 		x->t1_win = NO_WINDOW;
+	return (struct memref){ T0, addend, 0, 0 };
 }
 
 /* In the page that starts at host address @page. */
@@ -85,8 +91,7 @@ static struct memref lent_member(struct xlat *x, const struct share *s,
 					i->scale };
 	if (is_direct(x, i))
 		return (struct memref){ x->home[i->base], w->host, i->disp, 0 };
-	member_ea(x, i);
-	return (struct memref){ T0, w->host, 0, 0 };
+	return member_ea(x, i, w->host);
 }
 
 static struct memref member(struct xlat *x, const struct share *s,
@@ -94,6 +99,7 @@ static struct memref member(struct xlat *x, const struct share *s,
 {
 	struct window *w = &x->window[s->win];
 	bool first = !w->open, direct = is_direct(x, i);
+	struct memref m;
 
 	w->open = true;
 	if (w->page) {
@@ -112,9 +118,9 @@ static struct memref member(struct xlat *x, const struct share *s,
 	}
 	if (first)
 		return (struct memref){ T0, T1, s->off - (w->hi - 1), 0 };
-	member_ea(x, i);
+	m = member_ea(x, i, T1);
 	load_slot(x, s);
-	return (struct memref){ T0, T1, 0, 0 };
+	return m;
 }
 
 static struct memref shared(struct xlat *x, const struct share *s,

@@ -16,6 +16,9 @@
 #define VECTOR(c)   ((uint8_t)((c) >> 4))
 #define SINT(c)	    ((unsigned int)((c) >> 16 & 15))
 
+/* Against interrupt storms: 200 us, as for the local APIC's timer. */
+#define MIN_PERIOD 2000ull
+
 /* "Timer expired", with what it says. */
 #define MSG_TIMER_EXPIRED 0x80000010
 
@@ -60,17 +63,21 @@ void hv_vcpu_finish(struct vcpu *v)
 			timer_finish(&v->hv.stimer[i].timer);
 }
 
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+	return a + b < a ? UINT64_MAX : a + b;
+}
+
 /* The next time of a periodic timer, after those that were missed. */
 static uint64_t next_period(const struct hv_stimer *s, uint64_t now)
 {
-	uint64_t late;
+	uint64_t period = s->count < MIN_PERIOD ? MIN_PERIOD : s->count;
 
 	if (!s->expires)
-		return now + s->count;
+		return sum(now, period);
 	if (now < s->expires)
 		return s->expires;
-	late = (now - s->expires) % s->count;
-	return now + s->count - late;
+	return sum(now, period - (now - s->expires) % period);
 }
 
 static void start(struct hv_stimer *s)

@@ -170,6 +170,9 @@ static void exits(int executor)
 /* Waits for an interrupt. */
 KT_ASM(hv_wait, "sti; 1: cmpq $0, 0x4000; je 1b; mov $1, %al; out %al, $0x80");
 
+/* Some work with interrupts on. */
+KT_ASM(hv_count, "sti; mov $1000000, %ecx; 1: loop 1b; out %al, $0x80");
+
 static void sints(int executor)
 {
 	/* incq 0x4000; iretq */
@@ -217,6 +220,19 @@ static void sints(int executor)
 	GIVES(t.run->exit_reason, KVM_EXIT_IO);
 	GIVES(kt_u64(&t, KT_COUNTER), 1);
 	GIVES(get(STIMER0) & 1, 0);
+
+	/* Periods that are too short, or end beyond time: the guest gets on. */
+	for (int i = 0; i < 2; i++) {
+		*(uint64_t *)(t.mem + KT_COUNTER) = 0;
+		GIVES(set(STIMER0 + 1, i ? UINT64_MAX : 1), 1);
+		GIVES(set(STIMER0, 3 | 0x24 << 4 | 1 << 12), 1);
+		KT_LONG(&t, hv_count);
+		kt_handler(&t, 0x24, handle, sizeof(handle));
+		OK(kt_run(&t));
+		GIVES(t.run->exit_reason, KVM_EXIT_IO);
+		if (i)
+			GIVES(kt_u64(&t, KT_COUNTER), 0);
+	}
 	kt_vm_close(&t);
 }
 
