@@ -127,6 +127,13 @@ static const struct cap caps[] = {
 	[KVM_CAP_MP_STATE] = { .value = 1 },
 	[KVM_CAP_COALESCED_MMIO] = { .value = KVM_COALESCED_MMIO_PAGE_OFFSET },
 	[KVM_CAP_SYNC_MMU] = { .value = 1 },
+	[KVM_CAP_HYPERV] = { .value = 1 },
+	[KVM_CAP_HYPERV_TIME] = { .value = 1 },
+	[KVM_CAP_HYPERV_SYNIC] = { .value = 1 },
+	[KVM_CAP_HYPERV_SYNIC2] = { .value = 1 },
+	[KVM_CAP_HYPERV_VP_INDEX] = { .value = 1 },
+	[KVM_CAP_HYPERV_CPUID] = { .value = 1 },
+	[KVM_CAP_SYS_HYPERV_CPUID] = { .value = 1 },
 	[KVM_CAP_DESTROY_MEMORY_REGION_WORKS] = { .value = 1 },
 	[KVM_CAP_USER_NMI] = { .value = 1 },
 	[KVM_CAP_SET_GUEST_DEBUG] = { .value = 1 },
@@ -215,7 +222,12 @@ int caps_enable_vcpu(struct api_vcpu *av, const struct kvm_enable_cap *c)
 {
 	struct cpu *cpu = av->vcpu->cpu;
 
-	if (c->flags || c->args[0] > 1)
+	if (c->flags)
+		return -EINVAL;
+	if (c->cap == KVM_CAP_HYPERV_SYNIC || c->cap == KVM_CAP_HYPERV_SYNIC2)
+		return hv_enable_synic(av->vcpu,
+				       c->cap == KVM_CAP_HYPERV_SYNIC2);
+	if (c->args[0] > 1)
 		return -EINVAL;
 	switch (c->cap) {
 	case RING3_CAP_CAREFUL:

@@ -173,6 +173,12 @@ static int route_from(struct route *r, const struct kvm_irq_routing_entry *e)
 		r->pin = e->u.irqchip.pin;
 		return 0;
 	}
+	if (e->type == KVM_IRQ_ROUTING_HV_SINT) {
+		r->type = ROUTE_SINT;
+		r->data = e->u.hv_sint.vcpu;
+		r->pin = e->u.hv_sint.sint;
+		return 0;
+	}
 	if (e->type != KVM_IRQ_ROUTING_MSI || (e->flags & ~KVM_MSI_VALID_DEVID))
 		return -EINVAL;
 	r->type = ROUTE_MSI;

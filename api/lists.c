@@ -9,6 +9,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/msr.h"
 #include "host/time.h"
+#include "root/hv.h"
 
 /* copy_cpuid - the client's array gets @n entries, its header their count. */
 static int copy_cpuid(struct kvm_cpuid2 *user, const struct kvm_cpuid2 *head,
@@ -52,6 +53,17 @@ int list_supported_cpuid(void *object, void *arg, void *user)
 	n = cpuid_supported(entries, ARRAY_SIZE(entries), 0);
 	hide_tsc_deadline(entries, n);
 	return copy_cpuid(user, &head, entries, n);
+}
+
+int list_hv_cpuid(void *object, void *arg, void *user)
+{
+	struct cpuid_entry entries[16];
+	struct kvm_cpuid2 head;
+
+	if (copy_from_user(&head, user, sizeof(head)))
+		return -EFAULT;
+	return copy_cpuid(user, &head, entries,
+			  hv_cpuid(entries, ARRAY_SIZE(entries)));
 }
 
 /* Nothing is emulated that the host does not have. */

@@ -92,6 +92,30 @@ static void put_eoi(struct api_vcpu *av)
 	av->run->eoi.vector = av->vcpu->uexit.ioapic_vector;
 }
 
+static void put_hv_synic(struct api_vcpu *av)
+{
+	const struct vcpu_hv *hv = &av->vcpu->hv;
+
+	av->run->hyperv = (struct kvm_hyperv_exit){
+		.type = KVM_EXIT_HYPERV_SYNIC,
+		.u.synic = { .msr = hv->exit_msr,
+			     .control = hv->control,
+			     .evt_page = hv->event_page,
+			     .msg_page = hv->message_page },
+	};
+}
+
+static void put_hv_call(struct api_vcpu *av)
+{
+	const struct user_exit *e = &av->vcpu->uexit;
+
+	av->run->hyperv = (struct kvm_hyperv_exit){
+		.type = KVM_EXIT_HYPERV_HCALL,
+		.u.hcall = { .input = e->hv.input,
+			     .params = { e->hv.param[0], e->hv.param[1] } },
+	};
+}
+
 static const struct {
 	uint32_t reason;
 	void (*put)(struct api_vcpu *av);
@@ -110,6 +134,8 @@ static const struct {
 	[UEXIT_WRMSR] = { KVM_EXIT_X86_WRMSR, put_msr },
 	[UEXIT_IOAPIC_EOI] = { KVM_EXIT_IOAPIC_EOI, put_eoi },
 	[UEXIT_DIRTY_RING_FULL] = { KVM_EXIT_DIRTY_RING_FULL, NULL },
+	[UEXIT_HV_SYNIC] = { KVM_EXIT_HYPERV, put_hv_synic },
+	[UEXIT_HV_CALL] = { KVM_EXIT_HYPERV, put_hv_call },
 };
 
 /* take_answer - what user mode left in the page for the last exit. */
@@ -129,6 +155,8 @@ static void take_answer(struct api_vcpu *av)
 		e->msr.error = av->run->msr.error;
 		e->msr.data = av->run->msr.data;
 	}
+	if (e->kind == UEXIT_HV_CALL)
+		e->hv.result = av->run->hyperv.u.hcall.result;
 }
 
 /*

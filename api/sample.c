@@ -15,8 +15,8 @@ static const char *const names[NR_DOINGS] = {
 int ring3_sample(const void *ucontext, struct ring3_sample *s)
 {
 	static const int where[] = {
-		[DBT_GUEST] = RING3_IN_GUEST,
-		[DBT_STUB] = RING3_IN_STUB,
+		[DBT_ENTRY] = RING3_IN_ENTRY, [DBT_GUEST] = RING3_IN_GUEST,
+		[DBT_COLD] = RING3_IN_COLD,   [DBT_STUB] = RING3_IN_STUB,
 		[DBT_C] = RING3_IN_C,
 	};
 	const ucontext_t *u = ucontext;

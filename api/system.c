@@ -57,6 +57,7 @@ const struct ioctl_row system_ioctls[] = {
 	IOCTL(KVM_GET_VCPU_MMAP_SIZE, get_mmap_size),
 	IOCTL(KVM_CREATE_VM, create_vm),
 	IOCTL_FLAGS(KVM_GET_SUPPORTED_CPUID, list_supported_cpuid, IOCTL_RAW),
+	IOCTL_FLAGS(KVM_GET_SUPPORTED_HV_CPUID, list_hv_cpuid, IOCTL_RAW),
 	IOCTL_FLAGS(KVM_GET_EMULATED_CPUID, list_emulated_cpuid, IOCTL_RAW),
 	IOCTL_FLAGS(KVM_GET_MSR_INDEX_LIST, list_msrs, IOCTL_RAW),
 	IOCTL_FLAGS(KVM_GET_MSR_FEATURE_INDEX_LIST, list_msr_features,

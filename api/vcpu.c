@@ -9,6 +9,7 @@
 #include "api/dirty_ring.h"
 #include "api/fd.h"
 #include "api/ioctl.h"
+#include "api/lists.h"
 #include "api/mce.h"
 #include "api/regs.h"
 #include "api/run.h"
@@ -284,6 +285,7 @@ const struct ioctl_row vcpu_ioctls[] = {
 	IOCTL_FLAGS(KVM_SET_MSRS, msrs_set, IOCTL_RAW),
 	IOCTL_FLAGS(KVM_SET_CPUID, cpuid_set_v1, IOCTL_RAW),
 	IOCTL_FLAGS(KVM_SET_CPUID2, cpuid_set_v2, IOCTL_RAW),
+	IOCTL_FLAGS(KVM_GET_SUPPORTED_HV_CPUID, list_hv_cpuid, IOCTL_RAW),
 	IOCTL_FLAGS(KVM_GET_CPUID2, cpuid_get_v2, IOCTL_RAW),
 	IOCTL(KVM_GET_VCPU_EVENTS, get_events),
 	IOCTL(KVM_SET_VCPU_EVENTS, set_events),

@@ -96,6 +96,7 @@ struct cpu_spin {
 	uint64_t start, last;
 	uint32_t window; /* so long is an exit; 0: nothing is */
 	uint32_t exits;	 /* since it began */
+	bool begins;	 /* no exit since then */
 };
 
 struct cpuid_entry {

@@ -158,10 +158,14 @@ static enum cpu_result call_same(struct cpu *c, struct desc *cs, uint64_t rip,
 	struct stack st;
 
 	stack_current(c, &st, size);
-	/* From 64-bit code to 32-bit code: what is pushed is on its stack. */
+	/* Into or out of 64-bit code: what is pushed is on the target's stack.
+	 */
 	if (st.flat && !(cs->ar & AR_L)) {
 		st.flat = false;
 		st.mask = st.ss.ar & AR_DB ? MASK(32) : MASK(16);
+	} else if (!st.flat && (cs->ar & AR_L) && (c->efer & EFER_LMA)) {
+		st.flat = true;
+		st.mask = ~0ull;
 	}
 	stack_push(&st, c->seg[SEG_CS].sel);
 	stack_push(&st, c->next_rip);

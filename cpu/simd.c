@@ -194,21 +194,27 @@ static unsigned int maskmov_size(const struct insn *i)
 									  : 4;
 }
 
-/* In 64-bit mode the addresses of all elements come before their pages. */
+/*
+ * The addresses of all elements come before their pages, except for one that
+ * wraps at 4 GiB.
+ */
 static enum cpu_result check_addresses(struct cpu *c, const struct insn *i,
 				       const struct vec *mask,
 				       unsigned int size, unsigned int count)
 {
-	const uint64_t off = cpu_lea(c, i);
+	const uint64_t base = cpu_lea(c, i);
 	enum cpu_result r = CPU_OK;
 	gva_t gva;
 
-	if (!cpu_64bit(c))
-		return CPU_OK;
-	for (unsigned int n = 0; n < count && r == CPU_OK; n++)
-		if (selected(mask, n, size))
-			r = cpu_linear(c, i->seg, off + n * size, size,
-				       ACC_R | ACC_UNALIGNED, &gva);
+	for (unsigned int n = 0; n < count && r == CPU_OK; n++) {
+		const uint64_t off = cut(c, base + n * size);
+
+		if (!selected(mask, n, size) ||
+		    (!cpu_64bit(c) && off + size - 1 > MASK(32)))
+			continue;
+		r = cpu_linear(c, i->seg, off, size, ACC_R | ACC_UNALIGNED,
+			       &gva);
+	}
 	return r;
 }
 

@@ -10,8 +10,9 @@
 
 /*
  * MOVS, STOS, LODS, SCAS, CMPS, alone and repeated.  A repeated instruction
- * works in steps: as many elements as lie in one page of each operand, by the
- * silicon's own instruction on host addresses (which is exact for overlapping
+ * works in steps: as many elements as lie in one page of each operand, or in
+ * pages that are in a row in host memory and known to the TLB, by the silicon's
+ * own instruction on host addresses (which is exact for overlapping
  * operands too), else a single element through cpu_read and cpu_write.
  * Registers are exact after each step, so that faults and MMIO restart the
  * instruction at the element that is next.
@@ -52,21 +53,34 @@ uint32_t str_limit(const struct cpu *c, const struct str *s, uint64_t count)
 static uint32_t before_wrap(const struct str *s, uint64_t off, uint32_t max)
 {
 	const uint64_t mask = MASK(s->addrsize * 8);
-	uint64_t room = s->down ? off / s->size + 1 : (mask - off) / s->size;
+	const unsigned int shift = __builtin_ctz(s->size);
+	uint64_t room = (s->down ? off : mask - off) >> shift;
 
 	/* (mask - off + 1) / size without overflow; 0 is one that wraps. */
-	if (!s->down && (mask - off) % s->size == s->size - 1)
+	if (s->down || ((mask - off) & (s->size - 1)) == s->size - 1)
 		room++;
 	return room == 0 ? 1 : room < max ? room : max;
 }
 
 static uint32_t before_page_end(const struct str *s, gva_t gva, uint32_t max)
 {
+	const unsigned int shift = __builtin_ctz(s->size);
 	unsigned int in_page = gva & ~PAGE_MASK;
-	uint32_t room = s->down ? in_page / s->size + 1
-				: (PAGE_SIZE - in_page) / s->size;
+	uint32_t room = s->down ? (in_page >> shift) + 1
+				: (PAGE_SIZE - in_page) >> shift;
 
 	return room < max ? room : max;
+}
+
+/* Elements at @gva that are in a row in host memory, too. */
+static uint32_t in_a_row(struct cpu *c, const struct str *s, gva_t gva,
+			 const struct str_run *run, unsigned int acc,
+			 uint32_t max)
+{
+	if (run->gpa != GPA_UNTOLD || s->down || !cpu_64bit(c))
+		return before_page_end(s, gva, max);
+	return mem_known(&c->mmu, gva, run->hva, max * s->size, acc) >>
+	       __builtin_ctz(s->size);
 }
 
 /* Alignment checks are made element by element. */
@@ -109,7 +123,7 @@ enum cpu_result str_run(struct cpu *c, const struct str *s, unsigned int seg,
 		     &c->fault);
 	if (r != CPU_OK || !run->hva || max == 1)
 		return r;
-	max = before_page_end(s, gva, before_wrap(s, off, max));
+	max = in_a_row(c, s, gva, run, acc, before_wrap(s, off, max));
 	if (run_in_segment(c, s, seg, off, access, max))
 		run->count = max;
 	return CPU_OK;
@@ -120,8 +134,11 @@ void str_wrote(struct cpu *c, const struct str *s, const struct str_run *run,
 {
 	unsigned int len = count * s->size;
 	gpa_t low = s->down ? run->gpa - (len - s->size) : run->gpa;
-	const struct memslot *slot = mmu_slot(&c->mmu, low);
+	const struct memslot *slot;
 
+	if (run->gpa == GPA_UNTOLD)
+		return;
+	slot = mmu_slot(&c->mmu, low);
 	__asm__ volatile("lock orl $0, (%%rsp)" : : : "memory", "cc");
 	if (slot)
 		mmu_wrote(&c->mmu, slot, low, len);
@@ -436,7 +453,8 @@ static bool may_change_itself(const struct cpu *c, const struct str *s,
 /* Other work is due between two elements of a repeated instruction. */
 static bool must_stop(const struct cpu *c)
 {
-	return c->exit_req || c->mmio.nr_wr || c->mmio.pos_rd;
+	return __atomic_load_n(&c->exit_req, __ATOMIC_RELAXED) ||
+	       c->mmio.nr_wr || c->mmio.pos_rd;
 }
 
 /*
@@ -455,6 +473,16 @@ static void cut_repeat(struct cpu *c, const struct str *s, unsigned int id)
 		c->gpr[RDI] = (uint32_t)c->gpr[RDI];
 }
 
+static bool all_at_once(struct cpu *c, const struct str *s,
+			const struct insn *i)
+{
+	unsigned int id = i->row->id;
+
+	return (id == ID_MOVS || id == ID_STOS) && !checks_alignment(c) &&
+	       !may_change_itself(c, s, id) &&
+	       str_across(c, s, id == ID_MOVS, str_count(c, s));
+}
+
 enum cpu_result op_string(struct cpu *c, const struct insn *i)
 {
 	step_fn step = step_of(i->row->id);
@@ -468,6 +496,8 @@ enum cpu_result op_string(struct cpu *c, const struct insn *i)
 	budget = str_limit(c, &s, str_count(c, &s));
 	if (unlikely(!budget))
 		cut_repeat(c, &s, i->row->id);
+	if (budget > 1 && budget == str_count(c, &s) && all_at_once(c, &s, i))
+		return CPU_OK;
 	while (budget && !done) {
 		own = may_change_itself(c, &s, i->row->id);
 		r = step(c, &s, own ? 1 : budget, &n, &done);

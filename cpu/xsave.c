@@ -40,17 +40,18 @@ static enum cpu_result xop_begin(struct xop *x, struct cpu *c,
 	*x = (struct xop){ .c = c, .i = i, .wide = i->rex & 8 };
 	x->off = cpu_lea(c, i);
 	/*
-	 * Intel's processors look at four bytes for #AC, before they find the
-	 * end to be non-canonical or the segment not to be writable.
+	 * Intel's processors look at four bytes for #AC, and at the alignment,
+	 * before they find the end to be non-canonical or the segment not to be
+	 * writable.
 	 */
 	r = cpu_linear(c, i->seg, x->off, cpu_64bit(c) ? 1 : 4, ACC_R, &gva);
 	if (r == CPU_OK && linear_misaligned(c, gva, 4, cpu_access(c)))
 		return cpu_raise_error(c, VEC_AC, 0);
+	if (r == CPU_OK && (gva & (align - 1)))
+		return cpu_raise_gp(c);
 	if (r == CPU_OK)
 		r = cpu_linear(c, i->seg, x->off, cpu_64bit(c) ? size : 4,
 			       access, &gva);
-	if (r == CPU_OK && (gva & (align - 1)))
-		r = cpu_raise_gp(c);
 	return r;
 }
 
@@ -322,8 +323,10 @@ enum cpu_result op_xsave(struct cpu *c, const struct insn *i)
 
 	if (r == CPU_OK)
 		r = xop_probe_byte(&x, fpu_xsave_size(x.rfbm) - 1);
-	if (r == CPU_OK && x.rfbm)
+	if (r == CPU_OK)
 		r = xop_probe_byte(&x, first_part(x.rfbm));
+	if (r == CPU_OK)
+		r = xop_probe_byte(&x, XSAVE_HEADER);
 	if (r == CPU_OK)
 		r = xop_read(&x, XSAVE_HEADER, &bv, sizeof(bv));
 	if (r != CPU_OK)
@@ -356,6 +359,9 @@ enum cpu_result op_xsavec(struct cpu *c, const struct insn *i)
 
 	if (r == CPU_OK)
 		r = xop_probe_byte(&x, fpu_compact_size(x.rfbm) - 1);
+	/* In use or not. */
+	if (r == CPU_OK && (x.rfbm & (XCR0_X87 | XCR0_SSE)))
+		r = xop_probe_byte(&x, first_part(x.rfbm));
 	if (r != CPU_OK)
 		return r;
 	clear_header(&a);

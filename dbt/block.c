@@ -19,13 +19,12 @@ struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode)
 					  __ATOMIC_ACQUIRE);
 
 	while (b && (b->rip != rip || b->gpa != gpa || b->mode != mode))
-		b = b->hash_next;
+		b = __atomic_load_n(&b->hash_next, __ATOMIC_ACQUIRE);
 	return b;
 }
 
-int block_add(struct dbt *d, struct block *b, const uint8_t *src)
+int block_note(struct dbt *d, struct block *b, const uint8_t *src)
 {
-	struct block **bucket = &d->hash[block_hash(b->rip, b->gpa, b->mode)];
 	unsigned int start = b->gpa & ~PAGE_MASK;
 	unsigned int end = start + b->len, room = PAGE_SIZE - start;
 
@@ -34,19 +33,24 @@ int block_add(struct dbt *d, struct block *b, const uint8_t *src)
 	if (b->gpa2 &&
 	    page_enter(d, b, b->gpa2, 0, end - PAGE_SIZE, src + room))
 		return -1;
-	if (page_enter(d, b, b->gpa, start, end < PAGE_SIZE ? end : PAGE_SIZE,
-		       src)) {
-		/* The second page knows it: nobody must kill it, its code is
-		 * overwritten by the next block. */
-		b->dead = true;
-		return -1;
-	}
+	if (!page_enter(d, b, b->gpa, start, end < PAGE_SIZE ? end : PAGE_SIZE,
+			src))
+		return 0;
+	/* The second page knows it: nobody must kill it, its code is
+	 * overwritten by the next block. */
+	b->dead = true;
+	return -1;
+}
+
+void block_add(struct dbt *d, struct block *b)
+{
+	struct block **bucket = &d->hash[block_hash(b->rip, b->gpa, b->mode)];
+
 	b->hash_next = *bucket;
 	/* block_find() and block_at() go without the lock. */
 	__atomic_store_n(bucket, b, __ATOMIC_RELEASE);
 	d->by_addr[d->nr_blocks] = b;
 	__atomic_store_n(&d->nr_blocks, d->nr_blocks + 1, __ATOMIC_RELEASE);
-	return 0;
 }
 
 struct block *block_at(struct dbt *d, const uint8_t *host)
@@ -86,36 +90,24 @@ static void patch_rel32(uint8_t *site_w, const uint8_t *site_x,
 }
 
 /*
- * Whether the jump at @site_x belongs to a dead block: it stays as it is, since
- * it may be where the call is that sends visitors away.
- */
-static bool site_dead(struct dbt *d, const uint8_t *site_x)
-{
-	const struct block *b = block_at(d, site_x);
-
-	return b && b->dead;
-}
-
-/*
  * A jump within a page of guest addresses may be patched if both ends are in
  * one guest page, too: between a change of a page table and the flush behind it
  * old code runs, but the target is looked up anew.
  */
-static bool may_link(struct dbt *d, const uint8_t *site_x,
-		     const struct block *b)
+static bool may_link(const struct block *from, const struct block *b)
 {
-	const struct block *from = block_at(d, site_x);
-
-	return from && !from->dead && !((from->gpa ^ b->gpa) >> PAGE_SHIFT);
+	return !from->dead && !((from->gpa ^ b->gpa) >> PAGE_SHIFT) &&
+	       !((from->mode ^ b->mode) & MODE_PIC);
 }
 
 void block_link(struct dbt *d, const struct link_stub *s, struct block *b)
 {
 	int64_t xdiff = d->code_x - d->code_w;
 	uint8_t *site_x = (uint8_t *)s + s->site;
+	struct block *from = d->by_addr[s->block];
 	struct link *l;
 
-	if (!may_link(d, site_x, b) || !(b->mode & MODE_PIC) != !s->at.pic)
+	if (!may_link(from, b))
 		return;
 	l = meta_alloc(d, sizeof(*l));
 	if (!l)
@@ -123,6 +115,7 @@ void block_link(struct dbt *d, const struct link_stub *s, struct block *b)
 	/* The stub starts with the five bytes of its CALL. */
 	*l = (struct link){ .site = site_x - xdiff,
 			    .stub = (uint8_t *)s - 5,
+			    .from = from,
 			    .next = b->links };
 	b->links = l;
 	patch_rel32(l->site, site_x, s->back ? b->checked : b->entry);
@@ -134,8 +127,9 @@ static void hash_remove(struct dbt *d, struct block *b)
 
 	while (*p && *p != b)
 		p = &(*p)->hash_next;
+	/* block_find() may be at @b, which still leads on. */
 	if (*p)
-		*p = b->hash_next;
+		__atomic_store_n(p, b->hash_next, __ATOMIC_RELEASE);
 }
 
 /* Nobody finds or jumps to @b anew. */
@@ -145,8 +139,10 @@ static void block_retire(struct dbt *d, struct block *b)
 
 	hash_remove(d, b);
 	b->dead = true;
+	/* The jump of a dead block stays as it is, since it may be where the
+	 * call is that sends visitors away. */
 	for (struct link *l = b->links; l; l = l->next)
-		if (!site_dead(d, l->site + xdiff))
+		if (!l->from->dead)
 			patch_rel32(l->site, l->site + xdiff, l->stub);
 	b->links = NULL;
 }

@@ -61,7 +61,10 @@ static void *map_meta(size_t size)
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, size, MADV_HUGEPAGE);
+	return p;
 }
 
 int cache_init(struct dbt *d)
@@ -74,7 +77,8 @@ int cache_init(struct dbt *d)
 		return -ENOMEM;
 	d->meta = map_meta(META_SIZE);
 	d->by_addr = map_meta(MAX_BLOCKS * sizeof(*d->by_addr));
-	if (!d->meta || !d->by_addr)
+	d->hash = map_meta(sizeof(*d->hash) << HASH_BITS);
+	if (!d->meta || !d->by_addr || !d->hash)
 		return -ENOMEM;
 	d->meta_next = d->meta;
 	e = (struct emit){ .w = d->code_w,
@@ -96,6 +100,8 @@ void cache_free(struct dbt *d)
 		munmap(d->meta, META_SIZE);
 	if (d->by_addr)
 		munmap(d->by_addr, MAX_BLOCKS * sizeof(*d->by_addr));
+	if (d->hash)
+		munmap(d->hash, sizeof(*d->hash) << HASH_BITS);
 	if (d->code_fd >= 0)
 		close(d->code_fd);
 }
@@ -125,9 +131,10 @@ void cache_reset(struct dbt *d)
 	perfmap_write(d);
 	d->code_w_next = d->code_start;
 	d->meta_next = d->meta;
-	d->nr_blocks = d->nr_self = 0;
+	d->nr_blocks = 0;
+	set_nr_self(d, 0);
 	d->generation++;
-	__builtin_memset(d->hash, 0, sizeof(d->hash));
+	__builtin_memset(d->hash, 0, sizeof(*d->hash) << HASH_BITS);
 	__builtin_memset(d->pages, 0, sizeof(d->pages));
 	for (unsigned int i = 0; i < d->nr_cpus; i++)
 		if (d->cpu[i])

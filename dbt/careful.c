@@ -543,7 +543,7 @@ static enum careful_result conclude(struct cpu *c, const struct insn *i,
 		 * asks for caches and features, each process anew. */
 		if (unlikely(i->row->id == ID_CPUID && !c->cpl)) {
 			dbt_outside(vcpu_dbt(c)->d);
-			c->dbt[D_GO] = 0;
+			go_no_further(c);
 		}
 		return retire(c, i, a->tf, reason);
 	case CPU_FAULT:

@@ -65,11 +65,12 @@ static uint64_t word_mask(unsigned int n, unsigned int start, unsigned int end)
 	return MASK(hi) & ~MASK(lo);
 }
 
+/* page_agrees() goes without the lock: first the copy, then a byte's bit. */
 static void bytes_set(struct code_page *p, unsigned int start, unsigned int end)
 {
 	for (unsigned int n = start / 64; n <= (end - 1) / 64; n++)
-		p->bytes[n] |= word_mask(n, start, end);
-	/* page_agrees() goes without the lock. */
+		__atomic_fetch_or(&p->bytes[n], word_mask(n, start, end),
+				  __ATOMIC_RELEASE);
 	__atomic_fetch_or(&p->lines, word_mask(0, start / 64, (end + 63) / 64),
 			  __ATOMIC_RELEASE);
 }
@@ -109,7 +110,6 @@ int page_enter(struct dbt *d, struct block *b, gpa_t gpa, unsigned int start,
 			return -1;
 		}
 		__builtin_memcpy(p->copy + start, src, end - start);
-		__atomic_thread_fence(__ATOMIC_RELEASE);
 		bytes_set(p, start, end);
 	}
 	if (!p->refs)
@@ -192,7 +192,12 @@ static uint64_t spread(uint64_t bits)
 	return bytes * 0xff;
 }
 
-bool page_agrees(const struct code_page *p, const uint8_t *mem)
+/*
+ * Others may write bytes beside those that count here, in the same quadwords:
+ * of guest memory, and of the copy.
+ */
+__attribute__((no_sanitize("thread"))) bool page_agrees(
+	const struct code_page *p, const uint8_t *mem)
 {
 	const uint64_t *now = (const uint64_t *)mem;
 	const uint64_t *then = (const uint64_t *)p->copy;
@@ -202,7 +207,7 @@ bool page_agrees(const struct code_page *p, const uint8_t *mem)
 
 	for (; lines; lines &= lines - 1) {
 		unsigned int n = __builtin_ctzll(lines), i = 8 * n;
-		uint64_t bits = p->bytes[n];
+		uint64_t bits = __atomic_load_n(&p->bytes[n], __ATOMIC_ACQUIRE);
 
 		if (bits == ~0ull) {
 			for (; i < 8 * n + 8; i++)

@@ -27,7 +27,8 @@
 #define XSAVE_AREA 4096
 
 static const struct mmu_ops mmu_ops = { .code_write = run_code_write,
-					.ring_full = run_ring_full };
+					.ring_full = run_ring_full,
+					.enter_write = run_enter_write };
 
 struct dbt *dbt_create(void)
 {
@@ -79,7 +80,7 @@ static void init_slots(struct cpu *c, struct vcpu_dbt *v)
 {
 	c->dbt[D_SELF] = (uintptr_t)c;
 	c->dbt[D_STATE] = (uintptr_t)v;
-	c->dbt[D_GO] = 1;
+	c->dbt[D_GO] = GO;
 	c->dbt[D_STATUS] = RFLAGS_STATUS;
 	c->dbt[D_NOT_STATUS] = ~(RFLAGS_STATUS | RFLAGS_VM | RFLAGS_RF);
 	c->dbt[D_IN_PAGE] = ~PAGE_MASK;
@@ -87,8 +88,6 @@ static void init_slots(struct cpu *c, struct vcpu_dbt *v)
 	c->dbt[D_NOT_IF] = ~RFLAGS_IF;
 	c->dbt[D_NOT_AC] = ~RFLAGS_AC;
 	c->dbt[D_JC_MASK] = MASK(JC_BITS);
-	for (unsigned int n = 0; n <= D_SPAN512 - D_SPAN8; n++)
-		c->dbt[D_SPAN8 + n] = ~PAGE_MASK & ~MASK(3 + n);
 }
 
 /* Its TLB, for the vCPU with index @n; the world is stopped. */

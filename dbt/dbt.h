@@ -90,7 +90,9 @@ void dbt_rearm_dirty(struct dbt *d);
  * host address @pc; async-signal-safe.
  */
 enum dbt_place {
+	DBT_ENTRY, /* a block's entry of indirect jumps */
 	DBT_GUEST, /* translated code */
+	DBT_COLD,  /* ... out of line */
 	DBT_STUB,  /* between it and C code */
 	DBT_C,	   /* c->doing says what */
 };

@@ -31,6 +31,9 @@ static const uint8_t host_of[NR_GPRS] = {
 /* Those of the buffer for accesses that cross a page. */
 #define BOUNCE_SLOTS 8
 
+/* What D_GO holds unless vCPUs are to leave; loops test it against RSP. */
+#define GO (~0ull)
+
 /* Slots of cpu->dbt[]. */
 enum dbt_slot {
 	D_SELF, /* struct cpu * */
@@ -42,17 +45,10 @@ enum dbt_slot {
 	D_SPILL,      /* a host register lent as third scratch */
 	D_TMP,
 	D_JC_MASK, /* PEXT mask of the jump cache's index */
-	D_SPAN8,   /* PEXT masks: is an address 8, ... bytes into its page? */
-	D_SPAN16,
-	D_SPAN32,
-	D_SPAN64,
-	D_SPAN128,
-	D_SPAN256,
-	D_SPAN512,
-	D_GO,	  /* 0: leave at the next block boundary */
-	D_STATE,  /* struct vcpu_dbt * */
-	D_ADDEND, /* for t1, from dbt_miss */
-	D_GS,	  /* the GS base that is set */
+	D_GO,	   /* 0: leave at the next block boundary */
+	D_STATE,   /* struct vcpu_dbt * */
+	D_ADDEND,  /* for t1, from dbt_miss */
+	D_GS,	   /* the GS base that is set */
 	/* GS base for supervisor mode without and with RFLAGS.AC; 0: a helper
 	 * knows */
 	D_GS_PLAIN,
@@ -63,9 +59,7 @@ enum dbt_slot {
 	D_PAGE,
 	D_NOT_IF,
 	D_NOT_AC,
-	D_PIC,	  /* of the block with MODE_PIC that runs: see there */
-	D_WINDOW, /* addends of the windows of the current block */
-	D_WINDOW_LAST = D_WINDOW + MAX_WINDOWS - 1,
+	D_PIC, /* of the block with MODE_PIC that runs: see there */
 	/* cross.c: t0, offset of the last byte in its page, host addresses of
 	 * the edge in both pages */
 	D_CROSS_T0,
@@ -76,6 +70,27 @@ enum dbt_slot {
 	D_BOUNCE_LAST = D_BOUNCE + BOUNCE_SLOTS - 1,
 	NR_DBT_SLOTS,
 };
+
+/*
+ * Words on the host's stack while translated code runs, from RSP up: what it
+ * uses most, in instructions that are shorter and faster than with GS.
+ */
+enum frame_word {
+	F_PAGE_MASK, /* cpu->page_mask */
+	F_SPAN8,     /* PEXT masks: is an address 8, ... bytes into its page? */
+	F_SPAN16,
+	F_SPAN32,
+	F_SPAN64,
+	F_SPAN128,
+	F_SPAN256,
+	F_SPAN512,
+	F_WINDOW, /* addends of the windows of the current block */
+	F_WINDOW_LAST = F_WINDOW + MAX_WINDOWS - 1,
+	NR_FRAME_WORDS,
+};
+
+#define FRAME_OFF(word) (8 * (int32_t)(word))
+#define FRAME_SIZE	((FRAME_OFF(NR_FRAME_WORDS) + 15) & ~15)
 
 #define CPU_OFF(field) ((uint32_t)offsetof(struct cpu, field))
 _Static_assert(NR_DBT_SLOTS <= ARRAY_SIZE(((struct cpu *)0)->dbt), "slots");
@@ -106,9 +121,10 @@ struct __attribute__((packed)) rip_stub {
 
 struct __attribute__((packed)) link_stub {
 	struct rip_stub at;
-	int32_t site;  /* distance of the rel32 to patch from this struct */
-	uint8_t back;  /* a backward jump: to the entry that tests D_GO */
-	uint8_t plain; /* to the translation without windows */
+	int32_t site;	/* distance of the rel32 to patch from this struct */
+	uint32_t block; /* its block's index in dbt.by_addr[] */
+	uint8_t back;	/* a backward jump: to the entry that tests D_GO */
+	uint8_t plain;	/* to the translation without windows */
 };
 
 struct __attribute__((packed)) changed_stub {
@@ -117,8 +133,10 @@ struct __attribute__((packed)) changed_stub {
 };
 
 struct __attribute__((packed)) miss_stub {
-	int32_t retry; /* distance of the retry point from this struct */
-	uint16_t done; /* ... from there to where the addend is in t1 */
+	int32_t access; /* distance of the access from this struct */
+	int32_t retry;	/* ... of where to go on */
+	uint16_t done;	/* ... from there to where to go on with the addend in
+			   t1 */
 	uint16_t size;
 	uint16_t ahead; /* bytes of the access behind the one at t0 */
 	uint8_t write;
@@ -142,26 +160,28 @@ struct pcmap {
 struct link {
 	uint8_t *site; /* write address of the rel32 */
 	uint8_t *stub; /* execution address of its stub */
+	struct block *from;
 	struct link *next;
 };
 
-struct block {
+struct block { /* what a look-up needs comes first */
 	uint64_t rip;
 	gpa_t gpa;
-	gpa_t gpa2; /* second page, if the only instruction crosses; or 0 */
+	struct block *hash_next;
 	uint32_t mode;
 	uint16_t len; /* guest bytes */
 	uint16_t nr_insns;
-	bool dead;
-	bool self;	  /* compares its guest bytes itself */
-	uint8_t *ientry;  /* execution address: entry of indirect jumps */
+	uint8_t *ientry; /* execution address: entry of indirect jumps */
+	uint8_t *entry;	 /* of direct ones */
+	struct code_page *page, *page2;
+	gpa_t gpa2; /* second page, if the only instruction crosses; or 0 */
 	uint8_t *checked; /* of backward direct ones: tests D_GO */
-	uint8_t *entry;	  /* of direct ones */
 	uint8_t *end;
 	struct pcmap *map;
-	struct code_page *page, *page2;
 	struct link *links; /* direct jumps that lead here */
-	struct block *hash_next;
+	uint16_t cold;	    /* offset of what is out of line, from ientry */
+	bool dead;
+	bool self; /* compares its guest bytes itself */
 };
 
 /* A block's bytes in one guest page. */
@@ -226,7 +246,7 @@ struct dbt {
 	struct xlat *xlat;	/* the translation under way */
 	struct block **by_addr; /* all blocks, ascending by address */
 	uint32_t nr_blocks;
-	struct block *hash[1u << HASH_BITS];
+	struct block **hash; /* 1 << HASH_BITS of them */
 	struct code_page *pages[1u << PAGE_HASH_BITS];
 	volatile uint64_t epoch; /* counts calls of dbt_outside() */
 	bool conflict; /* no block: others were made of bytes that changed */
@@ -312,6 +332,36 @@ static inline struct vcpu_dbt *vcpu_dbt(const struct cpu *c)
 	return (struct vcpu_dbt *)c->dbt[D_STATE];
 }
 
+/* may_go - no other thread has asked the vCPU to leave translated code. */
+static inline bool may_go(const struct cpu *c)
+{
+	return __atomic_load_n(&c->dbt[D_GO], __ATOMIC_RELAXED);
+}
+
+/* set_nr_self - pages_sample() looks at the number without the lock. */
+static inline void set_nr_self(struct dbt *d, unsigned int n)
+{
+	__atomic_store_n(&d->nr_self, n, __ATOMIC_RELAXED);
+}
+
+/*
+ * sees_made - before data about code is read that another vCPU may have made:
+ * the processor keeps its stores to data and to the jump that led here in
+ * order, but TSan does not see the jump's.
+ */
+static inline void sees_made(const struct dbt *d)
+{
+#ifdef __SANITIZE_THREAD__
+	(void)__atomic_load_n(&d->nr_blocks, __ATOMIC_ACQUIRE);
+#endif
+}
+
+/* go_no_further - the vCPU asks itself to. */
+static inline void go_no_further(struct cpu *c)
+{
+	__atomic_store_n(&c->dbt[D_GO], 0, __ATOMIC_RELAXED);
+}
+
 /* thunk.c: fixed pieces of code.  Emits them at the start of the cache. */
 void thunks_emit(struct dbt *d, struct emit *e);
 
@@ -345,8 +395,11 @@ void perfmap_write(struct dbt *d);
  * so that a vCPU may look for one without the lock.
  */
 struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode);
-/* block_add - @src: the block's guest bytes.  -1: full, or d->conflict. */
-int block_add(struct dbt *d, struct block *b, const uint8_t *src);
+/* block_note - tells its pages of @b, made of @src.  -1: full, or d->conflict.
+ * A block that is not added then must be marked dead. */
+int block_note(struct dbt *d, struct block *b, const uint8_t *src);
+/* block_add - lets it be found. */
+void block_add(struct dbt *d, struct block *b);
 struct block *block_at(struct dbt *d, const uint8_t *host);
 /* block_kill - the world is stopped. */
 void block_kill(struct dbt *d, struct block *b);
@@ -509,6 +562,9 @@ enum cpu_result snippet_run(struct cpu *c, const struct insn *i, void *mem);
 
 /* miss.c: called from translated code; returns where to go on or NULL. */
 void *dbt_miss(struct cpu *c, const struct miss_stub *s);
+/* run_enter_write - mmu_ops.enter_write. */
+void run_enter_write(struct mmu *mmu, gva_t gva, unsigned int access,
+		     const struct memslot *slot, const struct walk *w);
 
 /* lookup.c: likewise, for an indirect jump to @rip that the jump cache does not
  * know and for a direct one that was not taken before. */

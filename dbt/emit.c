@@ -67,13 +67,13 @@ static void mem_idx8(struct emit *e, unsigned int reg, enum hreg index,
 }
 
 void emit_mem(struct emit *e, unsigned int reg, enum hreg base, enum hreg index,
-	      int32_t disp)
+	      unsigned int scale, int32_t disp)
 {
 	bool d8 = disp == (int8_t)disp;
 
 	if (index != H_NONE || (base & 7) == 4) {
 		modrm(e, d8 ? 1 : 2, reg, 4);
-		sib(e, 0, index == H_NONE ? 4 : index, base);
+		sib(e, scale, index == H_NONE ? 4 : index, base);
 	} else {
 		modrm(e, d8 ? 1 : 2, reg, base);
 	}
@@ -252,7 +252,7 @@ void emit_push_mem(struct emit *e, enum hreg base, int32_t disp)
 {
 	rex(e, false, 6, 0, base);
 	emit8(e, 0xff);
-	emit_mem(e, 6, base, H_NONE, disp);
+	emit_mem(e, 6, base, H_NONE, 0, disp);
 }
 
 /* Three-byte VEX, map 2 or 3, 128-bit. */
@@ -281,6 +281,14 @@ void emit_gs_pext(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp)
 	mem_abs(e, dst, disp);
 }
 
+void emit_pext(struct emit *e, enum hreg dst, enum hreg src, enum hreg base,
+	       int32_t disp)
+{
+	vex(e, 2, 2, true, dst, 0, base, src);
+	emit8(e, 0xf5);
+	emit_mem(e, dst, base, H_NONE, 0, disp);
+}
+
 void emit_load(struct emit *e, enum hreg dst, enum hreg base, enum hreg index,
 	       int32_t disp, unsigned int size)
 {
@@ -291,14 +299,14 @@ void emit_load(struct emit *e, enum hreg dst, enum hreg base, enum hreg index,
 	} else {
 		emit8(e, 0x8b);
 	}
-	emit_mem(e, dst, base, index, disp);
+	emit_mem(e, dst, base, index, 0, disp);
 }
 
 void emit_store(struct emit *e, enum hreg src, enum hreg base, enum hreg index,
 		int32_t disp, unsigned int size)
 {
 	store_op(e, src, idx_rex(index), base, size);
-	emit_mem(e, src, base, index, disp);
+	emit_mem(e, src, base, index, 0, disp);
 }
 
 void emit_store_imm(struct emit *e, enum hreg base, enum hreg index,
@@ -308,7 +316,7 @@ void emit_store_imm(struct emit *e, enum hreg base, enum hreg index,
 		emit8(e, 0x66);
 	rex(e, size == 8, 0, idx_rex(index), base);
 	emit8(e, 0xc7);
-	emit_mem(e, 0, base, index, disp);
+	emit_mem(e, 0, base, index, 0, disp);
 	if (size == 2)
 		emit16(e, imm);
 	else
@@ -371,6 +379,49 @@ void emit_test_rr(struct emit *e, enum hreg r1, enum hreg r2)
 	rex(e, true, r2, 0, r1);
 	emit8(e, 0x85);
 	modrm(e, 3, r2, r1);
+}
+
+void emit_gs_test(struct emit *e, enum hreg r, uint32_t disp)
+{
+	emit8(e, 0x65);
+	rex(e, true, r, 0, 0);
+	emit8(e, 0x85);
+	mem_abs(e, r, disp);
+}
+
+void emit_and_ri(struct emit *e, enum hreg r, uint32_t imm)
+{
+	rex(e, false, 0, 0, r);
+	emit8(e, 0x81);
+	modrm(e, 3, 4, r);
+	emit32(e, imm);
+}
+
+void emit_sub_ri(struct emit *e, enum hreg r, int8_t imm)
+{
+	rex(e, false, 0, 0, r);
+	emit8(e, 0x83);
+	modrm(e, 3, 5, r);
+	emit8(e, imm);
+}
+
+void emit_shr_ri(struct emit *e, enum hreg r, uint8_t n)
+{
+	rex(e, false, 0, 0, r);
+	emit8(e, 0xc1);
+	modrm(e, 3, 5, r);
+	emit8(e, n);
+}
+
+void emit_cmovb(struct emit *e, enum hreg dst, enum hreg src)
+{
+	rex(e, false, dst, 0, src);
+	emit8(e, 0x39);
+	modrm(e, 3, dst, src);
+	rex(e, false, dst, 0, src);
+	emit8(e, 0x0f);
+	emit8(e, 0x42);
+	modrm(e, 3, dst, src);
 }
 
 void emit_test_ri(struct emit *e, enum hreg r, uint32_t imm)

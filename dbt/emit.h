@@ -90,15 +90,18 @@ void emit_gs_jmp_idx(struct emit *e, enum hreg index, uint32_t disp);
 /* pext or pdep dst, src, gs:[disp] */
 void emit_gs_pdep(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp);
 void emit_gs_pext(struct emit *e, enum hreg dst, enum hreg src, uint32_t disp);
+/* pext dst, src, [base + disp] */
+void emit_pext(struct emit *e, enum hreg dst, enum hreg src, enum hreg base,
+	       int32_t disp);
 /* push, pop of gs:[disp]; push of [base + disp] */
 void emit_gs_push(struct emit *e, uint32_t disp);
 void emit_gs_pop(struct emit *e, uint32_t disp);
 void emit_push_mem(struct emit *e, enum hreg base, int32_t disp);
 
-/* ModRM, SIB and displacement of [base + index + disp] (any REX prefix stands
- * before the opcode); index may be H_NONE. */
+/* ModRM, SIB and displacement of [base + index << scale + disp] (any REX
+ * prefix stands before the opcode); index may be H_NONE. */
 void emit_mem(struct emit *e, unsigned int reg, enum hreg base, enum hreg index,
-	      int32_t disp);
+	      unsigned int scale, int32_t disp);
 
 /* mov dst, [base + index + disp]; index may be H_NONE. size 1,2,4,8; loads
  * of 1 and 2 bytes zero-extend. */
@@ -119,10 +122,18 @@ void emit_sarx(struct emit *e, enum hreg dst, enum hreg src, enum hreg count,
 	       unsigned int size);
 void emit_not(struct emit *e, enum hreg r);
 
-/* test r1, r2 (64 bits); test r, imm (32 bits): these write flags. */
+/* test r1, r2 and test gs:[disp], r (64 bits); test r, imm (32 bits): these
+ * write flags. */
 void emit_test_rr(struct emit *e, enum hreg r1, enum hreg r2);
+void emit_gs_test(struct emit *e, enum hreg r, uint32_t disp);
 void emit_test_ri(struct emit *e, enum hreg r, uint32_t imm);
 #define CC_Z 4
+#define CC_B 2
+/* The same: and, sub and shr of 32 bits; cmp src, dst; cmovb dst, src. */
+void emit_and_ri(struct emit *e, enum hreg r, uint32_t imm);
+void emit_sub_ri(struct emit *e, enum hreg r, int8_t imm);
+void emit_shr_ri(struct emit *e, enum hreg r, uint8_t n);
+void emit_cmovb(struct emit *e, enum hreg dst, enum hreg src);
 
 /* crc32 dst, src (64 bits) */
 void emit_crc32(struct emit *e, enum hreg dst, enum hreg src);

@@ -61,6 +61,8 @@ void *dbt_light(struct cpu *c, const struct light_site *s)
 	enum cpu_result r;
 	uint64_t next;
 
+	sees_made(vcpu_dbt(c)->d);
+
 	c->sti_shadow = false;
 	c->rflags = (c->rflags & ~RFLAGS_STATUS) |
 		    (c->dbt[D_HOST_FLAGS] & RFLAGS_STATUS);
@@ -79,7 +81,7 @@ void *dbt_light(struct cpu *c, const struct light_site *s)
 	    CAREFUL_LEAVE)
 		return leave(c, CAREFUL_LEAVE, reason);
 	if (s->goes_on && r == CPU_OK && likely(c->rip == next) &&
-	    likely(c->dbt[D_GO])) {
+	    likely(may_go(c))) {
 		give_flags(c);
 		return NULL;
 	}

@@ -57,7 +57,7 @@ void *dbt_lookup(struct cpu *c, uint64_t rip)
 	struct walk w;
 
 	c->doing = EXIT_BLOCK_LOOKUP;
-	if (unlikely(!c->dbt[D_GO]))
+	if (unlikely(!may_go(c)))
 		return NULL;
 	b = block_for(c, rip, tt->jc.mode, !jcache_has_page(&tt->jc, rip), &w);
 	if (unlikely(!b))
@@ -74,7 +74,7 @@ void *dbt_link(struct cpu *c, const struct link_stub *s)
 	struct walk w;
 
 	c->doing = EXIT_BLOCK_LOOKUP;
-	if (unlikely(!c->dbt[D_GO]))
+	if (unlikely(!may_go(c)))
 		return NULL;
 	b = block_for(c, rip, mode | (s->plain ? MODE_PLAIN : 0), false, &w);
 	if (unlikely(!b))
@@ -89,11 +89,12 @@ void *dbt_changed(struct cpu *c, const struct changed_stub *s)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
 	struct tlb_table *tt = running_table(c);
-	struct block *b = d->by_addr[s->block];
+	struct block *b;
 	uint64_t rip = stub_rip(c, &s->at);
 
 	c->doing = EXIT_CODE_WRITE;
 	lock_take(&d->lock);
+	b = d->by_addr[s->block];
 	block_outdated(d, b);
 	lock_drop(&d->lock);
 	jcache_drop(&tt->jc, block_rip(c, b));

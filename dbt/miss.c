@@ -32,6 +32,40 @@ static bool permit(struct cpu *c, const struct miss_stub *s,
 	return true;
 }
 
+/* Enters the page of @gva for the current mode; false: it must not be. */
+static bool enter(struct cpu *c, const struct memslot *slot, gva_t gva,
+		  const struct walk *w, bool writable)
+{
+	uint8_t *flags = &slot->page_flags[(w->gpa - slot->gpa) >> PAGE_SHIFT];
+	struct tlb_table *tt;
+
+	if (writable &&
+	    !(__atomic_load_n(flags, __ATOMIC_RELAXED) & PGF_WRITABLE))
+		__atomic_or_fetch(flags, PGF_WRITABLE, __ATOMIC_SEQ_CST);
+	/* A translation may have begun meanwhile; it drops write entries. */
+	if (writable && (__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
+		return false;
+	tt = tlb_current(c->mmu.tlb, tlb_mode_of(c));
+	return tt && tlb_fill(c->mmu.tlb, tt, gva,
+			      memslot_hva(slot, w->gpa & PAGE_MASK), writable,
+			      w->global, w->page_shift);
+}
+
+void run_enter_write(struct mmu *mmu, gva_t gva, unsigned int access,
+		     const struct memslot *slot, const struct walk *w)
+{
+	const uint8_t *flags =
+		&slot->page_flags[(w->gpa - slot->gpa) >> PAGE_SHIFT];
+	struct cpu *c = container_of(mmu, struct cpu, mmu);
+
+	/* An implicit access of the processor is of another mode. */
+	if (access != (cpu_access(c) | ACCESS_WRITE) ||
+	    (__atomic_load_n(flags, __ATOMIC_RELAXED) & PGF_CODE))
+		return;
+	mmu_mark_dirty(mmu, slot, w->gpa);
+	enter(c, slot, gva, w, true);
+}
+
 enum filled { FILL_NOT, FILL_ENTRY, FILL_BOTH, FILL_ONCE /* D_ADDEND */ };
 
 /* @whole: the access ends at @gva and does not cross a page. */
@@ -40,10 +74,9 @@ static enum filled fill_page(struct cpu *c, const struct miss_stub *s,
 {
 	unsigned int access = cpu_access(c) | (s->write ? ACCESS_WRITE : 0);
 	const struct memslot *slot;
-	struct tlb_table *tt;
 	struct walk w;
-	uint8_t *flags;
-	bool writable;
+	const uint8_t *flags;
+	bool writable, is_code;
 
 	/* The first access of a window need not be the one that writes. */
 	if (s->window)
@@ -59,24 +92,16 @@ static enum filled fill_page(struct cpu *c, const struct miss_stub *s,
 	if (!slot || (s->write && (slot->flags & MEMSLOT_READONLY)))
 		return FILL_NOT;
 	flags = &slot->page_flags[(w.gpa - slot->gpa) >> PAGE_SHIFT];
-	if (s->write && (*flags & PGF_CODE))
+	is_code = __atomic_load_n(flags, __ATOMIC_RELAXED) & PGF_CODE;
+	if (s->write && is_code)
 		return whole && permit(c, s, slot, gva, w.gpa) ? FILL_ONCE
 							       : FILL_NOT;
-	writable = may_prefill_write(c, slot, &w) && !(*flags & PGF_CODE);
+	writable = may_prefill_write(c, slot, &w) && !is_code;
 	if (s->write && s->window && !writable)
 		return FILL_NOT;
-	writable |= s->write;
 	if (s->write)
 		mmu_mark_dirty(&c->mmu, slot, w.gpa);
-	if (writable && !(*flags & PGF_WRITABLE))
-		__atomic_or_fetch(flags, PGF_WRITABLE, __ATOMIC_SEQ_CST);
-	/* A translation may have begun meanwhile; it drops write entries. */
-	if (writable && (__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
-		return FILL_NOT;
-	tt = tlb_current(c->mmu.tlb, tlb_mode_of(c));
-	if (!tt ||
-	    !tlb_fill(c->mmu.tlb, tt, gva, memslot_hva(slot, w.gpa & PAGE_MASK),
-		      writable, w.global, w.page_shift))
+	if (!enter(c, slot, gva, &w, writable || s->write))
 		return FILL_NOT;
 	c->exits[EXIT_TLB_MISS]++;
 	return FILL_ENTRY;

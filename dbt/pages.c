@@ -31,6 +31,12 @@ static const struct memslot *find_flags(const struct cpu *c, gpa_t gpa,
 	return s;
 }
 
+/* Other vCPUs may change them at any time. */
+static uint8_t flags_now(const uint8_t *flags)
+{
+	return __atomic_load_n(flags, __ATOMIC_SEQ_CST);
+}
+
 /* The blocks of a page compare their bytes from now on.  The world is stopped.
  */
 static void make_self(struct dbt *d, struct code_page *p)
@@ -41,7 +47,8 @@ static void make_self(struct dbt *d, struct code_page *p)
 	p->patience = p->patience ? p->patience : MIN_PATIENCE / 2;
 	if (p->patience < MAX_PATIENCE)
 		p->patience *= 2;
-	d->self_page[d->nr_self++] = p;
+	d->self_page[d->nr_self] = p;
+	set_nr_self(d, d->nr_self + 1);
 }
 
 static void drop_blocks(struct cpu *c, gpa_t gpa, unsigned int len)
@@ -70,7 +77,7 @@ static bool permit(struct dbt *d, gpa_t gpa, unsigned int len, uint8_t *flags)
 	unsigned int start = gpa & ~PAGE_MASK;
 	struct code_page *p = page_find(d, gpa);
 
-	if (!p || !(*flags & PGF_CODE) || p->writes >= WRITES_MAX ||
+	if (!p || !(flags_now(flags) & PGF_CODE) || p->writes >= WRITES_MAX ||
 	    page_holds(p, start, start + len))
 		return false;
 	p->writes += WRITE_BESIDE;
@@ -98,14 +105,16 @@ bool pages_permit(struct cpu *c, gpa_t gpa, unsigned int len)
 void code_page_write(struct cpu *c, gpa_t gpa, unsigned int len)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
-	uint8_t *flags;
+	uint8_t *flags, now;
 
 	if (!find_flags(c, gpa, &flags))
 		return;
 	/* The write is seen before the flag is read: as mmu_wrote() has it. */
 	if (d->nr_cpus > 1)
-		__atomic_or_fetch(flags, 0, __ATOMIC_SEQ_CST);
-	if (!(*flags & PGF_CODE))
+		now = __atomic_or_fetch(flags, 0, __ATOMIC_SEQ_CST);
+	else
+		now = flags_now(flags);
+	if (!(now & PGF_CODE))
 		return;
 	c->exits[EXIT_CODE_WRITE]++;
 	if (d->nr_cpus > 1)
@@ -168,7 +177,7 @@ static void drop_write_entries(struct cpu *c, gpa_t gpa)
 		quiet_self_enter(c);
 	s = find_flags(c, gpa, &flags);
 	for (unsigned int i = 0; s && i < d->nr_cpus; i++)
-		if (d->cpu[i] && (*flags & PGF_WRITABLE))
+		if (d->cpu[i] && (flags_now(flags) & PGF_WRITABLE))
 			tlb_drop_writable(d->cpu[i]->mmu.tlb,
 					  memslot_hva(s, gpa & PAGE_MASK));
 	if (s)
@@ -190,10 +199,9 @@ static const struct memslot *code_slot(struct cpu *c, gpa_t gpa)
 	uint8_t *flags;
 
 	while ((s = find_flags(c, gpa, &flags))) {
-		if (!(__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
+		if (!(flags_now(flags) & PGF_CODE))
 			__atomic_or_fetch(flags, PGF_CODE, __ATOMIC_SEQ_CST);
-		if (!(__atomic_load_n(flags, __ATOMIC_SEQ_CST) &
-		      (PGF_WRITABLE | PGF_PERMITTED)))
+		if (!(flags_now(flags) & (PGF_WRITABLE | PGF_PERMITTED)))
 			break;
 		drop_write_entries(c, gpa);
 	}
@@ -206,12 +214,13 @@ bool page_fresh(struct cpu *c, struct code_page *p, bool now)
 		__atomic_load_n(&vcpu_dbt(c)->d->epoch, __ATOMIC_ACQUIRE);
 	const struct memslot *s;
 
-	if (likely(p->epoch == epoch && !now))
+	if (likely(__atomic_load_n(&p->epoch, __ATOMIC_ACQUIRE) == epoch &&
+		   !now))
 		return true;
 	s = mmu_slot(&c->mmu, p->gpa);
 	if (!s || !page_agrees(p, memslot_hva(s, p->gpa)))
 		return false;
-	p->epoch = epoch;
+	__atomic_store_n(&p->epoch, epoch, __ATOMIC_RELEASE);
 	return true;
 }
 
@@ -277,8 +286,8 @@ static bool is_watched(const struct cpu *c, gpa_t gpa)
 
 	if (is_self(vcpu_dbt(c)->d, gpa))
 		return true;
-	return find_flags(c, gpa, &flags) && (*flags & PGF_CODE) &&
-	       !(*flags & PGF_PERMITTED);
+	return find_flags(c, gpa, &flags) &&
+	       (flags_now(flags) & (PGF_CODE | PGF_PERMITTED)) == PGF_CODE;
 }
 
 static struct block *made(struct cpu *c, struct block *b)
@@ -307,8 +316,8 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 			      uint32_t mode)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
+	struct block *b, *found;
 	const struct memslot *s;
-	struct block *b;
 
 	c->doing = EXIT_BLOCK_MISS;
 	do {
@@ -319,7 +328,7 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 		 * lock. */
 		(void)*(volatile uint8_t *)memslot_hva(s, gpa);
 		lock_take(&d->lock);
-		b = block_find(d, rip, gpa, mode);
+		b = found = block_find(d, rip, gpa, mode);
 		if (unlikely(!is_watched(c, gpa))) {
 			lock_drop(&d->lock);
 			continue;
@@ -328,6 +337,10 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 			b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa),
 				       mode);
 		lock_drop(&d->lock);
+		if (unlikely(found && !pages_fresh(c, found, false))) {
+			pages_refresh(c, found);
+			continue;
+		}
 		if (likely(b) || !was_conflict(c, gpa))
 			return made(c, b);
 	} while (true);
@@ -337,8 +350,8 @@ struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
 				    uint32_t mode)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
+	struct block *b = NULL, *found = NULL;
 	const struct memslot *s;
-	struct block *b = NULL;
 	uint8_t *flags;
 
 	c->doing = EXIT_BLOCK_MISS;
@@ -348,14 +361,15 @@ struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
 	(void)*(volatile uint8_t *)memslot_hva(s, gpa);
 	lock_take(&d->lock);
 	if (likely(is_watched(c, gpa))) {
-		b = block_find(d, rip, gpa, mode);
+		b = found = block_find(d, rip, gpa, mode);
 		if (!b)
 			b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa),
 				       mode);
 		c->exits[EXIT_BLOCK_MISS]++;
 	}
 	lock_drop(&d->lock);
-	return b;
+	/* Another vCPU may have been faster, with what was there before. */
+	return found && !pages_fresh(c, found, false) ? NULL : b;
 }
 
 /*
@@ -418,9 +432,12 @@ struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 		b = xlat_crossing(v->d, c, key, gpa, w.gpa, memslot_hva(s, gpa),
 				  memslot_hva(s2, w.gpa), i, mode);
 	lock_drop(&v->d->lock);
-	/* Another vCPU may have been faster, with another second page. */
+	/* Another vCPU may have been faster, with another second page, or with
+	 * what was there before. */
 	if (found)
-		return found->gpa2 == w.gpa ? found : NULL;
+		return found->gpa2 == w.gpa && pages_fresh(c, found, false)
+			       ? found
+			       : NULL;
 	if (unlikely(!b) && v->d->conflict) {
 		was_conflict(c, gpa);
 		v->d->conflict = true;
@@ -436,7 +453,8 @@ struct sample {
 	uint64_t sum;
 };
 
-static void sum_page(void *arg)
+/* A sum of bytes that others may be writing: any will do then. */
+__attribute__((no_sanitize("thread"))) static void sum_page(void *arg)
 {
 	struct sample *s = arg;
 	uint64_t h = 0;
@@ -469,7 +487,8 @@ static void make_protected(struct dbt *d, unsigned int n)
 	page_kill_range(d, p->gpa, PAGE_SIZE);
 	p->self = false;
 	p->writes = 0;
-	d->self_page[n] = d->self_page[--d->nr_self];
+	set_nr_self(d, d->nr_self - 1);
+	d->self_page[n] = d->self_page[d->nr_self];
 }
 
 void pages_sample(struct cpu *c)
@@ -478,14 +497,14 @@ void pages_sample(struct cpu *c)
 	unsigned int n;
 	uint64_t now;
 
-	if (likely(!d->nr_self))
+	if (likely(!__atomic_load_n(&d->nr_self, __ATOMIC_RELAXED)))
 		return;
 	now = __builtin_ia32_rdtsc();
-	if (now < d->sample_tsc)
+	if (now < __atomic_load_n(&d->sample_tsc, __ATOMIC_RELAXED))
 		return;
 	/* Blocks go away here, and nobody must find them meanwhile. */
 	dbt_enter_quiet(d);
-	d->sample_tsc = now + SAMPLE_TSC;
+	__atomic_store_n(&d->sample_tsc, now + SAMPLE_TSC, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < SAMPLE_PAGES && i < d->nr_self; i++) {
 		n = d->next_self++ % d->nr_self;
 		if (is_still(c, d->self_page[n]))

@@ -148,7 +148,7 @@ static void link_jump(struct cpu *c, const struct link_stub *l, uint32_t mode)
 	struct block *b;
 	struct walk w;
 
-	if (!c->dbt[D_GO])
+	if (!may_go(c))
 		return;
 	b = find_block(c, mode | (l->plain ? MODE_PLAIN : 0), &w);
 	lock_take(&d->lock);
@@ -181,7 +181,7 @@ static void where(struct cpu *c, enum leave_code code)
 		return;
 	case LEAVE_MISS:
 		/* The stub is out of line; its way back is in line. */
-		ra += ((const struct miss_stub *)ra)->retry;
+		ra += ((const struct miss_stub *)ra)->access;
 		b = block_at(d, ra);
 		c->rip = block_rip(c, b) + block_insn(b, ra)->guest;
 		return;
@@ -236,7 +236,7 @@ static bool window_open(const struct cpu *c)
 
 bool run_must_leave(const struct cpu *c)
 {
-	return !c->dbt[D_GO] || must_be_careful(c) || window_open(c);
+	return !may_go(c) || must_be_careful(c) || window_open(c);
 }
 
 /* Where to enter the code at rip. */
@@ -309,17 +309,17 @@ static enum exit_reason run_loop(struct cpu *c)
 		if (unlikely(v->nr_writes || v->drop_all))
 			pages_pending(c);
 		epoch_new(c);
-		__atomic_store_n(&c->dbt[D_GO], 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&c->dbt[D_GO], GO, __ATOMIC_SEQ_CST);
 		/* After D_GO, which a quiet holder clears to call us here. */
 		if (unlikely(__atomic_load_n(&v->d->quiet, __ATOMIC_SEQ_CST))) {
 			run_gate_leave(v);
 			run_gate_enter(v);
 			continue;
 		}
-		if (c->exit_req) {
+		if (__atomic_load_n(&c->exit_req, __ATOMIC_SEQ_CST)) {
 			if (may_leave(c))
 				return EXIT_EXTERNAL_INTERRUPT;
-			c->dbt[D_GO] = 0;
+			go_no_further(c);
 		} else if (window_open(c) && !must_finish(c)) {
 			return EXIT_INTERRUPT_WINDOW;
 		}

@@ -14,6 +14,13 @@ static uint64_t rip_of(const struct cpu *c, const uint8_t *pc)
 	return b ? block_rip(c, b) + block_insn(b, pc)->guest : 0;
 }
 
+static enum dbt_place place_of(const struct block *b, const uint8_t *pc)
+{
+	if (pc < b->entry)
+		return DBT_ENTRY;
+	return pc < b->ientry + b->cold ? DBT_GUEST : DBT_COLD;
+}
+
 /* The guest instruction for which C code works. */
 static uint64_t rip_in_c(const struct cpu *c)
 {
@@ -21,7 +28,7 @@ static uint64_t rip_in_c(const struct cpu *c)
 
 	switch (c->doing) {
 	case EXIT_TLB_MISS:
-		return rip_of(c, (const uint8_t *)s + s->retry);
+		return rip_of(c, (const uint8_t *)s + s->access);
 	case EXIT_BLOCK_LOOKUP:
 	case EXIT_BLOCK_MISS:
 	case EXIT_CODE_WRITE:
@@ -37,6 +44,7 @@ void dbt_sample(const struct cpu *c, const void *pc, struct dbt_sample *s)
 	struct dbt *d = v->d;
 	const uint8_t *p = pc;
 	uint64_t off = p - d->code_x;
+	const struct block *b;
 
 	*s = (struct dbt_sample){ .user = c->cpl == 3 };
 	if (off >= CODE_SIZE) {
@@ -48,7 +56,8 @@ void dbt_sample(const struct cpu *c, const void *pc, struct dbt_sample *s)
 	} else if (d->code_w + off < d->code_start) {
 		s->place = DBT_STUB;
 	} else {
-		s->place = DBT_GUEST;
+		b = block_at(d, p);
+		s->place = b ? place_of(b, p) : DBT_STUB;
 		s->rip = rip_of(c, p);
 	}
 }

@@ -52,14 +52,25 @@ static void enter_tail(struct emit *e)
 	emit_gs_jmp(e, SLOT_OFF(D_ENTRY));
 }
 
+/* The words of the frame that never change; clobbers RAX. */
+static void fill_frame(struct emit *e)
+{
+	emit_gs_load(e, H_RAX, CPU_OFF(page_mask), 8);
+	emit_store(e, H_RAX, H_RSP, H_NONE, FRAME_OFF(F_PAGE_MASK), 8);
+	for (unsigned int n = 0; n <= F_SPAN512 - F_SPAN8; n++)
+		emit_store_imm(e, H_RSP, H_NONE, FRAME_OFF(F_SPAN8 + n),
+			       ~PAGE_MASK & ~MASK(3 + n), 8);
+}
+
 /* enum leave_code thunk_enter(void); GS base and D_ENTRY are set. */
 static void emit_enter(struct dbt *d, struct emit *e)
 {
 	d->thunk_enter = emit_x(e);
 	for (unsigned int i = 0; i < ARRAY_SIZE(callee_saved); i++)
 		emit_push(e, callee_saved[i]);
-	emit_lea(e, H_RSP, H_RSP, H_NONE, 0, -8, 8);
+	emit_lea(e, H_RSP, H_RSP, H_NONE, 0, -8 - FRAME_SIZE, 8);
 	emit_gs_store(e, H_RSP, SLOT_OFF(D_HOST_RSP), 8);
+	fill_frame(e);
 	enter_tail(e);
 }
 
@@ -67,7 +78,7 @@ static void emit_enter(struct dbt *d, struct emit *e)
 static void leave_tail(struct emit *e)
 {
 	emit_gs_load(e, H_RSP, SLOT_OFF(D_HOST_RSP), 8);
-	emit_lea(e, H_RSP, H_RSP, H_NONE, 0, 8, 8);
+	emit_lea(e, H_RSP, H_RSP, H_NONE, 0, 8 + FRAME_SIZE, 8);
 	for (unsigned int i = ARRAY_SIZE(callee_saved); i-- > 0;)
 		emit_pop(e, callee_saved[i]);
 	emit8(e, 0xc3); /* ret */

@@ -73,15 +73,19 @@ struct rip_stub xlat_rip_stub(const struct xlat *x, uint64_t rip)
 /* t1 = 0 if t0 is the block's address. */
 static void compare_rip(struct xlat *x)
 {
-	uint64_t neg = -x->block_rip;
-	struct emit *e = &x->e;
+	emit_mov_ri(&x->e, T1, -x->block_rip);
+	emit_lea(&x->e, T1, T1, T0, 0, 0, 8);
+}
 
-	if ((int64_t)neg == (int32_t)neg) {
-		emit_lea(e, T1, T0, H_NONE, 0, neg, 8);
-	} else {
-		emit_mov_ri(e, T1, neg);
-		emit_lea(e, T1, T1, T0, 0, 0, 8);
-	}
+/*
+ * t1 = 0 if t0 is @rip, and D_GO is GO.  With D_GO = 0 the address one below
+ * would do, too, but it does not come here: no two such addresses have one
+ * index in the jump cache.
+ */
+static void compare_rip_and_go(struct xlat *x, int32_t one_less_rip)
+{
+	emit_gs_load(&x->e, T1, SLOT_OFF(D_GO), 8);
+	emit_lea(&x->e, T1, T1, T0, 0, one_less_rip, 8);
 }
 
 /* The same for one that is at several addresses: the jump cache knows what it
@@ -99,12 +103,16 @@ static void compare_entered_rip(struct xlat *x)
 /* Indirect entry: t0 holds the rip that the jump wants. */
 static void emit_ientry(struct xlat *x)
 {
-	struct emit *e = &x->e;
+	int64_t less = 1 - x->block_rip;
+	bool both = !x->pic && less == (int32_t)less;
 	struct rip_stub s = xlat_rip_stub(x, x->block_rip);
+	struct emit *e = &x->e;
 	uint8_t *match, *out, *stop;
 
 	if (x->pic)
 		compare_entered_rip(x);
+	else if (both)
+		compare_rip_and_go(x, less);
 	else
 		compare_rip(x);
 	match = emit_jrcxz(e);
@@ -112,7 +120,8 @@ static void emit_ientry(struct xlat *x)
 	out = e->w;
 	emit_call(e, x->d->thunk[LEAVE_RIP]);
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
-	emit_here8(e, match);
+	if (!both)
+		emit_here8(e, match);
 	if (x->pic) {
 		emit_lea(e, T0, T0, H_NONE, 0, -(int64_t)x->block_rip, 8);
 		emit_gs_store(e, T0, SLOT_OFF(D_PIC), 8);
@@ -122,6 +131,8 @@ static void emit_ientry(struct xlat *x)
 	stop = emit_jrcxz(e);
 	if (!e->overflow)
 		*stop = out - (stop + 1);
+	if (both)
+		emit_here8(e, match);
 }
 
 static const struct share no_share[2] = { { .win = NO_WINDOW },
@@ -248,6 +259,7 @@ static bool decode_block(struct xlat *x, const uint8_t *hva)
 static void xlat_not_here(struct xlat *x)
 {
 	x->restore[0] = NO_RECIPE;
+	x->lent[0] = false;
 	x->map[x->nr_insns++] = (struct pcmap){ .spill = H_NONE };
 	xlat_leave(x, LEAVE_CAREFUL, x->rip);
 }
@@ -287,11 +299,44 @@ static void xlat_insns(struct xlat *x, const uint8_t *hva)
 		xlat_not_here(x);
 }
 
+/* @mem: guest memory, which others may be writing. */
+__attribute__((no_sanitize("thread"))) static bool same_bytes(
+	const uint8_t *mem, const uint8_t *src, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (mem[i] != src[i])
+			return false;
+	return true;
+}
+
+/*
+ * Whether memory still holds what was translated, now that the pages tell that
+ * there is code in them.  User mode writes without a notice: if it has
+ * meanwhile, somebody may have compared the pages behind the write, but before
+ * they knew of this block.
+ */
+static bool still_there(const struct xlat *x, const struct block *b)
+{
+	unsigned int room = PAGE_SIZE - (b->gpa & ~PAGE_MASK);
+	unsigned int n = b->len < room ? b->len : room;
+
+	return same_bytes(x->hva, x->src, n) &&
+	       (!b->gpa2 || same_bytes(x->hva2, x->src + n, b->len - n));
+}
+
+/* What a look-up needs is then in one line of the cache. */
+static struct block *block_alloc(struct dbt *d)
+{
+	uint8_t *p = meta_alloc(d, sizeof(struct block) + 48);
+
+	return p ? (struct block *)(((uintptr_t)p + 63) & ~63ul) : NULL;
+}
+
 static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 			    uint8_t *ientry, uint8_t *entry)
 {
 	struct dbt *d = x->d;
-	struct block *b = meta_alloc(d, sizeof(*b));
+	struct block *b = block_alloc(d);
 	size_t map_size = x->nr_insns * sizeof(x->map[0]);
 	struct pcmap *map = meta_alloc(d, map_size);
 
@@ -310,6 +355,7 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 			     .self = x->self,
 			     .len = x->next - x->block_rip,
 			     .nr_insns = x->nr_insns,
+			     .cold = x->cold_at - ientry,
 			     .ientry = ientry + x->e.xdiff,
 			     .checked = x->checked + x->e.xdiff,
 			     .entry = entry + x->e.xdiff,
@@ -317,8 +363,14 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 			     .map = map };
 	if (!b->len)
 		b->len = 1;
-	if (block_add(d, b, x->src))
+	if (block_note(d, b, x->src))
 		return NULL;
+	if (!b->self && !still_there(x, b)) {
+		d->conflict = true;
+		b->dead = true;
+		return NULL;
+	}
+	block_add(d, b);
 	d->code_w_next = (uint8_t *)(((uintptr_t)x->e.w + 15) & ~15ul);
 	return b;
 }
@@ -339,7 +391,9 @@ void xlat_begin(struct xlat *x, struct dbt *d, struct cpu *c, uint32_t mode)
 	x->snippet = x->done = x->failed = x->eager = x->shadow = false;
 	x->self = false;
 	x->pic = mode & MODE_PIC;
-	x->nr_insns = x->nr_cold = x->nr_islands = 0;
+	x->nr_insns = x->nr_cold = x->nr_islands = x->nr_lends = 0;
+	x->home = host_of;
+	x->lending = x->in_loop = false;
 	x->last_islands = NULL;
 	x->share_insn = no_share;
 	x->flag_form = x->dirty = false;

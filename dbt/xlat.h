@@ -8,7 +8,7 @@
  * register before its last memory access is known to succeed.
  */
 #define MAX_INSNS 64
-#define MAX_COLD  (MAX_INSNS * 4)
+#define MAX_COLD  (MAX_INSNS * 5)
 /*
  * A JRCXZ that waits for a jump to its out-of-line code within reach.  Such
  * jumps are put where the line is broken anyway, or in groups.
@@ -50,6 +50,7 @@ struct cold {
 	uint8_t recipe; /* COLD_TLB: of the flags here; NO_RECIPE: exact */
 	bool window;	/* COLD_TLB: of a window; on failure to plain code */
 	bool exact;	/* COLD_TLB: a fault of the walk is the instruction's */
+	bool lent;	/* registers are lent here (xlat_lend.c) */
 	uint8_t leave;	/* COLD_RIP: which way out */
 	uint16_t size;
 	uint16_t ahead; /* COLD_TLB: bytes of the access behind t0 */
@@ -83,13 +84,18 @@ struct window {
 	bool loop;
 	uint8_t base, index, scale;
 	int32_t stride;
+	/* In its second copy: the register that the addend is in, or H_NONE;
+	 * @pointer: with @base added. */
+	uint8_t host;
+	bool pointer;
 };
 
 #define NO_WINDOW 0xff
 
 /* One access as a member of a window. */
 struct share {
-	uint8_t win; /* index in xlat.window[] or NO_WINDOW */
+	uint8_t win;  /* index in xlat.window[] or NO_WINDOW */
+	bool indexed; /* at @off plus the index register */
 	int32_t off;
 };
 
@@ -97,7 +103,20 @@ struct share {
 struct memref {
 	enum hreg base, index; /* index may be H_NONE */
 	int32_t disp;
+	uint8_t scale;
 };
+
+/* A host register that a loop does not use, lent to a guest register or to a
+ * window. */
+struct lend {
+	uint8_t host;
+	uint8_t owner; /* the guest register that lives there elsewhere */
+	uint8_t guest; /* GPR_NONE: a window or the counter */
+	uint8_t win;   /* NO_WINDOW: none */
+	bool dirty;    /* the loop writes @guest */
+};
+
+#define MAX_LENDS 7
 
 #define NO_RECIPE 0xff
 #define NO_LOOP	  0xff
@@ -128,8 +147,9 @@ struct xlat {
 	bool clobber[MAX_INSNS]; /* its look-ups may clobber flags */
 	/* by index in map[]: the recipe if flags are not exact at a fault */
 	uint8_t restore[2 * MAX_INSNS];
-	bool flag_form; /* look-ups of the current one do */
-	bool dirty;	/* flags are clobbered here */
+	bool lent[2 * MAX_INSNS]; /* ... and whether registers are lent there */
+	bool flag_form;		  /* look-ups of the current one do */
+	bool dirty;		  /* flags are clobbered here */
 	/* xlat_loop.c */
 	unsigned int loop_end; /* index of the jump back, or NO_LOOP */
 	uint8_t *loop_entry;   /* first instruction (write address) */
@@ -137,8 +157,17 @@ struct xlat {
 	uint8_t *loop_head;    /* the second copy */
 	uint8_t *loop_exit;    /* behind the jump back */
 	bool in_loop;	       /* the second copy is being made */
-	uint8_t t1_win;	       /* window whose slot t1 holds, or NO_WINDOW */
-	uint8_t t1_next;       /* the same behind the current instruction */
+	enum hreg counter;     /* turns before its head is due, or H_NONE */
+	/* xlat_lend.c */
+	const uint8_t *home; /* where guest registers live here: host_of[] or */
+	uint8_t loop_home[NR_GPRS];
+	bool lending; /* it is loop_home[] */
+	unsigned int nr_lends;
+	struct lend lend[MAX_LENDS];
+	uint32_t used, written;	     /* guest registers, by the loop or lent */
+	uint8_t *in_code, *out_code; /* lend_routines() */
+	uint8_t t1_win;	 /* window whose slot t1 holds, or NO_WINDOW */
+	uint8_t t1_next; /* the same behind the current instruction */
 	unsigned int nr_windows;
 	struct window window[MAX_WINDOWS];
 	uint8_t spill;	  /* host register lent in the current instruction */
@@ -147,6 +176,7 @@ struct xlat {
 	bool failed;	  /* metadata full */
 	uint8_t *entry;	  /* entry of direct jumps (write address) */
 	uint8_t *checked; /* entry of backward jumps (write address) */
+	uint8_t *cold_at; /* where out-of-line code begins (write address) */
 	bool shadow;	  /* the previous instruction was STI */
 	bool eager;	  /* no jump may wait, no flag be clobbered */
 	bool exact; /* the instruction accesses what it looks up, aligned or
@@ -199,6 +229,9 @@ struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site);
 /* xlat_cold_link - the stub of the jump at @site to guest address c->rip. */
 void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c);
 void xlat_emit_cold(struct xlat *x);
+/* xlat_ordinary - code that must not see a loop's registers or clobbered flags
+ * follows in @c. */
+void xlat_ordinary(struct xlat *x, const struct cold *c);
 
 /* xlat_cross.c */
 /* cross_kind - what the access of the current instruction does if it crosses.

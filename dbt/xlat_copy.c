@@ -102,9 +102,10 @@ static bool assign_temp(struct xlat *x, struct copy *k, struct reg_use *u)
 	return true;
 }
 
-static bool wants_temp(const struct copy *k, const struct reg_use *u)
+static bool wants_temp(const struct xlat *x, const struct copy *k,
+		       const struct reg_use *u)
 {
-	unsigned int h = host_of[u->guest];
+	unsigned int h = x->home[u->guest];
 
 	return h == IN_MEMORY || (k->norex && h >= 8);
 }
@@ -118,8 +119,8 @@ static bool assign(struct xlat *x, struct copy *k)
 		if (u->guest == RCX && k->rcx) {
 			u->host = H_RCX;
 			k->rcx_written |= u->store;
-		} else if (!wants_temp(k, u)) {
-			u->host = host_of[u->guest];
+		} else if (!wants_temp(x, k, u)) {
+			u->host = x->home[u->guest];
 			k->used |= BIT(u->host);
 		}
 	}
@@ -129,7 +130,7 @@ static bool assign(struct xlat *x, struct copy *k)
 			struct reg_use *u = &k->use[n];
 
 			if (u->temp || (u->guest == RCX && k->rcx) ||
-			    !wants_temp(k, u) || (pass == 0 && !u->byte))
+			    !wants_temp(x, k, u) || (pass == 0 && !u->byte))
 				continue;
 			if (!assign_temp(x, k, u))
 				return false;
@@ -140,18 +141,18 @@ static bool assign(struct xlat *x, struct copy *k)
 
 static void load_home(struct xlat *x, const struct reg_use *u)
 {
-	if (host_of[u->guest] == IN_MEMORY)
+	if (x->home[u->guest] == IN_MEMORY)
 		emit_gs_load(&x->e, u->host, GPR_OFF(u->guest), 8);
 	else
-		emit_mov_rr(&x->e, u->host, host_of[u->guest], 8);
+		emit_mov_rr(&x->e, u->host, x->home[u->guest], 8);
 }
 
 static void store_home(struct xlat *x, const struct reg_use *u)
 {
-	if (host_of[u->guest] == IN_MEMORY)
+	if (x->home[u->guest] == IN_MEMORY)
 		emit_gs_store(&x->e, u->host, GPR_OFF(u->guest), 8);
 	else
-		emit_mov_rr(&x->e, host_of[u->guest], u->host, 8);
+		emit_mov_rr(&x->e, x->home[u->guest], u->host, 8);
 }
 
 static const struct operand *operand_enc(const struct insn *i, unsigned int enc)
@@ -193,7 +194,13 @@ static void put_modrm(struct emit *e, struct copy *k, unsigned int reg,
 		emit8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
 		return;
 	}
-	emit_mem(e, reg, k->ref.base, k->ref.index, k->ref.disp);
+	emit_mem(e, reg, k->ref.base, k->ref.index, k->ref.scale, k->ref.disp);
+}
+
+/* Number of the index register of the memory operand, for its prefix bit. */
+static unsigned int index_bits(const struct copy *k)
+{
+	return k->mem && k->ref.index != H_NONE ? k->ref.index : 0;
 }
 
 static void put_vex(struct emit *e, struct copy *k, unsigned int reg,
@@ -206,7 +213,8 @@ static void put_vex(struct emit *e, struct copy *k, unsigned int reg,
 	if (o && o->kind == OPK_GPR)
 		v = find_use(k, o->reg)->host;
 	emit8(e, 0xc4);
-	emit8(e, (~reg & 8) << 4 | 0x40 | (~rm & 8) << 2 | i->map);
+	emit8(e, (~reg & 8) << 4 | (~index_bits(k) & 8) << 3 | (~rm & 8) << 2 |
+			 i->map);
 	emit8(e, i->vex_w << 7 | (~v & 15) << 3 | i->vex_l << 2 | i->vex_pp);
 	emit8(e, i->opcode);
 }
@@ -217,10 +225,8 @@ static void put_vex(struct emit *e, struct copy *k, unsigned int reg,
  */
 static bool needs_66(const struct insn *i)
 {
-	bool in_opcode =
-		(i->row->attr & (IA_SSE | IA_MMX)) || i->row->id == ID_ADCX;
-
-	if (i->code_size != CODE16 || in_opcode)
+	if (i->code_size != CODE16 || insn_66_in_opcode(i->row) ||
+	    (i->row->attr & (IA_SSE | IA_MMX)))
 		return i->p66;
 	return i->opsize == 2;
 }
@@ -229,7 +235,8 @@ static void put_legacy(struct emit *e, struct copy *k, uint8_t opcode,
 		       unsigned int reg, unsigned int rm)
 {
 	const struct insn *i = k->i;
-	uint8_t rex = (i->rex & 8) | (reg & 8) >> 1 | (rm & 8) >> 3;
+	uint8_t rex = (i->rex & 8) | (reg & 8) >> 1 | (index_bits(k) & 8) >> 2 |
+		      (rm & 8) >> 3;
 
 	if (i->lock)
 		emit8(e, 0xf0);
@@ -301,14 +308,14 @@ static void encode(struct emit *e, struct copy *k)
 }
 
 /* The memory operand alone in t0. */
-static const struct memref collapsed = { T0, H_NONE, 0 };
+static const struct memref collapsed = { T0, H_NONE, 0, 0 };
 
 /* BT family with a register offset: t0 = last byte of the accessed word. */
 static bool bit_offset_ea(struct xlat *x, const struct insn *i)
 {
 	struct emit *e = &x->e;
 	unsigned int reg = i->op[1].reg;
-	enum hreg src = host_of[reg];
+	enum hreg src = x->home[reg];
 
 	if (i->opsize == 2 || i->addrsize == 2 || x->snippet)
 		return false;
@@ -346,7 +353,7 @@ static bool memory_operand(struct xlat *x, struct copy *k)
 	bool temps = k->rcx || x->snippet;
 
 	for (unsigned int n = 0; n < k->n; n++)
-		temps |= wants_temp(k, &k->use[n]);
+		temps |= wants_temp(x, k, &k->use[n]);
 	k->ref = collapsed;
 	k->t0_free = false;
 	k->t1_free = !k->rcx;
@@ -357,16 +364,16 @@ static bool memory_operand(struct xlat *x, struct copy *k)
 	if (bitoff) {
 		if (!bit_offset_operand(x, i))
 			return false;
-		k->ref = (struct memref){ T0, T1, 0 };
+		k->ref = (struct memref){ T0, T1, 0, 0 };
 	} else {
 		k->ref = xlat_operand(x, i, i->mem_size, i->mem_access & ACC_W);
 	}
 	/* AH, BH, CH and DH rule REX out. */
-	if (k->norex && k->ref.base >= 8)
+	if (k->norex && (k->ref.base >= 8 || (index_bits(k) & 8)))
 		temps = true;
 	if (temps) {
-		emit_lea(&x->e, T0, k->ref.base, k->ref.index, 0, k->ref.disp,
-			 8);
+		emit_lea(&x->e, T0, k->ref.base, k->ref.index, k->ref.scale,
+			 k->ref.disp, 8);
 		k->ref = collapsed;
 	} else {
 		k->t1_free = false;
@@ -377,7 +384,7 @@ static bool memory_operand(struct xlat *x, struct copy *k)
 static bool xlat_lea(struct xlat *x, const struct insn *i)
 {
 	struct emit *e = &x->e;
-	enum hreg dst = host_of[i->op[0].reg];
+	enum hreg dst = x->home[i->op[0].reg];
 
 	xlat_ea(x, i, 0, false);
 	if (dst == IN_MEMORY) {
@@ -397,17 +404,17 @@ static bool xlat_lea(struct xlat *x, const struct insn *i)
 /* LEA without memory registers, in one instruction. */
 static bool lea_direct(struct xlat *x, const struct insn *i)
 {
-	enum hreg dst = host_of[i->op[0].reg];
+	enum hreg dst = x->home[i->op[0].reg];
 	unsigned int b = i->base, n = i->index;
 
 	if (i->opsize == 2 || i->addrsize == 2 || dst == IN_MEMORY ||
 	    i->rip_rel || (b == GPR_NONE && n == GPR_NONE))
 		return false;
-	if ((b != GPR_NONE && host_of[b] == IN_MEMORY) ||
-	    (n != GPR_NONE && host_of[n] == IN_MEMORY))
+	if ((b != GPR_NONE && x->home[b] == IN_MEMORY) ||
+	    (n != GPR_NONE && x->home[n] == IN_MEMORY))
 		return false;
-	emit_lea(&x->e, dst, b == GPR_NONE ? H_NONE : host_of[b],
-		 n == GPR_NONE ? H_NONE : host_of[n], i->scale, i->disp,
+	emit_lea(&x->e, dst, b == GPR_NONE ? H_NONE : x->home[b],
+		 n == GPR_NONE ? H_NONE : x->home[n], i->scale, i->disp,
 		 i->opsize == 8 && i->addrsize == 8 ? 8 : 4);
 	return true;
 }
@@ -476,7 +483,7 @@ bool xlat_copy(struct xlat *x, const struct insn *i)
 	if (x->spill != H_NONE)
 		emit_gs_store(e, x->spill, SLOT_OFF(D_SPILL), 8);
 	if (k.rcx)
-		emit_mov_rr(e, H_RCX, host_of[RCX], 8);
+		emit_mov_rr(e, H_RCX, x->home[RCX], 8);
 	for (unsigned int n = 0; n < k.n; n++)
 		if (k.use[n].temp)
 			load_home(x, &k.use[n]);
@@ -484,7 +491,7 @@ bool xlat_copy(struct xlat *x, const struct insn *i)
 	encode(e, &k);
 	xlat_islands(x, 40, false);
 	if (k.rcx_written)
-		emit_mov_rr(e, host_of[RCX], H_RCX, 8);
+		emit_mov_rr(e, x->home[RCX], H_RCX, 8);
 	for (unsigned int n = 0; n < k.n; n++)
 		if (k.use[n].temp && k.use[n].store)
 			store_home(x, &k.use[n]);

@@ -16,6 +16,9 @@ enum cold_cross cross_kind(const struct xlat *x, unsigned int size, bool write)
 	if (!x->exact || size > MAX_CROSS || x->code_size != CODE64 ||
 	    i->addrsize != 8)
 		return CROSS_MISS;
+	/* A fault amid the bytes could not tell where registers are lent. */
+	if (x->lending)
+		return CROSS_LINK;
 	if (!write)
 		return CROSS_BOUNCE;
 	if (i->row->action != ACT_COPY || i->lock ||
@@ -85,8 +88,7 @@ uint8_t *cross_cold(struct xlat *x, const struct cold *c)
 	xlat_cold_span(x, c, start);
 	if (c->cross == CROSS_MISS || c->other)
 		return NULL;
-	if (c->recipe != NO_RECIPE)
-		flags_restore(x, c->recipe);
+	xlat_ordinary(x, c);
 	if (c->cross == CROSS_BOUNCE)
 		return bounce(x, c);
 	start = e->w;

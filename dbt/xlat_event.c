@@ -255,7 +255,7 @@ static void in_fx(struct xlat *x, const struct insn *i)
 		emit8(e, 0x48);
 	emit8(e, 0x0f);
 	emit8(e, 0xae);
-	emit_mem(e, !save, T0, T1, 1 - FX_SIZE);
+	emit_mem(e, !save, T0, T1, 0, 1 - FX_SIZE);
 	over = emit_jmp8(e);
 	c->other = e->w;
 	xlat_light_call(x, i);

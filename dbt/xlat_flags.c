@@ -1,5 +1,7 @@
 #include "dbt/xlat_flags.h"
 
+#include "dbt/xlat_lend.h"
+
 /*
  * Where look-ups may use flags.  TEST with a conditional jump is cheaper than
  * PEXT with JRCXZ, but clobbers status flags.  It is done where no guest
@@ -28,22 +30,22 @@ static const struct {
 	[ID_TEST] = { 0x85, 0xf7, 0 },
 };
 
-static bool plain_gpr(const struct operand *o)
+static bool plain_gpr(const struct xlat *x, const struct operand *o)
 {
-	return o->kind == OPK_GPR && !o->high8 && host_of[o->reg] != IN_MEMORY;
+	return o->kind == OPK_GPR && !o->high8 && x->home[o->reg] != IN_MEMORY;
 }
 
-static enum recipe_kind recipe_of(const struct insn *i)
+static enum recipe_kind recipe_of(const struct xlat *x, const struct insn *i)
 {
 	const struct operand *a = &i->op[0], *b = &i->op[1];
-	bool simple = i->nops == 2 && plain_gpr(a);
+	bool simple = i->nops == 2 && plain_gpr(x, a);
 
 	if (!simple)
 		return RECIPE_NONE;
 	switch (i->row->id) {
 	case ID_CMP:
 	case ID_TEST:
-		if (b->kind == OPK_IMM || plain_gpr(b))
+		if (b->kind == OPK_IMM || plain_gpr(x, b))
 			return RECIPE_AGAIN;
 		return RECIPE_NONE;
 	case ID_AND:
@@ -52,8 +54,8 @@ static enum recipe_kind recipe_of(const struct insn *i)
 		return RECIPE_RESULT;
 	case ID_ADD:
 	case ID_SUB:
-		if (a->size >= 4 &&
-		    (b->kind == OPK_IMM || (plain_gpr(b) && b->reg != a->reg)))
+		if (a->size >= 4 && (b->kind == OPK_IMM ||
+				     (plain_gpr(x, b) && b->reg != a->reg)))
 			return RECIPE_UNDO;
 		return RECIPE_NONE;
 	default:
@@ -62,11 +64,11 @@ static enum recipe_kind recipe_of(const struct insn *i)
 }
 
 /* Registers that must not change for the recipe to hold. */
-static uint32_t recipe_regs(const struct insn *i)
+static uint32_t recipe_regs(const struct xlat *x, const struct insn *i)
 {
 	uint32_t regs = BIT(i->op[0].reg);
 
-	if (recipe_of(i) != RECIPE_RESULT && i->op[1].kind == OPK_GPR)
+	if (recipe_of(x, i) != RECIPE_RESULT && i->op[1].kind == OPK_GPR)
 		regs |= BIT(i->op[1].reg);
 	return regs;
 }
@@ -132,15 +134,15 @@ static void plan_recipes(struct xlat *x, unsigned int nr, uint8_t recipe)
 	uint32_t regs = 0;
 
 	if (recipe != NO_RECIPE)
-		regs = recipe_regs(&x->insn[recipe]);
+		regs = recipe_regs(x, &x->insn[recipe]);
 	for (unsigned int n = 0; n < nr; n++) {
 		const struct insn *i = &x->insn[n];
 
 		x->recipe[n] = recipe;
 		if (flags_written(i) && kills_flags(i) &&
-		    recipe_of(i) != RECIPE_NONE) {
+		    recipe_of(x, i) != RECIPE_NONE) {
 			recipe = n;
-			regs = recipe_regs(i);
+			regs = recipe_regs(x, i);
 		} else if (flags_written(i) || i->row->flags_u ||
 			   (regs_written(i) & regs)) {
 			recipe = NO_RECIPE;
@@ -202,9 +204,10 @@ static void alu_ri(struct emit *e, unsigned int id, enum hreg dst, int32_t imm,
 		emit32(e, imm);
 }
 
-static void recipe_undo(struct emit *e, const struct insn *i)
+static void recipe_undo(struct xlat *x, const struct insn *i)
 {
-	enum hreg dst = host_of[i->op[0].reg], src;
+	struct emit *e = &x->e;
+	enum hreg dst = x->home[i->op[0].reg], src;
 	unsigned int id = i->row->id, size = i->op[0].size;
 	bool add = id == ID_ADD;
 
@@ -217,7 +220,7 @@ static void recipe_undo(struct emit *e, const struct insn *i)
 		alu_ri(e, id, T1, i->imm, size);
 		return;
 	}
-	src = host_of[i->op[1].reg];
+	src = x->home[i->op[1].reg];
 	if (add) {
 		emit_mov_rr(e, T1, src, 8);
 		emit_not(e, T1);
@@ -231,22 +234,22 @@ static void recipe_undo(struct emit *e, const struct insn *i)
 void flags_restore(struct xlat *x, unsigned int recipe)
 {
 	const struct insn *i = &x->insn[recipe];
-	enum hreg dst = host_of[i->op[0].reg];
+	enum hreg dst = x->home[i->op[0].reg];
 	unsigned int size = i->op[0].size;
 
-	switch (recipe_of(i)) {
+	switch (recipe_of(x, i)) {
 	case RECIPE_AGAIN:
 		if (i->op[1].kind == OPK_IMM)
 			alu_ri(&x->e, i->row->id, dst, i->imm, size);
 		else
-			alu_rr(&x->e, i->row->id, dst, host_of[i->op[1].reg],
+			alu_rr(&x->e, i->row->id, dst, x->home[i->op[1].reg],
 			       size);
 		return;
 	case RECIPE_RESULT:
 		alu_rr(&x->e, ID_TEST, dst, dst, size);
 		return;
 	case RECIPE_UNDO:
-		recipe_undo(&x->e, i);
+		recipe_undo(x, i);
 		return;
 	default:
 		x->failed = true;
@@ -269,6 +272,7 @@ void flags_insn_done(struct xlat *x, const struct insn *i)
 	x->restore[x->nr_insns] = NO_RECIPE;
 	if (x->dirty && may_leave_at(i))
 		x->restore[x->nr_insns] = x->recipe[x->cur];
+	x->lent[x->nr_insns] = x->lending && may_leave_at(i);
 	if (kills_flags(i))
 		x->dirty = false;
 }
@@ -279,12 +283,16 @@ void flags_emit_restore(struct xlat *x)
 		struct pcmap *m = &x->map[n];
 		struct rip_stub s = xlat_rip_stub(x, x->block_rip + m->guest);
 
-		if (x->restore[n] == NO_RECIPE)
+		if (x->restore[n] == NO_RECIPE && !x->lent[n])
 			continue;
+		lend_select(x, x->lent[n]);
 		m->restore = x->e.w - x->loop_entry;
 		if (m->spill != H_NONE)
 			emit_gs_load(&x->e, m->spill, SLOT_OFF(D_SPILL), 8);
-		flags_restore(x, x->restore[n]);
+		if (x->restore[n] != NO_RECIPE)
+			flags_restore(x, x->restore[n]);
+		if (x->lent[n])
+			lend_call_out(x);
 		emit_call(&x->e, x->d->thunk[LEAVE_CAREFUL]);
 		emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
 	}

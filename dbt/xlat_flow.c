@@ -1,3 +1,4 @@
+#include "dbt/xlat_lend.h"
 #include "dbt/xlat_loop.h"
 
 /*
@@ -59,7 +60,9 @@ static void jump_t0(struct xlat *x)
 
 void xlat_jump_far(struct xlat *x, uint64_t rip)
 {
-	xlat_islands(x, x->pic ? 50 : 20, false);
+	xlat_islands(x, x->lending ? 150 : x->pic ? 50 : 20, false);
+	if (x->lending)
+		lend_out(x);
 	xlat_address(x, T0, rip, x->pic);
 	if (x->pic) {
 		jump_t0(x);
@@ -97,6 +100,14 @@ static struct memref pop_ref(struct xlat *x, unsigned int size)
 	return xlat_stack_operand(x, RSP, 0, size, false);
 }
 
+/* t0 = the address, so that t1 is free. */
+static struct memref collapse(struct xlat *x, struct memref m)
+{
+	emit_lea(&x->e, T0, m.base, m.index, m.scale, m.disp, 8);
+	xlat_islands(x, 40, false);
+	return (struct memref){ T0, H_NONE, 0, 0 };
+}
+
 static void store_ref(struct xlat *x, enum hreg src, struct memref m,
 		      unsigned int size)
 {
@@ -106,15 +117,9 @@ static void store_ref(struct xlat *x, enum hreg src, struct memref m,
 static void load_ref(struct xlat *x, enum hreg dst, struct memref m,
 		     unsigned int size)
 {
+	if (m.scale)
+		m = collapse(x, m);
 	emit_load(&x->e, dst, m.base, m.index, m.disp, size);
-}
-
-/* t0 = the address, so that t1 is free. */
-static struct memref collapse(struct xlat *x, struct memref m)
-{
-	emit_lea(&x->e, T0, m.base, m.index, 0, m.disp, 8);
-	xlat_islands(x, 40, false);
-	return (struct memref){ T0, H_NONE, 0 };
 }
 
 static void push_imm(struct xlat *x, uint64_t imm, unsigned int size)
@@ -152,13 +157,13 @@ static void push_reg(struct xlat *x, unsigned int reg, unsigned int size)
 {
 	struct memref m = push_ref(x, size);
 
-	if (host_of[reg] == IN_MEMORY) {
+	if (x->home[reg] == IN_MEMORY) {
 		m = collapse(x, m);
 		x->t1_next = NO_WINDOW;
 		emit_gs_load(&x->e, T1, GPR_OFF(reg), 8);
 		store_ref(x, T1, m, size);
 	} else {
-		store_ref(x, host_of[reg], m, size);
+		store_ref(x, x->home[reg], m, size);
 	}
 	sp_add(x, -(int)size);
 }
@@ -214,7 +219,7 @@ static bool xlat_pop(struct xlat *x, const struct insn *i)
 
 	if (o->kind != OPK_GPR)
 		return false;
-	h = host_of[o->reg];
+	h = x->home[o->reg];
 	m = pop_ref(x, i->opsize);
 	if (i->opsize == 2) {
 		if (o->reg == RSP)
@@ -242,7 +247,7 @@ static bool xlat_pop(struct xlat *x, const struct insn *i)
 
 static bool xlat_leave_insn(struct xlat *x, const struct insn *i)
 {
-	enum hreg bp = host_of[RBP];
+	enum hreg bp = x->home[RBP];
 	struct memref m;
 
 	if (i->opsize == 2)
@@ -304,7 +309,7 @@ static bool xlat_jcc(struct xlat *x, const struct insn *i)
 static bool xlat_count_branch(struct xlat *x, const struct insn *i)
 {
 	struct emit *e = &x->e;
-	enum hreg cx = host_of[RCX];
+	enum hreg cx = x->home[RCX];
 	unsigned int size = i->addrsize;
 	uint8_t *zero, *over;
 
@@ -342,10 +347,10 @@ static bool indirect_target(struct xlat *x, const struct insn *i, bool tmp)
 	}
 	if (o->kind != OPK_GPR)
 		return false;
-	if (host_of[o->reg] == IN_MEMORY)
+	if (x->home[o->reg] == IN_MEMORY)
 		emit_gs_load(e, T0, GPR_OFF(o->reg), 8);
 	else
-		emit_mov_rr(e, T0, host_of[o->reg], size);
+		emit_mov_rr(e, T0, x->home[o->reg], size);
 	if (tmp)
 		emit_gs_store(e, T0, SLOT_OFF(D_TMP), 8);
 	return true;

@@ -1,4 +1,5 @@
 #include "dbt/xlat_flags.h"
+#include "dbt/xlat_lend.h"
 
 /*
  * Memory operands: guest address in t0, addend in t1, host address t0 + t1.
@@ -20,8 +21,8 @@ static enum hreg reg_or_load(struct xlat *x, unsigned int reg, enum hreg temp)
 {
 	if (reg == GPR_NONE)
 		return H_NONE;
-	if (host_of[reg] != IN_MEMORY)
-		return host_of[reg];
+	if (x->home[reg] != IN_MEMORY)
+		return x->home[reg];
 	emit_gs_load(&x->e, temp, GPR_OFF(reg), 8);
 	return temp;
 }
@@ -101,16 +102,19 @@ struct cold *xlat_cold(struct xlat *x, enum cold_kind kind, uint8_t *site)
 		return &x->cold[0];
 	}
 	c = &x->cold[x->nr_cold++];
-	*c = (struct cold){ .kind = kind, .site = site };
+	*c = (struct cold){ .kind = kind,
+			    .site = site,
+			    .recipe = NO_RECIPE,
+			    .lent = x->lending };
 	return c;
 }
 
-/* Slot with the smallest span mask that covers @bytes. */
-static unsigned int span_slot(unsigned int bytes)
+/* The smallest span mask that covers @bytes. */
+static unsigned int span_word(unsigned int bytes)
 {
-	unsigned int n = D_SPAN8;
+	unsigned int n = F_SPAN8;
 
-	while (bytes > 8u << (n - D_SPAN8))
+	while (bytes > 8u << (n - F_SPAN8))
 		n++;
 	return n;
 }
@@ -175,14 +179,14 @@ static void table_load(struct xlat *x, struct cold *c)
 void xlat_span_test(struct xlat *x, unsigned int size, struct cold *c)
 {
 	struct emit *e = &x->e;
-	unsigned int n = span_slot(size);
+	unsigned int n = span_word(size);
 
 	if (x->flag_form) {
-		emit_test_ri(e, T0, ~PAGE_MASK & ~MASK(3 + n - D_SPAN8));
+		emit_test_ri(e, T0, ~PAGE_MASK & ~MASK(3 + n - F_SPAN8));
 		c->check = emit_jcc(e, CC_Z);
 		x->dirty = true;
 	} else {
-		emit_gs_pext(e, T1, T0, SLOT_OFF(n));
+		emit_pext(e, T1, T0, H_RSP, FRAME_OFF(n));
 		xlat_island(x, emit_jrcxz(e), c, true);
 	}
 }
@@ -222,7 +226,7 @@ struct cold *xlat_tlb(struct xlat *x, unsigned int size, bool write,
 	if (size > 1 && may_cross)
 		xlat_span_test(x, size, c);
 	c->back = e->w;
-	emit_gs_pext(e, T1, T0, CPU_OFF(page_mask));
+	emit_pext(e, T1, T0, H_RSP, FRAME_OFF(F_PAGE_MASK));
 	table_load(x, c);
 	return c;
 }
@@ -238,7 +242,7 @@ void xlat_tlb_page(struct xlat *x, uint64_t ea, bool pic, unsigned int size,
 	c->ahead = size - 1;
 	c->back = x->e.w;
 	if (pic || x->d->mixed_tables)
-		emit_gs_pext(&x->e, T1, T0, CPU_OFF(page_mask));
+		emit_pext(&x->e, T1, T0, H_RSP, FRAME_OFF(F_PAGE_MASK));
 	else
 		emit_mov_ri(&x->e, T1, (ea & x->c->page_mask) >> PAGE_SHIFT);
 	table_load(x, c);
@@ -272,6 +276,25 @@ void xlat_cold_span(struct xlat *x, const struct cold *c, uint8_t *within)
 		*zero = within - (zero + 1);
 }
 
+void xlat_ordinary(struct xlat *x, const struct cold *c)
+{
+	if (c->recipe != NO_RECIPE)
+		flags_restore(x, c->recipe);
+	if (c->lent)
+		lend_call_out(x);
+}
+
+/* Back to @main, where registers are lent; its size. */
+static unsigned int cold_again(struct xlat *x, const uint8_t *main)
+{
+	struct emit *e = &x->e;
+	uint8_t *start = e->w;
+
+	lend_call_in(x);
+	emit_jmp(e, main + e->xdiff);
+	return e->w - start;
+}
+
 /*
  * Two ways in.  A miss calls dbt_miss, which comes back behind its stub if the
  * entry of a window cannot be made, and leaves for others.  The other way is
@@ -286,13 +309,20 @@ static void cold_tlb(struct xlat *x, const struct cold *c)
 			       .done = c->done - c->back,
 			       .window = c->window,
 			       .exact = c->exact };
-	uint8_t *cross = c->check ? cross_cold(x, c) : NULL;
+	uint8_t *back = c->back, *cross;
 
+	if (c->lent) {
+		back = e->w;
+		s.done = cold_again(x, c->back);
+		cold_again(x, c->done);
+	}
+	/* What it does not do itself goes on behind it. */
+	cross = c->check ? cross_cold(x, c) : NULL;
 	emit_here32(e, c->site);
-	if (c->recipe != NO_RECIPE)
-		flags_restore(x, c->recipe);
+	xlat_ordinary(x, c);
 	emit_call(e, x->d->thunk_miss);
-	s.retry = c->back - e->w;
+	s.access = c->back - e->w;
+	s.retry = back - e->w;
 	if (cross && c->cross == CROSS_BOUNCE)
 		s.cross = cross - e->w;
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
@@ -308,6 +338,7 @@ void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
 {
 	struct emit *e = &x->e;
 	struct link_stub s = { .at = xlat_rip_stub(x, c->rip),
+			       .block = x->d->nr_blocks,
 			       .back = c->kind == COLD_BACK,
 			       .plain = c->kind == COLD_TLB };
 
@@ -315,6 +346,18 @@ void xlat_cold_link(struct xlat *x, uint8_t *site, const struct cold *c)
 	emit_call(e, x->d->thunk[LEAVE_LINK]);
 	s.site = site - e->w;
 	emit_bytes(e, (uint8_t *)&s, sizeof(s));
+}
+
+static void cold_link(struct xlat *x, const struct cold *c)
+{
+	uint8_t *site = c->site;
+
+	if (c->lent) {
+		emit_here32(&x->e, site);
+		lend_call_out(x);
+		site = emit_jmp_link(&x->e);
+	}
+	xlat_cold_link(x, site, c);
 }
 
 static void cold_changed(struct xlat *x, const struct cold *c)
@@ -330,6 +373,7 @@ static void cold_rip(struct xlat *x, const struct cold *c, unsigned int code)
 {
 	struct rip_stub s = xlat_rip_stub(x, c->rip);
 
+	xlat_ordinary(x, c);
 	emit_call(&x->e, x->d->thunk[code]);
 	emit_bytes(&x->e, (uint8_t *)&s, sizeof(s));
 }
@@ -341,19 +385,21 @@ static void cold_loop(struct xlat *x, const struct cold *c)
 	emit_patch32(&x->e, emit_jmp_patch(&x->e), c->back + x->e.xdiff);
 	emit_here32(&x->e, c->check);
 	xlat_cold_span(x, c, within);
-	if (c->recipe != NO_RECIPE)
-		flags_restore(x, c->recipe);
+	xlat_ordinary(x, c);
 	emit_patch32(&x->e, emit_jmp_patch(&x->e), x->loop_entry + x->e.xdiff);
 }
 
 void xlat_emit_cold(struct xlat *x)
 {
+	x->cold_at = x->e.w;
 	xlat_islands(x, 0, true);
+	lend_routines(x);
 	for (unsigned int n = 0; n < x->nr_cold; n++) {
 		const struct cold *c = &x->cold[n];
 
+		lend_select(x, c->lent);
 		if (c->kind == COLD_LINK || c->kind == COLD_BACK) {
-			xlat_cold_link(x, c->site, c);
+			cold_link(x, c);
 			continue;
 		}
 		if (c->kind == COLD_TLB) {

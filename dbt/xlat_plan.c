@@ -8,7 +8,8 @@
  * once, for all its bytes, and its addend is kept in a slot.
  */
 #define MAX_SPAN   512
-#define MAX_OFFSET (1 << 20)
+#define MAX_OFFSET (1 << 20) /* of a register from its version */
+#define MAX_DISP   ((1u << 31) - (1 << 20))
 #define MAX_NEW	   48 /* windows considered in a block */
 
 struct sym {
@@ -30,6 +31,7 @@ struct planner {
 	struct xlat *x;
 	struct sym reg[NR_GPRS];
 	struct sym turn[NR_GPRS]; /* behind the jump back to the entry */
+	uint16_t bound[NR_GPRS];  /* the register is at most so; 0: not known */
 	uint16_t next_version;
 	unsigned int cur;   /* index of the instruction */
 	unsigned int first; /* older candidates cannot be joined */
@@ -40,6 +42,7 @@ struct planner {
 static void sym_new(struct planner *p, unsigned int reg)
 {
 	p->reg[reg] = (struct sym){ .version = p->next_version++ };
+	p->bound[reg] = 0;
 }
 
 static void sym_copy(struct planner *p, unsigned int to, unsigned int from,
@@ -53,6 +56,29 @@ static void sym_copy(struct planner *p, unsigned int to, unsigned int from,
 	}
 	p->reg[to].version = p->reg[from].version;
 	p->reg[to].off = off;
+	p->bound[to] = 0;
+}
+
+/* What @i leaves in its first operand is at most this; 0: not known. */
+static uint16_t bound_of(const struct planner *p, const struct insn *i)
+{
+	const struct operand *a = &i->op[0], *b = &i->op[1];
+
+	if (i->nops != 2 || a->kind != OPK_GPR || a->size < 4)
+		return 0;
+	switch (i->row->id) {
+	case ID_MOVZX:
+		return b->size == 1 ? 0xff : 0;
+	case ID_MOV:
+		return b->kind == OPK_GPR && b->size >= 4 ? p->bound[b->reg]
+							  : 0;
+	case ID_AND:
+		return b->kind == OPK_IMM && i->imm > 0 && i->imm < 4096
+			       ? i->imm
+			       : 0;
+	default:
+		return 0;
+	}
 }
 
 /* Results that are a register plus a constant; false: not one of them. */
@@ -90,15 +116,20 @@ static bool sym_follows(struct planner *p, const struct insn *i)
 static void sym_insn(struct planner *p, const struct insn *i)
 {
 	uint32_t written = i->row->impl_w;
+	uint16_t bound = bound_of(p, i);
 
-	if (sym_follows(p, i))
+	if (sym_follows(p, i)) {
+		p->bound[i->op[0].reg] = bound;
 		return;
+	}
 	for (unsigned int n = 0; n < i->nops; n++)
 		if (i->op[n].kind == OPK_GPR && (i->op[n].access & ACC_W))
 			written |= BIT(i->op[n].reg);
 	for (unsigned int r = 0; r < NR_GPRS; r++)
 		if (written & BIT(r))
 			sym_new(p, r);
+	if (bound)
+		p->bound[i->op[0].reg] = bound;
 }
 
 static void sym_stack(struct planner *p, const struct insn *i)
@@ -125,8 +156,8 @@ static void sym_stack(struct planner *p, const struct insn *i)
 
 static bool fits(const struct window *w, int32_t off, unsigned int size)
 {
-	int32_t lo = off < w->lo ? off : w->lo;
-	int32_t hi = off + (int)size > w->hi ? off + (int)size : w->hi;
+	int64_t lo = off < w->lo ? off : w->lo;
+	int64_t hi = off + (int)size > w->hi ? off + (int)size : w->hi;
 
 	return hi - lo <= MAX_SPAN;
 }
@@ -169,7 +200,7 @@ static uint8_t join(struct planner *p, const struct candidate *key, int32_t off,
 static struct share share_access(struct planner *p, struct candidate key,
 				 int64_t off, unsigned int size, bool write)
 {
-	if (off > MAX_OFFSET || off < -MAX_OFFSET || !size || size > 64)
+	if (off > MAX_DISP || off < -(int64_t)MAX_DISP || !size || size > 64)
 		return (struct share){ .win = NO_WINDOW };
 	return (struct share){ .win = join(p, &key, off, size, write),
 			       .off = off };
@@ -200,12 +231,33 @@ static struct share share_constant(struct planner *p, const struct insn *i)
 			    i->mem_access & ACC_W);
 }
 
+/* A table at a known address, in one page, with an index that is in bounds. */
+static bool share_table(struct planner *p, const struct insn *i,
+			struct share *s)
+{
+	uint64_t ea = i->addrsize == 4 ? (uint32_t)i->disp : (uint64_t)i->disp;
+	struct candidate key = { .page = ea & PAGE_MASK };
+	unsigned int off = ea & ~PAGE_MASK, size;
+
+	if (i->base != GPR_NONE || i->index == GPR_NONE ||
+	    !p->bound[i->index] || !key.page)
+		return false;
+	size = (p->bound[i->index] << i->scale) + i->mem_size;
+	if (off + size > PAGE_SIZE)
+		return false;
+	s->win = join(p, &key, off, size, i->mem_access & ACC_W);
+	s->off = off;
+	s->indexed = true;
+	return true;
+}
+
 /* The ModRM operand. */
 static struct share share_operand(struct planner *p, const struct insn *i)
 {
 	const struct share none = { .win = NO_WINDOW };
 	struct candidate key = { .base = 0 };
 	int64_t off = i->disp;
+	struct share s;
 
 	if (!i->has_mem || !i->mem_access || !xlat_seg_ok(p->x, i) ||
 	    i->seg == SEG_FS || i->seg == SEG_GS || i->addrsize < 4 ||
@@ -213,6 +265,8 @@ static struct share share_operand(struct planner *p, const struct insn *i)
 		return none;
 	if (i->rip_rel || (i->base == GPR_NONE && i->index == GPR_NONE))
 		return share_constant(p, i);
+	if (share_table(p, i, &s))
+		return s;
 	if (i->addrsize != p->x->code_size)
 		return none;
 	if (i->base != GPR_NONE) {
@@ -306,8 +360,6 @@ static void find_stride(struct planner *p, const struct candidate *k,
 	w->scale = k->scale;
 	if (p->x->loop_end == NO_LOOP || !turns(p, k->base, &w->base, &base) ||
 	    !turns(p, k->index, &w->index, &index))
-		return;
-	if (k->index && host_of[w->index] == IN_MEMORY)
 		return;
 	stride = base + (int64_t)index * (1 << k->scale);
 	if (stride > MAX_SPAN || stride < -MAX_SPAN)

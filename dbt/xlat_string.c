@@ -137,7 +137,7 @@ static void move_accumulator(struct string *s, uint8_t opcode)
 	if (s->size == 8)
 		emit8(e, 0x48);
 	emit8(e, opcode | (s->size > 1));
-	emit_mem(e, RAX, T0, T1, 1 - (int)s->size);
+	emit_mem(e, RAX, T0, T1, 0, 1 - (int)s->size);
 }
 
 static void step(struct string *s, unsigned int reg)

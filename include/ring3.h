@@ -92,6 +92,8 @@ RING3_API int ring3_signal(void);
  */
 enum ring3_where {
 	RING3_IN_GUEST, /* translated guest code */
+	RING3_IN_ENTRY, /* ... in what comes first when a block is entered */
+	RING3_IN_COLD,	/* ... out of line: what is rarely needed */
 	RING3_IN_STUB,	/* on the way between it and C code */
 	RING3_IN_C,	/* code of the engine */
 };

@@ -35,6 +35,11 @@ struct irqchip_ops {
 	 * of this end of interrupt.
 	 */
 	void (*ioapic_eoi)(void *vcpu, uint8_t vector);
+	/* On @vcpu's own thread: the end of one of lapic_set_sint_vectors'. */
+	void (*sint_eoi)(void *vcpu, uint8_t vector);
+	/* Raise @vcpu's (by its index) synthetic source; irqchip_set_irq's
+	 * status. */
+	int (*sint)(void *vm, uint32_t vcpu, uint32_t sint);
 	/*
 	 * A line that irqchip_watch_ack asked for was acknowledged.  May call
 	 * irqchip_set_irq.
@@ -100,6 +105,12 @@ int irqchip_send_msi(struct irqchip *chip, uint32_t address_lo,
 /* irqchip_watch_ack - call ops->ack for @gsi from now on, or no more. */
 int irqchip_watch_ack(struct irqchip *chip, uint32_t gsi,
 		      bool watch) __must_check;
+
+/*
+ * irqchip_sint_acked - a vCPU is done with a synthetic source: calls ops->ack
+ * for GSIs that lead to it.
+ */
+void irqchip_sint_acked(struct irqchip *chip, uint32_t vcpu, uint32_t sint);
 
 /*
  * irqchip_pio_read, irqchip_pio_write - port accesses of @len bytes.  Return

@@ -53,7 +53,8 @@ int lapic_take_vector(struct lapic *l)
 	if (vector < 0)
 		return -1;
 	vector_clear(l, APIC_IRR, (uint8_t)vector);
-	vector_set(l, APIC_ISR, (uint8_t)vector);
+	if (!bitmap_test(l->auto_eoi, (uint8_t)vector))
+		vector_set(l, APIC_ISR, (uint8_t)vector);
 	/* Who sets a bit from here on sets the flag after it. */
 	__atomic_store_n(&l->irr_pending, false, __ATOMIC_SEQ_CST);
 	if (highest_vector(l, APIC_IRR) >= 0)
@@ -77,6 +78,15 @@ void lapic_eoi(struct lapic *l)
 	} else if (level || bitmap_test(chip->eoi_vectors, (uint8_t)vector)) {
 		ioapic_eoi(chip->ioapic, (uint8_t)vector, level);
 	}
+	if (bitmap_test(l->sint_vectors, (uint8_t)vector))
+		chip->ops->sint_eoi(l->vcpu, (uint8_t)vector);
+}
+
+void lapic_set_sint_vectors(struct lapic *l, const uint32_t watched[8],
+			    const uint32_t auto_eoi[8])
+{
+	memcpy(l->sint_vectors, watched, sizeof(l->sint_vectors));
+	memcpy(l->auto_eoi, auto_eoi, sizeof(l->auto_eoi));
 }
 
 bool lapic_lazy_eoi(struct lapic *l)
@@ -87,7 +97,8 @@ bool lapic_lazy_eoi(struct lapic *l)
 		return false;
 	vector = highest_vector(l, APIC_ISR);
 	return vector >= 0 && !vector_test(l, APIC_TMR, (uint8_t)vector) &&
-	       !bitmap_test(l->chip->eoi_vectors, (uint8_t)vector);
+	       !bitmap_test(l->chip->eoi_vectors, (uint8_t)vector) &&
+	       !bitmap_test(l->sint_vectors, (uint8_t)vector);
 }
 
 static int accept_vector(struct lapic *l, uint8_t vector, bool level)
@@ -137,6 +148,11 @@ int lapic_accept(struct lapic *l, const struct irq_msg *m)
 	default:
 		return -1;
 	}
+}
+
+int lapic_raise(struct lapic *l, uint8_t vector)
+{
+	return lapic_accept(l, &(struct irq_msg){ .vector = vector });
 }
 
 static const uint16_t lvt_offset[NR_LVT] = {

@@ -93,6 +93,19 @@ int lapic_pending_vector(struct lapic *l);
 /* lapic_take_vector - moves that vector to ISR and returns it, or -1. */
 int lapic_take_vector(struct lapic *l);
 
+/*
+ * lapic_set_sint_vectors - bitmaps of vectors whose end ops->sint_eoi hears of,
+ * and of those that end as they are delivered.
+ */
+void lapic_set_sint_vectors(struct lapic *l, const uint32_t watched[8],
+			    const uint32_t auto_eoi[8]);
+
+/*
+ * lapic_raise - an edge-triggered interrupt for this local APIC alone: 1
+ * delivered, 0 merged, -1 refused.  Any thread.
+ */
+int lapic_raise(struct lapic *l, uint8_t vector);
+
 /* lapic_eoi - a write to the EOI register. */
 void lapic_eoi(struct lapic *l);
 

@@ -68,6 +68,7 @@ struct lapic {
 	uint32_t esr_pending;
 	uint32_t arb_priority; /* how many lowest-priority messages it took */
 	uint32_t regs[256];
+	uint32_t sint_vectors[8], auto_eoi[8]; /* vCPU thread */
 
 	pthread_mutex_t timer_lock;
 	struct timer timer;

@@ -86,6 +86,8 @@ int irqchip_set_irq(struct irqchip *chip, uint32_t gsi, enum irq_source source,
 
 		if (r->type == ROUTE_PIN)
 			one = set_pin(chip, r, source, level);
+		else if (level && r->type == ROUTE_SINT)
+			one = chip->ops->sint(chip->vm, r->data, r->pin);
 		else if (level)
 			one = irqchip_send_msi(chip, r->address_lo,
 					       r->address_hi, r->data);
@@ -105,12 +107,41 @@ int route_gsi_of(struct irqchip *chip, enum route_chip which, unsigned int pin)
 	return gsi;
 }
 
+/* The first GSI from @gsi on that leads to the source, or -1. */
+static int find_sint(struct irqchip *chip, uint32_t gsi, uint32_t vcpu,
+		     uint32_t sint)
+{
+	const struct route *r;
+	int found = -1;
+
+	pthread_rwlock_rdlock(&chip->route_lock);
+	for (; found < 0 && gsi < chip->routes->nr_gsis; gsi++) {
+		r = &chip->routes->gsis[gsi].route[0];
+		if (chip->routes->gsis[gsi].nr && r->type == ROUTE_SINT &&
+		    r->data == vcpu && r->pin == sint)
+			found = (int)gsi;
+	}
+	pthread_rwlock_unlock(&chip->route_lock);
+	return found;
+}
+
+void irqchip_sint_acked(struct irqchip *chip, uint32_t vcpu, uint32_t sint)
+{
+	int gsi = -1;
+
+	while ((gsi = find_sint(chip, (uint32_t)(gsi + 1), vcpu, sint)) >= 0)
+		if (bitmap_test(chip->watched, (unsigned int)gsi))
+			chip->ops->ack(chip->vm, (uint32_t)gsi);
+}
+
 static bool is_valid(const struct irqchip *chip, const struct route *r)
 {
 	if (r->gsi >= ROUTE_MAX)
 		return false;
 	if (r->type == ROUTE_MSI)
 		return !chip->ids_32bit || !(r->address_hi & 0xff);
+	if (r->type == ROUTE_SINT)
+		return r->pin < 16;
 	return r->type == ROUTE_PIN && chip->mode == IRQCHIP_FULL &&
 	       r->chip < NR_ROUTE_CHIPS &&
 	       r->pin < (r->chip == ROUTE_IOAPIC ? IOAPIC_PINS : 8);
@@ -121,7 +152,7 @@ static int add_route(struct route_table *t, const struct route *r)
 	struct gsi_routes *g = &t->gsis[r->gsi];
 
 	for (unsigned int i = 0; i < g->nr; i++)
-		if (g->route[i].type == ROUTE_MSI || r->type == ROUTE_MSI ||
+		if (g->route[i].type != ROUTE_PIN || r->type != ROUTE_PIN ||
 		    g->route[i].chip == r->chip)
 			return -EINVAL;
 	g->route[g->nr++] = *r;
@@ -169,7 +200,8 @@ static void publish_vectors(struct irqchip *chip, const struct route_table *t)
 		const struct route *r = &t->gsis[gsi].route[0];
 		uint8_t vector = (uint8_t)r->data;
 
-		if (t->gsis[gsi].nr && (r->data & MSI_LEVEL))
+		if (t->gsis[gsi].nr && r->type == ROUTE_MSI &&
+		    (r->data & MSI_LEVEL))
 			map[vector / 32] |= 1u << vector % 32;
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(map); i++)

@@ -11,6 +11,7 @@ struct irqchip;
 enum route_type {
 	ROUTE_PIN,
 	ROUTE_MSI,
+	ROUTE_SINT, /* source "pin" of vCPU "data" */
 };
 
 /* Pins 0-7 of each PIC, 0-23 of the I/O APIC; numbers are KVM_IRQCHIP_*. */
@@ -32,7 +33,7 @@ struct route {
 /*
  * route_set - replaces the whole table, as KVM_SET_GSI_ROUTING.  Returns 0,
  * -ENOMEM, or -EINVAL: a GSI or pin out of range, one chip twice for a GSI, or
- * anything beside an MSI.
+ * anything beside an MSI or a SINT.
  */
 int route_set(struct irqchip *chip, const struct route *routes,
 	      uint32_t nr) __must_check;

@@ -10,6 +10,6 @@ check-long: all
 	$(Q)scripts/deps.sh test boot firmware oracle
 	-$(Q)scripts/deps.sh clients
 	$(Q)scripts/deps.sh stress
-	$(Q)BOOT=long LONG=1 FULL=1 test/run-check.sh $(CHECK) guests-tcg matrix hundred \
+	$(Q)BOOT=long LONG=1 FULL=1 test/run-check.sh $(CHECK) guests-tcg guests-tsan matrix hundred \
 		clock parallel stress
 .PHONY: check check-long

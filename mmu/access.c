@@ -86,8 +86,13 @@ static enum cpu_result span_find(struct mmu *mmu, gva_t gva, unsigned int len,
 	sp->gpa = w.gpa;
 	sp->len = len;
 	/* What C code alone reads, descriptor tables, becomes known here. */
-	if (sp->slot && access == ACCESS_READ && mmu->live)
+	if (!sp->slot || !mmu->live)
+		return CPU_OK;
+	if (access == ACCESS_READ)
 		tlb_fill_read(mmu, gva, memslot_hva(sp->slot, w.gpa), &w);
+	else if ((access & ACCESS_WRITE) && span_is_writable(sp) &&
+		 mmu->ops->enter_write)
+		mmu->ops->enter_write(mmu, gva, access, sp->slot, &w);
 	return CPU_OK;
 }
 
@@ -247,6 +252,16 @@ enum cpu_result mem_host(struct mmu *mmu, gva_t gva, unsigned int len,
 	if (sp.slot)
 		*hva = memslot_hva(sp.slot, sp.gpa);
 	return CPU_OK;
+}
+
+unsigned int mem_known(const struct mmu *mmu, gva_t gva, const uint8_t *hva,
+		       unsigned int len, unsigned int access)
+{
+	unsigned int n = PAGE_SIZE - (gva & ~PAGE_MASK);
+
+	while (n < len && tlb_peek(mmu, gva + n, access) == hva + n)
+		n += PAGE_SIZE;
+	return n < len ? n : len;
 }
 
 /* The first page's part of @len bytes at @gpa; false if it is not RAM. */

@@ -65,6 +65,13 @@ enum cpu_result mem_host(struct mmu *mmu, gva_t gva, unsigned int len,
 			 struct x86_fault *f);
 
 /*
+ * mem_known - how many of the @len bytes at @gva, the first of them at @hva as
+ * the TLB knows, are in a row in host memory, as far as it knows.  64-bit mode.
+ */
+unsigned int mem_known(const struct mmu *mmu, gva_t gva, const uint8_t *hva,
+		       unsigned int len, unsigned int access);
+
+/*
  * mem_read_phys, mem_write_phys - guest physical RAM for root mode (kvmclock
  * pages and the like).  Return 0, or -EFAULT if a byte is not RAM or, for
  * writes, is in a read-only slot; nothing is written then.

@@ -14,7 +14,7 @@
  * An entry holds as long as its page's translation does; the TLB's flushes
  * drop entries, too.
  */
-#define JC_BITS	   14
+#define JC_BITS	   16
 #define JC_OFF	   0x10000
 #define JC_RIP_OFF (JC_OFF + (8 << JC_BITS))
 #define JC_LOG_OFF (JC_RIP_OFF + (8 << JC_BITS))

@@ -41,6 +41,7 @@ struct mmu_role {
 		 */
 
 struct mmu;
+struct walk;
 struct tlb;
 struct dirty_ring;
 
@@ -50,6 +51,10 @@ struct mmu_ops {
 	void (*code_write)(struct mmu *mmu, gpa_t gpa, unsigned int len);
 	/* The dirty ring is full: leave the guest soon. */
 	void (*ring_full)(struct mmu *mmu);
+	/* Optional.  Enters what a write of C code to RAM that may be written,
+	 * of kind @access, has found, unless it needs bookkeeping. */
+	void (*enter_write)(struct mmu *mmu, gva_t gva, unsigned int access,
+			    const struct memslot *slot, const struct walk *w);
 };
 
 struct mmu {

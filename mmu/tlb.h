@@ -27,7 +27,7 @@
  * the right one by a multiple of 2^44, where nothing is mapped as long as no
  * two host mappings agree modulo 2^44.
  */
-#define TLB_R_OFF    0x100000
+#define TLB_R_OFF    0x200000
 #define TLB_MAX_TAGS 8
 
 enum tlb_mode {

@@ -24,23 +24,35 @@
 #define CROWDED_NS	(100 * 1000000ull)
 #define FIRST_NAP_NS	50000ull
 #define LONGEST_DOUBLED 4
+/* About 10 ms: whoever spins for longer may be counting PAUSEs. */
+#define MOST_NAPS 16
+
+/* Reads of a timer further apart than this, in cycles, are no loop. */
+#define POLL_GAP (1u << 15)
 
 /* Cycles of spinning that are an exit where the host is busy. */
 #define WINDOW_CROWDED (1u << 13)
 
 /*
- * is_crowded - whether the host has taken the processor from this thread
- * lately, as opposed to: this thread having given it up.
+ * is_crowded - whether the host has taken the processor from this thread lately
+ * (@preempted: since the last exit), as opposed to: the thread has given it up.
  */
-static bool is_crowded(struct vcpu *v)
+static bool is_crowded(struct vcpu *v, bool preempted)
 {
 	uint64_t now = time_now_ns();
+
+	if (preempted)
+		v->crowded_until_ns = now + CROWDED_NS;
+	return now < v->crowded_until_ns;
+}
+
+static bool was_preempted(struct vcpu *v)
+{
 	struct rusage ru;
 
 	if (getrusage(RUSAGE_THREAD, &ru) || ru.ru_nivcsw == v->preemptions)
-		return now < v->crowded_until_ns;
+		return false;
 	v->preemptions = ru.ru_nivcsw;
-	v->crowded_until_ns = now + CROWDED_NS;
 	return true;
 }
 
@@ -74,22 +86,46 @@ static void nap(struct vcpu *v, uint64_t ns)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-int exit_pause(struct vcpu *v)
+/* The vCPU has been waiting for a window's time. */
+static void waits(struct vcpu *v, bool alone)
 {
-	struct cpu *c = v->cpu;
-	struct cpu_spin *s = &c->spin;
-	bool crowded = v->vm->nr_vcpus > 1 && is_crowded(v);
-	unsigned int doubled =
-		s->exits < LONGEST_DOUBLED ? s->exits : LONGEST_DOUBLED;
+	struct cpu_spin *s = &v->cpu->spin;
+	bool preempted = was_preempted(v);
+	bool crowded = !alone && is_crowded(v, preempted);
+	unsigned int doubled;
 
+	/* A gap that the host made is none of the guest's. */
+	if (s->begins && !preempted)
+		s->exits = 0;
+	s->begins = false;
+	doubled = s->exits < LONGEST_DOUBLED ? s->exits : LONGEST_DOUBLED;
 	if (!s->exits++)
 		wake_nappers(v);
 	s->window = crowded ? WINDOW_CROWDED : SPIN_WINDOW;
-	if (crowded) {
+	if (crowded && s->exits <= MOST_NAPS) {
 		lock_drop(&v->mem_lock);
 		nap(v, FIRST_NAP_NS << doubled);
 		lock_take(&v->mem_lock);
 	}
 	s->start = s->last = __builtin_ia32_rdtsc();
+}
+
+int exit_pause(struct vcpu *v)
+{
+	waits(v, v->vm->nr_vcpus == 1);
 	return exit_commit(v);
+}
+
+void vcpu_polls_timer(struct vcpu *v)
+{
+	struct cpu_spin *s = &v->cpu->spin;
+	uint64_t now = __builtin_ia32_rdtsc();
+
+	if (now - s->last > POLL_GAP) {
+		s->start = now;
+		s->begins = true;
+	}
+	s->last = now;
+	if (s->window && now - s->start >= s->window)
+		waits(v, false);
 }

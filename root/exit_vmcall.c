@@ -57,6 +57,8 @@ int exit_vmcall(struct vcpu *v)
 	const uint64_t args[4] = { c->gpr[RBX] & mask, c->gpr[RCX] & mask,
 				   c->gpr[RDX] & mask, c->gpr[RSI] & mask };
 
+	if (hv_has_calls(v))
+		return hv_call(v);
 	c->gpr[RAX] = hypercall(v, c->gpr[RAX] & mask, args) & mask;
 	return exit_commit(v);
 }

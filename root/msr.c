@@ -16,6 +16,7 @@
 #define MSR_TSC_DEADLINE 0x6e0
 #define MSR_X2APIC_FIRST 0x800
 #define MSR_X2APIC_LAST	 0x8ff
+#define MSR_X2APIC_COUNT 0x839 /* the timer's current count */
 
 static enum msr_result gp_unless(bool ok)
 {
@@ -89,6 +90,8 @@ static enum msr_result do_read(struct vcpu *v, uint32_t index, uint64_t *value,
 	if (r == MSR_UNKNOWN)
 		r = pv_msr_read(&v->pv, index, value);
 	if (r == MSR_UNKNOWN)
+		r = hv_msr_read(v, index, value, host);
+	if (r == MSR_UNKNOWN)
 		r = from_cpu(msr_read(v->cpu, index, value, host));
 	return r;
 }
@@ -102,6 +105,8 @@ static enum msr_result do_write(struct vcpu *v, uint32_t index, uint64_t value,
 		r = clock_msr_write(&v->clock, index, value, host);
 	if (r == MSR_UNKNOWN)
 		r = pv_msr_write(&v->pv, index, value);
+	if (r == MSR_UNKNOWN)
+		r = hv_msr_write(v, index, value, host);
 	if (r == MSR_UNKNOWN)
 		r = from_cpu(msr_write(v->cpu, index, value, host));
 	return r;
@@ -171,6 +176,8 @@ int exit_rdmsr(struct vcpu *v)
 
 	if (denied(v, false))
 		return fail(v, USER_MSR_FILTER, false);
+	if (v->cpu->exit.msr == MSR_X2APIC_COUNT)
+		vcpu_polls_timer(v);
 	if (do_read(v, v->cpu->exit.msr, &value, false) == MSR_OK)
 		return answer_read(v, value);
 	return fail(v, USER_MSR_UNKNOWN, false);

@@ -59,7 +59,7 @@ static bool wake_reason(struct vcpu *v)
 	case MP_RUNNABLE:
 		return true;
 	case MP_HALTED:
-		return vcpu_has_event(v);
+		return vcpu_has_event(v) || vcpu_requested(v, REQ_HV_TIMER);
 	default:
 		return vcpu_requested(v, REQ_INIT | REQ_SIPI);
 	}
@@ -107,6 +107,8 @@ static int idle(struct vcpu *v)
 	if (!ok)
 		return leave_intr(v);
 	vcpu_accept_events(v);
+	if (vcpu_take(v, REQ_HV_TIMER))
+		hv_run_timers(v);
 	if (v->mp_state == MP_HALTED && vcpu_has_event(v)) {
 		v->mp_state = MP_RUNNABLE;
 		v->pv_kicked = false;
@@ -117,6 +119,7 @@ static int idle(struct vcpu *v)
 void vcpu_accept_events(struct vcpu *v)
 {
 	struct cpu *c = v->cpu;
+	uint8_t vector;
 
 	if (vcpu_take(v, REQ_INIT)) {
 		dbt_put_fpu(c);
@@ -131,8 +134,9 @@ void vcpu_accept_events(struct vcpu *v)
 	if (!vcpu_take(v, REQ_SIPI) || v->mp_state != MP_INIT_RECEIVED)
 		return;
 	/* The vector is the number of the page to start at. */
-	c->seg[SEG_CS].sel = v->sipi_vector << 8;
-	c->seg[SEG_CS].base = v->sipi_vector << 12;
+	vector = __atomic_load_n(&v->sipi_vector, __ATOMIC_RELAXED);
+	c->seg[SEG_CS].sel = vector << 8;
+	c->seg[SEG_CS].base = vector << 12;
 	c->rip = 0;
 	cpu_derive(c);
 	v->mp_state = MP_RUNNABLE;
@@ -150,6 +154,12 @@ static int requests(struct vcpu *v)
 		v->uexit.ioapic_vector = v->eoi_vector;
 		return TO_USER;
 	}
+	if (vcpu_take(v, REQ_HV_EXIT)) {
+		v->uexit.kind = UEXIT_HV_SYNIC;
+		return TO_USER;
+	}
+	if (vcpu_take(v, REQ_HV_TIMER))
+		hv_run_timers(v);
 	vcpu_accept_nmis(v);
 	vcpu_take(v, REQ_EVENT);
 	return RESUME;
@@ -206,8 +216,10 @@ static int step(struct vcpu *v)
 		v->uexit.kind = UEXIT_IRQ_WINDOW;
 		return TO_USER;
 	}
-	if (clock_stale(&v->clock))
+	if (clock_stale(&v->clock)) {
 		clock_publish(&v->clock);
+		hv_clock_changed(v);
+	}
 	pv_eoi_offer(&v->pv);
 	return enter(v);
 }
@@ -240,7 +252,7 @@ static int complete_now(struct vcpu *v)
 
 	c->singlestep = true;
 	while (r == RESUME && (c->io.state == IO_ANSWERED || c->mmio.nr_rd)) {
-		c->exit_req = 0;
+		__atomic_store_n(&c->exit_req, 0, __ATOMIC_SEQ_CST);
 		lock_drop(&v->mem_lock);
 		reason = dbt_run(c);
 		lock_take(&v->mem_lock);

@@ -54,6 +54,7 @@ static int attach_apic(struct vcpu *v)
 
 void vcpu_destroy(struct vcpu *v)
 {
+	hv_vcpu_finish(v);
 	if (v->clock.vm)
 		clock_vcpu_finish(&v->clock);
 	if (v->pv.cpu)
@@ -82,6 +83,7 @@ int vcpu_publish(struct vcpu *v)
 	} else if (!(r = attach_apic(v))) {
 		clock_vcpu_init(&v->clock, &vm->clock, v->cpu, v->apic);
 		pv_init(&v->pv, v->cpu, v->apic);
+		hv_vcpu_init(v);
 		v->idx = vm->nr_vcpus;
 		v->cpu->mmu.slots = vm->slots;
 		v->cpu->msr_exits = vm->msr_exits;

@@ -34,6 +34,8 @@ enum user_exit_kind {
 	UEXIT_WRMSR,
 	UEXIT_IOAPIC_EOI,
 	UEXIT_DIRTY_RING_FULL,
+	UEXIT_HV_SYNIC, /* v->hv has it: exit_msr was changed */
+	UEXIT_HV_CALL,
 	NR_UEXIT_KINDS,
 };
 
@@ -62,6 +64,10 @@ struct user_exit {
 			uint64_t pc, dr6, dr7;
 		} debug;
 		uint8_t ioapic_vector;
+		struct {
+			uint64_t input, param[2];
+			uint64_t result; /* user mode's answer */
+		} hv;
 	};
 };
 
@@ -80,6 +86,8 @@ typedef int (*complete_fn)(struct vcpu *v);
 #define REQ_INIT	 BIT(3) /* INIT arrived */
 #define REQ_SIPI	 BIT(4) /* startup IPI, see sipi_vector */
 #define REQ_IOAPIC_EOI	 BIT(5) /* split irqchip: tell user mode of an EOI */
+#define REQ_HV_TIMER	 BIT(6) /* a synthetic timer may be due */
+#define REQ_HV_EXIT	 BIT(7) /* tell user mode of hv.exit_msr */
 
 struct vcpu {
 	struct vm *vm;
@@ -107,6 +115,7 @@ struct vcpu {
 
 	struct vcpu_clock clock;
 	struct vcpu_pv pv;
+	struct vcpu_hv hv;
 
 	uint8_t mp_state; /* enum mp_state */
 	uint8_t sipi_vector;

@@ -17,6 +17,7 @@ struct vm *vm_create(const struct vm_ops *ops, void *owner)
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_mutex_init(&vm->slots_lock, NULL);
 	clock_vm_init(&vm->clock);
+	hv_vm_init(&vm->hv);
 	vm->dbt = dbt_create();
 	if (!vm->dbt) {
 		vm_destroy(vm);

@@ -5,6 +5,7 @@
 #include "cpu/cpu.h"
 #include "dbt/dbt.h"
 #include "root/clock.h"
+#include "root/hv.h"
 
 /*
  * A virtual machine: memory slots, vCPUs, interrupt controllers.
@@ -60,6 +61,7 @@ struct vm {
 	bool x2apic_ids, x2apic_no_broadcast; /* KVM_CAP_X2APIC_API */
 
 	struct vm_clock clock;
+	struct vm_hv hv;
 
 	bool bugged; /* an invariant of ours broke: KVM_RUN answers -EIO */
 	bool exception_payload;

@@ -32,7 +32,7 @@ static void op_sipi(void *vcpu, uint8_t vector)
 {
 	struct vcpu *v = vcpu;
 
-	v->sipi_vector = vector;
+	__atomic_store_n(&v->sipi_vector, vector, __ATOMIC_RELAXED);
 	vcpu_request(v, REQ_SIPI);
 }
 
@@ -42,6 +42,20 @@ static void op_ioapic_eoi(void *vcpu, uint8_t vector)
 
 	v->eoi_vector = vector;
 	vcpu_request(v, REQ_IOAPIC_EOI);
+}
+
+static void op_sint_eoi(void *vcpu, uint8_t vector)
+{
+	hv_vector_ended(vcpu, vector);
+}
+
+static int op_sint(void *arg, uint32_t vcpu, uint32_t sint)
+{
+	struct vm *vm = arg;
+
+	if (vcpu >= __atomic_load_n(&vm->nr_vcpus, __ATOMIC_ACQUIRE))
+		return -1;
+	return hv_raise_sint(vm->vcpu[vcpu], sint);
 }
 
 static void op_ack(void *arg, uint32_t gsi)
@@ -58,6 +72,8 @@ static const struct irqchip_ops ops = {
 	.init = op_init,
 	.sipi = op_sipi,
 	.ioapic_eoi = op_ioapic_eoi,
+	.sint_eoi = op_sint_eoi,
+	.sint = op_sint,
 	.ack = op_ack,
 };
 

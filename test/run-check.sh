@@ -4,8 +4,8 @@
 # suite that fails without such a line counts as one failure.
 #
 #   test/run-check.sh SUITE...   with SUITE of unit, code, asan, fuzz, insn, cli, shim, api, guests-careful,
-#                                guests-fast, boot, firmware, clients, guests-tcg, matrix,
-#                                hundred, clock, parallel, stress
+#                                guests-fast, boot, firmware, clients, guests-tcg,
+#                                guests-tsan, matrix, hundred, clock, parallel, stress
 set -u
 cd "$(dirname "$0")/.." || exit 2
 # Not the flags of the make that runs this: each suite is a build of its own.
@@ -28,6 +28,7 @@ suite() {
 	api) make api-test ;;
 	guests-careful) RING3_EXEC=careful test/run-guests.sh ;;
 	guests-fast) RING3_EXEC=fast test/run-guests.sh ;;
+	guests-tsan) MODE=tsan test/run-guests.sh $TSAN_GUESTS ;;
 	guests-tcg) test/run-guests.sh --vm tcg ;;
 	boot) test/boot/linux.sh ;;
 	firmware) test/boot/firmware.sh ;;
@@ -37,6 +38,10 @@ suite() {
 	*) echo "run-check.sh: unknown suite $1"; return 2 ;;
 	esac
 }
+
+# Those that use no vector register and no x87: the sanitizer does.
+TSAN_GUESTS="smp64 race64 litmus64 many64 irq64 tlb64
+	paging64"
 
 for s; do
 	echo "=== $s"

@@ -107,6 +107,8 @@ run_one() {
 		image=$log.img
 	fi
 	make_command "$image"
+	# The sanitizer has fixed ideas of the address space.
+	[ "$mode" != tsan ] || cmd=(setarch -R "${cmd[@]}")
 	start=$(date +%s%N)
 	timeout -k 5 "${GUEST_TIMEOUT:-240}" "${cmd[@]}" </dev/null \
 		>"$log" 2>"$log.err"

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Feature bits of leaf 1. */
 #define LEAF1_ECX_MONITOR	    BIT(3)
@@ -159,4 +160,35 @@ void cpuid_set_vcpu(struct kvm_cpuid2 *list, unsigned id, unsigned nr_cpus,
 	cpuid_add_topology(list, 1, cpuid_core_bits(nr_cpus), nr_cpus,
 			   LEVEL_CORE, id);
 	cpuid_add_topology(list, 2, 0, 0, 0, id);
+}
+
+#define LEAVES_HV     0x40000000
+#define LEAVES_HV_MAX (CPUID_ROOM - 4)
+#define LEAVES_KVM    0x40000100
+
+int cpuid_add_hyperv(const struct kvmfd *sys, struct kvm_cpuid2 *list)
+{
+	uint64_t buf[(sizeof(*list) + LEAVES_HV_MAX * sizeof(list->entries[0]) +
+		      7) /
+		     8] = { 0 };
+	struct kvm_cpuid2 *hv = (struct kvm_cpuid2 *)buf;
+	int r;
+
+	hv->nent = LEAVES_HV_MAX;
+	r = kvmfd_ioctl(sys, KVM_GET_SUPPORTED_HV_CPUID, hv);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < list->nent; i++) {
+		struct kvm_cpuid_entry2 *e = &list->entries[i];
+
+		if (e->function >> 8 != LEAVES_HV >> 8)
+			continue;
+		e->function += LEAVES_KVM - LEAVES_HV;
+		if (e->function == LEAVES_KVM)
+			e->eax = LEAVES_KVM + 1;
+	}
+	memcpy(&list->entries[list->nent], hv->entries,
+	       hv->nent * sizeof(hv->entries[0]));
+	list->nent += hv->nent;
+	return 0;
 }

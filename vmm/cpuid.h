@@ -14,8 +14,15 @@
 int cpuid_get_supported(const struct kvmfd *sys, struct kvm_cpuid2 **list);
 
 /*
- * cpuid_set_vcpu - make @list, with room for 3 more entries, that of vCPU @id.
+ * cpuid_set_vcpu - make @list, with room for CPUID_ROOM more entries, that of
+ * vCPU @id.
  */
-#define CPUID_ROOM 3
+#define CPUID_ROOM 16
 void cpuid_set_vcpu(struct kvm_cpuid2 *list, unsigned id, unsigned nr_cpus,
 		    bool tsc_deadline);
+
+/*
+ * cpuid_add_hyperv - Hyper-V's leaves in front of KVM's, which move up by 100H,
+ * as clients of KVM have it.  0 or -errno.
+ */
+int cpuid_add_hyperv(const struct kvmfd *sys, struct kvm_cpuid2 *list);

@@ -56,7 +56,7 @@ static const struct {
 
 /* Properties of QEMU's that change nothing here. */
 static const char *const ignored[] = { "migratable", "host-phys-bits",
-				       "hv-passthrough", "vmx-mbec", "pmu" };
+				       "vmx-mbec", "pmu" };
 
 /* Compares without regard to '-', '_' and '.', which are used as one likes. */
 static bool name_is(const char *text, size_t len, const char *name)
@@ -117,6 +117,8 @@ static int cpumodel_change(struct cpumodel *m, const char *text, size_t len,
 
 	if (i >= 0)
 		m->changed[i] = change;
+	else if (name_is(text, len, "hv-passthrough"))
+		m->hyperv = change == CHANGE_ON;
 	else if (!is_ignored(text, len))
 		return bad("unknown feature", text, len);
 	return 0;

@@ -16,6 +16,7 @@ struct cpumodel {
 	uint8_t changed[CPUMODEL_FEATURES_MAX]; /* enum, in cpumodel.c */
 	unsigned phys_bits;			/* 0: as KVM says */
 	char vendor[13];			/* empty: as KVM says */
+	bool hyperv; /* hv-passthrough: all of Hyper-V that KVM has */
 };
 
 /*

@@ -120,6 +120,12 @@ static void name_place(const struct profile_thread *t,
 	case RING3_IN_GUEST:
 		snprintf(buf, size, "guest %s, translated", mode);
 		break;
+	case RING3_IN_ENTRY:
+		snprintf(buf, size, "guest %s, entry of blocks", mode);
+		break;
+	case RING3_IN_COLD:
+		snprintf(buf, size, "guest %s, out of line", mode);
+		break;
 	case RING3_IN_STUB:
 		snprintf(buf, size, "between guest and C code");
 		break;
@@ -185,7 +191,8 @@ static void add_sample(struct report *r, const struct profile_thread *t,
 	name_place(t, s, name, sizeof(name));
 	table_add(&r->places, name, 0, seconds);
 	r->seconds += seconds;
-	if (s->where == RING3_IN_GUEST)
+	if (s->where == RING3_IN_GUEST || s->where == RING3_IN_ENTRY ||
+	    s->where == RING3_IN_COLD)
 		add_guest_code(r, s, seconds);
 	if (s->where == RING3_IN_C || s->where == PROFILE_USER) {
 		name_function(r, s->pc, name, sizeof(name));

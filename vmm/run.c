@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "vmm/dev/hvtest.h"
 #include "vmm/dev/vmport.h"
 #include "vmm/dump.h"
 #include "vmm/log.h"
@@ -139,6 +140,11 @@ static void exit_system_event(struct vcpu *vcpu, struct kvm_run *run)
 	}
 }
 
+static void exit_hyperv(struct vcpu *vcpu, struct kvm_run *run)
+{
+	hvtest_exit(vcpu->vm->hvtest, vcpu->id, run);
+}
+
 /* Nothing to do but to go on. */
 static void exit_again(struct vcpu *vcpu, struct kvm_run *run)
 {
@@ -155,6 +161,7 @@ static exit_handler *const exit_handlers[] = {
 	[KVM_EXIT_FAIL_ENTRY] = exit_fail_entry,
 	[KVM_EXIT_INTERNAL_ERROR] = exit_internal_error,
 	[KVM_EXIT_SYSTEM_EVENT] = exit_system_event,
+	[KVM_EXIT_HYPERV] = exit_hyperv,
 };
 
 static void run_handle(struct vcpu *vcpu)

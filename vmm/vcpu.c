@@ -44,6 +44,17 @@ static int vcpu_call(const struct vcpu *vcpu, const char *name,
 }
 #define VCPU_CALL(vcpu, request, arg) vcpu_call(vcpu, #request, request, arg)
 
+static int vcpu_set_hyperv(struct vcpu *vcpu, struct kvm_cpuid2 *list)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_HYPERV_SYNIC };
+	int r = cpuid_add_hyperv(&vcpu->vm->sys, list);
+
+	if (r)
+		return log_error(r, "KVM_GET_SUPPORTED_HV_CPUID failed: %s",
+				 strerror(-r));
+	return VCPU_CALL(vcpu, KVM_ENABLE_CAP, &cap);
+}
+
 static int vcpu_set_cpuid(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
@@ -57,7 +68,9 @@ static int vcpu_set_cpuid(struct vcpu *vcpu)
 			    KVM_CAP_TSC_DEADLINE_TIMER);
 	cpuid_set_vcpu(list, vcpu->id, vm->config->nr_cpus, r > 0);
 	cpumodel_apply(&vm->config->cpu, list, vcpu->id == 0);
-	r = VCPU_CALL(vcpu, KVM_SET_CPUID2, list);
+	r = vm->config->cpu.hyperv ? vcpu_set_hyperv(vcpu, list) : 0;
+	if (!r)
+		r = VCPU_CALL(vcpu, KVM_SET_CPUID2, list);
 	free(list);
 	return r;
 }

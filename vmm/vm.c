@@ -14,6 +14,7 @@
 #include "vmm/cpuid.h"
 #include "vmm/dev/debugcon.h"
 #include "vmm/dev/fwcfg.h"
+#include "vmm/dev/hvtest.h"
 #include "vmm/dev/i8042.h"
 #include "vmm/dev/rtc.h"
 #include "vmm/dev/serial.h"
@@ -22,6 +23,7 @@
 #include "vmm/log.h"
 #include "vmm/pci/chipset.h"
 #include "vmm/probe.h"
+#include "vmm/routing.h"
 #include "vmm/run.h"
 #include "vmm/status.h"
 
@@ -139,48 +141,6 @@ static int vm_set_slots(struct vm *vm)
 	return 0;
 }
 
-#define NR_PIC_PINS    16
-#define NR_IOAPIC_PINS 24
-
-static void vm_add_route(struct kvm_irq_routing_entry *e, unsigned gsi,
-			 unsigned chip, unsigned pin)
-{
-	*e = (struct kvm_irq_routing_entry){
-		.gsi = gsi,
-		.type = KVM_IRQ_ROUTING_IRQCHIP,
-		.u.irqchip = { .irqchip = chip, .pin = pin },
-	};
-}
-
-/*
- * As on a PC: interrupt 0, the timer, is at pin 2 of the I/O APIC, and pin 2
- * of the PIC is the cascade.  A KVM without routing has it at pin 0.
- */
-static void vm_set_routing(struct vm *vm)
-{
-	struct kvm_irq_routing *t;
-	unsigned n = 0;
-
-	t = calloc(1, sizeof(*t) + (NR_PIC_PINS + NR_IOAPIC_PINS) *
-					   sizeof(t->entries[0]));
-	if (!t)
-		return;
-	for (unsigned i = 0; i < NR_PIC_PINS; i++)
-		if (i != 2)
-			vm_add_route(&t->entries[n++], i,
-				     i < 8 ? KVM_IRQCHIP_PIC_MASTER
-					   : KVM_IRQCHIP_PIC_SLAVE,
-				     i % 8);
-	for (unsigned i = 0; i < NR_IOAPIC_PINS; i++)
-		if (i != 2)
-			vm_add_route(&t->entries[n++], i, KVM_IRQCHIP_IOAPIC,
-				     i ? i : 2);
-	t->nr = n;
-	if (kvmfd_ioctl(&vm->fd, KVM_SET_GSI_ROUTING, t) >= 0)
-		vm->machine.timer_pin = 2;
-	free(t);
-}
-
 static int vm_create_kvm(struct vm *vm)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
@@ -203,7 +163,7 @@ static int vm_create_kvm(struct vm *vm)
 			    kvmfd_ioctl(&vm->fd, KVM_CREATE_PIT2, &pit));
 	if (r)
 		return r;
-	vm_set_routing(vm);
+	vm->machine.timer_pin = routing_set(&vm->fd, NULL, 0) ? 0 : 2;
 	return vm_set_slots(vm);
 }
 
@@ -226,13 +186,17 @@ static int vm_create_devices(struct vm *vm)
 	vm->debugcon = debugcon_new(pio, &vm->power_sink, vm_send_byte, vm);
 	vm->testdev =
 		testdev_new(pio, &vm->mmio, &vm->irq, &vm->ram, vm->debugcon);
+	if (vm->config->cpu.hyperv)
+		vm->hvtest = hvtest_new(pio, &vm->loop, &vm->fd, &vm->ram,
+					vm->config->nr_cpus);
 	vm->fwcfg = fwcfg_new(pio, vm->config->nr_cpus, &vm->ram);
 	if (vm->pci)
 		vm->chipset = chipset_new(
 			vm->pci,
 			vm->config->firmware ? &vm->firmware.shadow : NULL);
 	if (vm->serial && vm->rtc && vm->power && vm->i8042 && vm->chipset &&
-	    vm->debugcon && vm->testdev && vm->fwcfg) {
+	    vm->debugcon && vm->testdev && vm->fwcfg &&
+	    (vm->hvtest || !vm->config->cpu.hyperv)) {
 		rtc_on_alarm(vm->rtc, power_rtc_alarm, vm->power);
 		rtc_set_memory(vm->rtc, vm->ram.low_size, vm->ram.high_size);
 		return 0;
@@ -425,6 +389,7 @@ static void vm_destroy(struct vm *vm)
 	pci_free(vm->pci);
 	debugcon_free(vm->debugcon);
 	testdev_free(vm->testdev);
+	hvtest_free(vm->hvtest);
 	fwcfg_free(vm->fwcfg);
 	fwlog_free(vm->fwlog);
 	firmware_free(&vm->firmware);

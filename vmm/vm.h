@@ -66,6 +66,7 @@ struct vm {
 	struct disks disks;
 	struct debugcon *debugcon;
 	struct testdev *testdev;
+	struct hvtest *hvtest; /* NULL without Hyper-V's interface */
 	struct fwcfg *fwcfg;
 	struct fwlog *fwlog;
 	struct vcpu *vcpus;

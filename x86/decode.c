@@ -128,16 +128,17 @@ static const uint8_t *decode_vex(struct insn *insn, const uint8_t *p,
 	return p;
 }
 
-/* Opcode maps behind 0F; returns the opcode byte. */
+/*
+ * Opcode maps behind 0F; returns the opcode byte.  0F 39 and 0F 3B to 3F are
+ * undefined, but have the lengths of 0F 38 and 0F 3A.
+ */
 static const uint8_t *decode_escape(struct insn *insn, const uint8_t *p,
 				    struct ext *ext)
 {
 	insn->map = 1;
-	if (p[1] == 0x38)
-		insn->map = 2;
-	else if (p[1] == 0x3a)
-		insn->map = 3;
-	ext->map = insn->map;
+	if ((p[1] & 0xf8) == 0x38)
+		insn->map = p[1] & 2 ? 3 : 2;
+	ext->map = insn->map > 1 && (p[1] & 5) ? NR_MAPS : insn->map;
 	return p + (insn->map == 1 ? 1 : 2);
 }
 
@@ -349,20 +350,7 @@ static unsigned int undefined_slot(uint8_t opcode)
 
 static unsigned int undefined_imm(uint8_t opcode)
 {
-	switch (opcode) {
-	case 0x39:
-	case 0x3c:
-	case 0x3d:
-		return 2;
-	case 0x3b:
-	case 0x3e:
-	case 0x3f:
-		return 3;
-	case 0xc4 ... 0xc6:
-		return 1;
-	default:
-		return 0;
-	}
+	return opcode >= 0xc4 && opcode <= 0xc6;
 }
 
 static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
@@ -406,7 +394,7 @@ static const uint8_t *decode_opcode(struct insn *insn, const uint8_t *p,
 	if (insn->row == INSN_UNDEFINED && ext.map == M1)
 		return p + undefined_imm(insn->opcode);
 	if (insn->row == INSN_UNDEFINED)
-		return p + (ext.map == M3);
+		return p + (insn->map == 3);
 	if (insn->vex && (insn->p66 || insn->rep || insn->lock || insn->rex))
 		insn->row = INSN_UNDEFINED;
 	return operands_decode(insn, p, start, ext.rex);
@@ -476,4 +464,13 @@ enum decode_result insn_decode(const uint8_t *bytes, unsigned int avail,
 	if (unlikely(undefined(insn)))
 		set_undefined(insn);
 	return DECODE_OK;
+}
+
+bool insn_66_in_opcode(const struct insn_row *row)
+{
+	const uint32_t cond = insn_conditions[row - insn_table];
+	const bool fixed = (cond >> (16 + KEY_PFX) & 3) == 3;
+
+	/* With F2 and F3 it is an operand size again. */
+	return fixed && (cond >> KEY_PFX & 3) <= 1;
 }

@@ -221,5 +221,11 @@ enum decode_result {
 enum decode_result insn_decode(const uint8_t *bytes, unsigned int avail,
 			       enum code_size cs, struct insn *insn);
 
+/*
+ * insn_66_in_opcode - whether the prefix 66, or that there is none, is part of
+ * @row's opcode, and no operand size.
+ */
+bool insn_66_in_opcode(const struct insn_row *row);
+
 /* insn_rows - the whole table, for tests and tools; @n gets the row count. */
 const struct insn_row *insn_rows(unsigned int *n);

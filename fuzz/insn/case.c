@@ -73,7 +73,8 @@ static unsigned int read_hex(const char *s, uint8_t *p, unsigned int max)
 static int read_mode(struct fuzz_case *c, const char *value)
 {
 	c->mode = strtoul(value, NULL, 10) / 8;
-	return c->mode == CODE64 || c->mode == CODE32 ? 0 : -1;
+	return c->mode == CODE64 || c->mode == CODE32 || c->mode == CODE16 ? 0
+									   : -1;
 }
 
 static int read_twin(struct fuzz_case *c, const char *value)

@@ -28,15 +28,16 @@ enum case_twin {
 };
 
 struct fuzz_case {
-	uint8_t mode; /* enum code_size: CODE32 or CODE64 */
+	uint8_t mode; /* enum code_size */
 	uint8_t twin; /* enum case_twin */
 	uint8_t len;
 	uint8_t bytes[CASE_BYTES];
-	uint64_t rip;
+	uint64_t rip; /* linear address */
 	uint64_t gpr[NR_GPRS];
 	uint64_t rflags;
 	uint64_t fs_base, gs_base; /* 64-bit code only */
-	uint16_t seg[6];	   /* selectors; those of CS and SS are fixed */
+	/* Selectors; CS goes with the mode, SS 0 is SEL_DATA. */
+	uint16_t seg[6];
 	struct patch patch[CASE_PATCHES];
 	/* Flags that are undefined afterwards and not from the silicon. */
 	uint64_t undefined;
@@ -45,6 +46,30 @@ struct fuzz_case {
 	uint8_t any_bytes;
 	uint8_t fpu[FPU_BYTES] __attribute__((aligned(64)));
 };
+
+/* case_code_base - of CS: what lies between RIP and the linear address. */
+static inline uint64_t case_code_base(const struct fuzz_case *c)
+{
+	return c->mode == CODE16 ? CODE16_BASE : 0;
+}
+
+static inline uint16_t case_code_sel(const struct fuzz_case *c)
+{
+	if (c->mode == CODE64)
+		return SEL_CODE64;
+	return c->mode == CODE32 ? SEL_CODE32 : SEL_CODE16;
+}
+
+static inline uint16_t case_stack_sel(const struct fuzz_case *c)
+{
+	return c->seg[SEG_SS] ? c->seg[SEG_SS] : SEL_DATA;
+}
+
+/* case_exit_len - of the jump at its end. */
+static inline unsigned int case_exit_len(const struct fuzz_case *c)
+{
+	return c->mode == CODE16 ? 8 : 5;
+}
 
 enum result_kind {
 	RESULT_NONE,

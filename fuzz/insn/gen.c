@@ -14,6 +14,8 @@ struct work {
 	struct generated *out;
 	enum code_size mode;
 	unsigned int nr_patches;
+	bool loop;	/* the instructions are the body of a loop */
+	uint32_t bases; /* its base registers */
 };
 
 static const struct {
@@ -75,7 +77,7 @@ static void put_far(struct work *w, uint8_t *p, unsigned int size,
 		    unsigned int sel_size)
 {
 	uint64_t to = gen_code_target(&w->g, w->c);
-	uint16_t sel = w->mode == CODE64 ? SEL_CODE64 : SEL_CODE32;
+	uint16_t sel = case_code_sel(w->c);
 
 	if (one_in(&w->g, 3))
 		sel = gen_selector(&w->g);
@@ -162,7 +164,7 @@ static void operand_contents(struct work *w, const struct insn *i, uint8_t *p)
 static void branch_operand(struct work *w, struct insn *i, unsigned int at)
 {
 	struct fuzz_case *c = w->c;
-	uint64_t next = c->rip + at + i->len, to;
+	uint64_t next = c->rip - case_code_base(c) + at + i->len, to;
 	int64_t rel;
 
 	for (unsigned int n = 0; n < i->nops; n++) {
@@ -195,6 +197,15 @@ static bool is_branch(const struct insn *i)
 	       i->row->id == ID_JMP_FAR;
 }
 
+/* The stack pointer for a linear address. */
+static uint64_t stack_pointer(const struct fuzz_case *c, uint64_t linear)
+{
+	if (c->seg[SEG_SS])
+		return ESP16_HIGH |
+		       (uint16_t)(linear - segment_base(c, SEG_SS));
+	return c->mode == CODE64 ? linear : (uint32_t)linear;
+}
+
 /* The stack and what is on it. */
 static void stack_contents(struct work *w, const struct insn *i)
 {
@@ -206,12 +217,12 @@ static void stack_contents(struct work *w, const struct insn *i)
 
 	if (!one_in(&w->g, 4))
 		sp &= ~7ull;
-	c->gpr[RSP] = c->mode == CODE64 ? sp : (uint32_t)sp;
+	c->gpr[RSP] = stack_pointer(c, sp);
 	if (i->row->id == ID_LEAVE || i->row->id == ID_ENTER) {
-		c->gpr[RBP] = gen_target(&w->g, c, size);
+		sp = gen_target(&w->g, c, size);
 		if (c->mode != CODE64)
-			c->gpr[RBP] = (uint32_t)c->gpr[RBP];
-		sp = c->gpr[RBP];
+			sp = (uint32_t)sp;
+		c->gpr[RBP] = stack_pointer(c, sp);
 	}
 	p = patch(w, sp, 48);
 	switch (i->row->id) {
@@ -239,7 +250,7 @@ static void string_operands(struct work *w, const struct insn *i)
 {
 	struct fuzz_case *c = w->c;
 	uint64_t mask = c->mode == CODE64 ? ~0ull : MASK(32);
-	uint64_t base;
+	uint64_t base, linear[2] = { 0 };
 
 	for (unsigned int n = 0; n < i->nops; n++) {
 		const struct operand *op = &i->op[n];
@@ -248,14 +259,19 @@ static void string_operands(struct work *w, const struct insn *i)
 		if (op->kind != OPK_STR_SRC && op->kind != OPK_STR_DST)
 			continue;
 		base = reg == RDI || i->seg_ovr != SEG_FS ? 0 : c->fs_base;
-		c->gpr[reg] = gen_target(&w->g, c, op->size) - base;
-		c->gpr[reg] &= mask;
+		if (c->mode == CODE16)
+			base = segment_base(c, reg == RDI ? SEG_ES : i->seg);
+		linear[reg == RDI] = gen_target(&w->g, c, op->size) & mask;
+		c->gpr[reg] = (linear[reg == RDI] - base) & mask;
 	}
 	if (i->rep && !one_in(&w->g, 4))
 		c->gpr[RCX] = rng64(&w->g) & (one_in(&w->g, 3) ? 0x3ff : 0x1f);
 	/* Equal stretches for the comparisons. */
 	if (one_in(&w->g, 2) && i->row->id == ID_CMPS)
-		memcpy(patch(w, c->gpr[RSI], 40), patch(w, c->gpr[RDI], 48),
+		memcpy(patch(w, c->mode == CODE16 ? linear[0] : c->gpr[RSI],
+			     40),
+		       patch(w, c->mode == CODE16 ? linear[1] : c->gpr[RDI],
+			     48),
 		       40);
 }
 
@@ -280,6 +296,8 @@ static void implicit_operands(struct work *w, const struct insn *i)
 	uint64_t mask = c->mode == CODE64 ? ~0ull : MASK(32);
 	uint64_t seg = i->seg == SEG_FS ? c->fs_base : 0;
 
+	if (c->mode == CODE16)
+		seg = segment_base(c, i->seg);
 	if ((i->row->impl_r & BIT(RSP)) && i->row->id != ID_SYSCALL)
 		stack_contents(w, i);
 	if (i->row->action == ACT_STRING)
@@ -369,6 +387,18 @@ static void memory_operand(struct work *w, struct insn *i, unsigned int at)
 		operand_contents(w, i, patch(w, target, 64));
 }
 
+/* MOV of the base register in 16-bit code; FS and GS are subtracted already. */
+static void load_base16(struct fuzz_case *c, const struct insn *i, uint64_t v)
+{
+	if (i->seg == SEG_FS || i->seg == SEG_GS)
+		v += segment_base(c, i->seg);
+	if (i->addrsize == 4)
+		c->bytes[c->len++] = 0x66;
+	c->bytes[c->len++] = 0xb8 | (i->base & 7);
+	memcpy(c->bytes + c->len, &v, i->addrsize);
+	c->len += i->addrsize;
+}
+
 /*
  * A base register for a later instruction of a block, whose registers are not
  * known: MOV base, address in front of it.
@@ -379,7 +409,7 @@ static void load_base(struct work *w, struct insn *i)
 	uint64_t v;
 
 	if (!i->has_mem || i->base == GPR_NONE || i->index != GPR_NONE ||
-	    i->addrsize == 2 || one_in(&w->g, 4))
+	    (i->addrsize == 2 && c->mode != CODE16) || one_in(&w->g, 4))
 		return;
 	v = gen_target(&w->g, c, i->mem_size ? i->mem_size : 64) - i->disp;
 	if (i->row->attr & IA_ALIGN)
@@ -388,6 +418,10 @@ static void load_base(struct work *w, struct insn *i)
 		v -= c->fs_base;
 	if (i->seg == SEG_GS)
 		v -= c->gs_base;
+	if (c->mode == CODE16) {
+		load_base16(c, i, v - segment_base(c, i->seg));
+		return;
+	}
 	if (c->mode == CODE64)
 		c->bytes[c->len++] = 0x48 | i->base >> 3;
 	c->bytes[c->len++] = 0xb8 | (i->base & 7);
@@ -400,7 +434,7 @@ static void append(struct work *w, struct insn *i, unsigned int row)
 	struct fuzz_case *c = w->c;
 	unsigned int at;
 
-	if (w->out->n)
+	if (w->out->n && !w->loop)
 		load_base(w, i);
 	at = c->len;
 	memcpy(c->bytes + at, i->bytes, i->len);
@@ -409,7 +443,11 @@ static void append(struct work *w, struct insn *i, unsigned int row)
 		implicit_operands(w, i);
 		if (i->has_mem)
 			memory_operand(w, i, at);
+	} else if (w->loop && i->has_mem && !(w->bases & BIT(i->base & 31))) {
+		memory_operand(w, i, at);
 	}
+	if (i->has_mem)
+		w->bases |= BIT(i->base & 31);
 	if (is_branch(i))
 		branch_operand(w, i, at);
 	if (i->row->id == ID_INT && i->imm == 0x80)
@@ -564,17 +602,33 @@ bool gen_stray(enum code_size mode, const uint8_t *code, unsigned int len)
 	return false;
 }
 
+/* JMP far with a 32-bit offset, to 64-bit code. */
+static void exit16(uint8_t *p, uint32_t to)
+{
+	const uint16_t sel = SEL_CODE64;
+
+	p[0] = 0x66;
+	p[1] = 0xea;
+	memcpy(p + 2, &to, 4);
+	memcpy(p + 6, &sel, 2);
+}
+
 void gen_finish(struct fuzz_case *c)
 {
 	bool high = c->rip >= HIGH_CODE;
 	uint64_t out = high ? OUT_HIGH : OUT;
 	int32_t rel;
 
-	out += c->mode == CODE64 ? OUT_64 : OUT_32;
+	out += c->mode == CODE32 ? OUT_32 : OUT_64;
+	if (c->mode == CODE16) {
+		exit16(c->bytes + c->len, out);
+		c->len += case_exit_len(c);
+		return;
+	}
 	c->bytes[c->len] = 0xe9;
 	rel = out - (c->rip + c->len + 5);
 	memcpy(c->bytes + c->len + 1, &rel, 4);
-	c->len += 5;
+	c->len += case_exit_len(c);
 }
 
 /* XSAVE and XRSTOR of components that only the host has have no twin. */
@@ -588,6 +642,103 @@ static void settle_xsave(struct generated *out)
 		out->c.twin = TWIN_NONE;
 }
 
+/* An instruction of a loop's body, mostly at a base register of another one. */
+static bool pick_for_loop(struct work *w, struct insn *i, unsigned int *row)
+{
+	const uint64_t undefined = w->c->undefined;
+	const uint8_t twin = w->c->twin;
+
+	for (unsigned int n = 0; n < 12; n++) {
+		bool joins = !w->bases || one_in(&w->g, 6);
+
+		w->c->undefined = undefined;
+		w->c->twin = twin;
+		if (!pick(w, i, row) || is_branch(i) ||
+		    (!w->out->n && saves_x87(i->row)))
+			continue;
+		if (joins || (i->has_mem && (w->bases & BIT(i->base & 31))))
+			return true;
+	}
+	w->c->undefined = undefined;
+	w->c->twin = twin;
+	return false;
+}
+
+/* General registers that the case's code has anything to do with. */
+static uint32_t regs_of_case(const struct fuzz_case *c)
+{
+	uint32_t regs = BIT(RSP);
+	struct insn i;
+
+	for (unsigned int at = 0; at < c->len; at += i.len) {
+		if (insn_decode(c->bytes + at, 15, c->mode, &i) != DECODE_OK)
+			return MASK(NR_GPRS);
+		regs |= i.row->impl_r | i.row->impl_w;
+		if (i.base < NR_GPRS)
+			regs |= BIT(i.base);
+		if (i.index < NR_GPRS)
+			regs |= BIT(i.index);
+		for (unsigned int n = 0; n < i.nops; n++)
+			if (i.op[n].kind == OPK_GPR)
+				regs |= BIT(i.op[n].reg);
+	}
+	return regs;
+}
+
+/* LEA reg, [reg + stride] for one of the base registers. */
+static void step(struct work *w)
+{
+	static const int16_t strides[] = {
+		1, 4, 8, 16, 32, 64, 256, 768, 1600
+	};
+	struct fuzz_case *c = w->c;
+	unsigned int reg = rng_below(&w->g, c->mode == CODE64 ? 16 : 8);
+	int32_t stride = strides[rng_below(&w->g, ARRAY_SIZE(strides))];
+
+	for (unsigned int n = 0; n < 16 && !(w->bases & BIT(reg)); n++)
+		reg = (reg + 1) & (c->mode == CODE64 ? 15 : 7);
+	if (!(w->bases & BIT(reg)))
+		return;
+	if (one_in(&w->g, 3))
+		stride = -stride;
+	if (c->mode == CODE64)
+		c->bytes[c->len++] = 0x48 | (reg & 8) >> 1 | reg >> 3;
+	c->bytes[c->len++] = 0x8d;
+	c->bytes[c->len++] = 0x80 | (reg & 7) << 3 | (reg & 7);
+	if ((reg & 7) == RSP)
+		c->bytes[c->len++] = 0x24;
+	memcpy(c->bytes + c->len, &stride, 4);
+	c->len += 4;
+}
+
+/* SUB counter, 1; JNZ back, with a counter that nothing else touches. */
+static void close_loop(struct work *w)
+{
+	struct fuzz_case *c = w->c;
+	unsigned int reg = rng_below(&w->g, c->mode == CODE64 ? 16 : 8);
+	uint32_t used = regs_of_case(c);
+
+	if (w->out->c.twin == TWIN_UD)
+		return;
+	for (unsigned int n = 0; n < 16 && (used & BIT(reg)); n++)
+		reg = (reg + 1) & (c->mode == CODE64 ? 15 : 7);
+	if (used & BIT(reg))
+		return;
+	c->gpr[reg] = 2 + rng_below(&w->g, 10);
+	if (!one_in(&w->g, 4))
+		step(w);
+	if (c->mode == CODE64)
+		c->bytes[c->len++] = 0x48 | reg >> 3;
+	c->bytes[c->len++] = 0x83;
+	c->bytes[c->len++] = 0xe8 | (reg & 7);
+	c->bytes[c->len++] = 1;
+	c->bytes[c->len++] = 0x75;
+	c->bytes[c->len] = -(c->len + 1);
+	c->len++;
+}
+
+bool gen_code16;
+
 void gen_case(uint64_t seed, uint64_t index, struct generated *out)
 {
 	struct work w = { .g = { seed * 0x9e3779b97f4a7c15 ^
@@ -598,21 +749,32 @@ void gen_case(uint64_t seed, uint64_t index, struct generated *out)
 	struct insn i;
 
 	memset(out, 0, sizeof(*out));
-	w.mode = out->c.mode = one_in(&w.g, 3) ? CODE32 : CODE64;
+	w.mode = one_in(&w.g, 3) ? CODE32 : CODE64;
+	if (gen_code16 || index % 8 == 7)
+		w.mode = CODE16;
+	out->c.mode = w.mode;
 	gen_state(&w.g, &out->c);
 	place(&w);
 	if (one_in(&w.g, 16)) {
 		noise(&w);
+		if (out->c.seg[SEG_SS])
+			out->c.gpr[RSP] =
+				ESP16_HIGH | (uint16_t)out->c.gpr[RSP];
 		gen_finish(&out->c);
 		return;
 	}
 	n = one_in(&w.g, 3) ? 2 + rng_below(&w.g, 4) : 1;
-	while (out->n < n && out->c.len + 30 + 5 < CASE_BYTES) {
-		if (pick(&w, &i, &row))
+	w.loop = n > 1 && one_in(&w.g, 3) && w.mode != CODE16;
+	while (out->n < n && out->c.len + 30 + 20 + 5 < CASE_BYTES) {
+		if (w.loop ? pick_for_loop(&w, &i, &row) : pick(&w, &i, &row))
 			append(&w, &i, row);
 		if (out->c.twin == TWIN_UD || out->c.any_gprs)
 			break;
 	}
+	if (w.loop)
+		close_loop(&w);
 	settle_xsave(out);
+	if (out->c.seg[SEG_SS])
+		out->c.gpr[RSP] = ESP16_HIGH | (uint16_t)out->c.gpr[RSP];
 	gen_finish(&out->c);
 }

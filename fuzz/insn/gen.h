@@ -55,6 +55,9 @@ struct generated {
 	uint16_t row[CASE_INSNS]; /* row numbers, in order */
 };
 
+/* gen_code16 - all cases are 16-bit code, and not one in eight. */
+extern bool gen_code16;
+
 /* gen_case - case number @index of the run with @seed. */
 void gen_case(uint64_t seed, uint64_t index, struct generated *out);
 
@@ -70,8 +73,10 @@ void gen_finish(struct fuzz_case *c);
 /* gen_aim.c */
 /* gen_target - an address for an access of @size bytes; may change c->twin. */
 uint64_t gen_target(struct rng *g, struct fuzz_case *c, unsigned int size);
-/* gen_code_target - where a branch may go. */
+/* gen_code_target - where a branch may go, as an offset in CS. */
 uint64_t gen_code_target(struct rng *g, const struct fuzz_case *c);
+/* segment_base - of a segment register before the case. */
+uint64_t segment_base(const struct fuzz_case *c, unsigned int seg);
 /*
  * aim - makes the memory operand of @insn, at c->bytes + @at, be at @target by
  * changing registers or displacement; false if that is not possible.

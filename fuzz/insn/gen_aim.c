@@ -48,6 +48,8 @@ static uint64_t end_of_space(struct rng *g, const struct fuzz_case *c)
 {
 	uint64_t r = rng64(g);
 
+	if (c->mode == CODE16 && r >> 63)
+		return DATA16_BASE + 0x10000 - (r & 63);
 	if (c->mode != CODE64)
 		return (uint32_t) - (r & 63);
 	switch (r >> 60 & 3) {
@@ -110,7 +112,7 @@ uint64_t gen_target(struct rng *g, struct fuzz_case *c, unsigned int size)
 
 uint64_t gen_code_target(struct rng *g, const struct fuzz_case *c)
 {
-	uint64_t r = rng64(g);
+	uint64_t r = rng64(g), base = case_code_base(c);
 
 	switch (rng_below(g, 16)) {
 	case 0:
@@ -121,14 +123,20 @@ uint64_t gen_code_target(struct rng *g, const struct fuzz_case *c)
 		return gen_value(g);
 	case 3:
 	case 4:
-		return c->rip + CASE_BYTES + (r & 63);
+		return c->rip + CASE_BYTES + (r & 63) - base;
 	default:
-		return (c->rip & ~0x3fffull) + (r & 0x3fff);
+		return (c->rip & ~0x3fffull) + (r & 0x3fff) - base;
 	}
 }
 
-static uint64_t segment_base(const struct fuzz_case *c, unsigned int seg)
+uint64_t segment_base(const struct fuzz_case *c, unsigned int seg)
 {
+	if (c->mode == CODE16 && seg == SEG_CS)
+		return CODE16_BASE;
+	if (c->mode == CODE16 && seg == SEG_SS)
+		return c->seg[SEG_SS] ? DATA16_BASE : 0;
+	if (c->mode == CODE16 && seg < SEG_FS)
+		return DATA16_BASE;
 	if (seg == SEG_FS)
 		return c->fs_base;
 	return seg == SEG_GS ? c->gs_base : 0;
@@ -140,8 +148,10 @@ static bool patch_disp(struct fuzz_case *c, struct insn *i, unsigned int at,
 	unsigned int len = i->disp_len;
 	int64_t cut = len == 8 ? disp : len == 4 ? (int32_t)disp : (int8_t)disp;
 
-	if (!len || len == 2)
+	if (!len || (len == 2 && c->mode != CODE16))
 		return false;
+	if (len == 2)
+		cut = disp = (int16_t)disp;
 	if (cut != disp &&
 	    !(i->addrsize == 4 && len == 4 && !((uint64_t)disp >> 32)))
 		return false;

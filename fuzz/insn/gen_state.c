@@ -208,7 +208,10 @@ void gen_state(struct rng *g, struct fuzz_case *c)
 				     : (uint64_t)((int64_t)gen_value(g) >> 17);
 		c->gs_base = one_in(g, 2) ? HIGH + 0x1000 : 0;
 	} else {
-		c->seg[SEG_ES] = c->seg[SEG_DS] = SEL_DATA;
+		c->seg[SEG_ES] = c->seg[SEG_DS] =
+			c->mode == CODE32 ? SEL_DATA : SEL_DATA16;
+		if (c->mode == CODE16 && one_in(g, 2))
+			c->seg[SEG_SS] = SEL_DATA16;
 		c->seg[SEG_FS] = SEL_TLS0;
 		c->seg[SEG_GS] = SEL_TLS1;
 		c->fs_base = TLS0_BASE;

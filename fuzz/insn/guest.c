@@ -26,6 +26,7 @@ enum {
 	IDT = 0x41000,
 	TSS = 0x42000,
 	HANDLERS = 0x43000, /* 16 bytes each */
+	LDT = 0x45000,
 	STACK = 0x46000,
 	OUT_PAGE = 0x47000,
 	PAGES = 0x80000,     /* pages under test, with gaps */
@@ -125,6 +126,10 @@ static void make_kernel(void)
 	poke(GDT + (SEL_TLS0 & ~7), descriptor(TLS0_BASE, 0xfffff, 0xd0f3));
 	poke(GDT + (SEL_TLS1 & ~7), descriptor(TLS1_BASE, TLS1_LIMIT, 0x50f3));
 	poke(GDT + (SEL_CPU & ~7), descriptor(0, native_cpu(), 0x40f5));
+	poke(LDT + (SEL_CODE16 & ~7),
+	     descriptor(CODE16_BASE, CODE16_LIMIT, 0x10fb));
+	poke(LDT + (SEL_DATA16 & ~7),
+	     descriptor(DATA16_BASE, DATA16_LIMIT, 0x10f3));
 	for (unsigned int v = 0; v < 256; v++) {
 		set_gate(v, v == VEC_BP || v == VEC_OF ? 3 : 0);
 		ram[HANDLERS + 16 * v] = 0xf4;
@@ -170,7 +175,9 @@ static int make_cpu(void)
 	cpu->seg[SEG_TR] = (struct seg){
 		.base = KERNEL + TSS, .limit = 0x67, .ar = 0x8b, .sel = 0x40
 	};
-	seg_null(cpu, SEG_LDTR, 0);
+	cpu->seg[SEG_LDTR] = (struct seg){
+		.base = KERNEL + LDT, .limit = 15, .ar = 0x82, .sel = 0x50
+	};
 	cpu->spin.window = ~0u; /* PAUSE does not exit */
 	cpu_derive(cpu);
 	tlb_load_cr3(&cpu->mmu, PML4, false);
@@ -214,7 +221,8 @@ static void set_seg(unsigned int reg, uint16_t sel)
 	if (sel_null(sel))
 		seg_null(cpu, reg, sel);
 	else
-		seg_from_desc(&cpu->seg[reg], sel, peek(GDT + (sel & ~7)));
+		seg_from_desc(&cpu->seg[reg], sel,
+			      peek((sel & 4 ? LDT : GDT) + (sel & ~7)));
 }
 
 static void load(const struct fuzz_case *c, enum executor exec)
@@ -230,11 +238,11 @@ static void load(const struct fuzz_case *c, enum executor exec)
 	cpu->exit_req = 0;
 	cpu->cpl = 3;
 	memcpy(cpu->gpr, c->gpr, sizeof(cpu->gpr));
-	cpu->rip = c->rip;
+	cpu->rip = c->rip - case_code_base(c);
 	for (unsigned int reg = SEG_ES; reg <= SEG_GS; reg++)
 		set_seg(reg, c->seg[reg]);
-	set_seg(SEG_CS, mode64 ? SEL_CODE64 : SEL_CODE32);
-	set_seg(SEG_SS, SEL_DATA);
+	set_seg(SEG_CS, case_code_sel(c));
+	set_seg(SEG_SS, case_stack_sel(c));
 	if (mode64) {
 		cpu->seg[SEG_FS].base = c->fs_base;
 		cpu->seg[SEG_GS].base = c->gs_base;

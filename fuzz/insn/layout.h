@@ -51,6 +51,15 @@
 #define SEL_TLS0   0x63 /* base TLS0_BASE, limit 4 GiB */
 #define SEL_TLS1   0x6b /* base TLS1_BASE, limit TLS1_LIMIT */
 #define SEL_CPU	   0x7b /* limit: the processor's number */
+/* Its local descriptor table: 16-bit segments. */
+#define SEL_CODE16   0x07
+#define SEL_DATA16   0x0f
+#define CODE16_BASE  ARENA_CODE
+#define DATA16_BASE  ARENA
+#define CODE16_LIMIT 0x4fff
+#define DATA16_LIMIT 0xffff
+/* IRET to a 16-bit stack leaves the upper half of what ESP was. */
+#define ESP16_HIGH (N_STACK_TOP & 0xffff0000)
 #define TLS0_BASE  (ARENA + 0x1000)
 #define TLS1_BASE  (ARENA + 0x5000)
 #define TLS1_LIMIT 0x7ff

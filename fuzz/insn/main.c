@@ -180,37 +180,39 @@ static void add_up(const struct count *c)
 		total.rows[n] += c->rows[n];
 }
 
-/* All jobs; 0, or what the first that could not do its work returned. */
+/* All jobs; 0, or 2 if one could not do its work. */
 static int run_jobs(void)
 {
+	pid_t pid[MAX_JOBS];
 	int r = 0, status;
 
 	counts = mmap(NULL, opt.jobs * sizeof(*counts), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (counts == MAP_FAILED)
 		return 2;
-	fflush(stdout);
-	for (unsigned int n = 0; n < opt.jobs; n++) {
-		pid_t pid = opt.jobs > 1 ? fork() : 0;
-
-		if (pid < 0)
-			return 2;
-		if (pid)
-			continue;
-		r = run_job(n);
-		if (opt.jobs == 1)
-			break;
+	if (opt.jobs == 1)
+		r = run_job(0);
+	for (unsigned int n = 0; opt.jobs > 1 && n < opt.jobs; n++) {
 		fflush(stdout);
-		_exit(r);
+		pid[n] = fork();
+		if (!pid[n]) {
+			r = run_job(n);
+			fflush(stdout);
+			_exit(r);
+		}
 	}
-	while (opt.jobs > 1 && wait(&status) > 0) {
-		if (!status)
+	for (unsigned int n = 0; n < opt.jobs; n++) {
+		bool ok = opt.jobs == 1 ||
+			  (waitpid(pid[n], &status, 0) > 0 && !status);
+
+		add_up(&counts[n]);
+		if (ok)
 			continue;
-		fprintf(stderr, "fuzz_insn: a job ended with %#x\n", status);
+		fprintf(stderr,
+			"fuzz_insn: job %u ended with %#x after %llu cases\n",
+			n, status, (unsigned long long)counts[n].cases);
 		r = 2;
 	}
-	for (unsigned int n = 0; n < opt.jobs; n++)
-		add_up(&counts[n]);
 	count = &total;
 	/* What is offered is the guest's to say. */
 	return r || opt.jobs == 1 ? r : guest_start();
@@ -304,7 +306,7 @@ static void usage(void)
 	fputs("usage: fuzz_insn [--seed N] [--first N] [--count N | --time S]\n"
 	      "                 [--jobs N] [--save DIR] [--max-bad N] "
 	      "[--coverage]\n"
-	      "                 [-v]\n"
+	      "                 [--code16] [-v]\n"
 	      "       fuzz_insn --replay FILE...\n",
 	      stderr);
 	exit(2);
@@ -313,11 +315,12 @@ static void usage(void)
 static int options(int argc, char **argv, bool *replaying)
 {
 	static const struct option longs[] = {
-		{ "seed", 1, NULL, 's' },    { "first", 1, NULL, 'f' },
-		{ "count", 1, NULL, 'c' },   { "time", 1, NULL, 't' },
-		{ "jobs", 1, NULL, 'j' },    { "save", 1, NULL, 'd' },
-		{ "max-bad", 1, NULL, 'm' }, { "coverage", 0, NULL, 'o' },
-		{ "replay", 0, NULL, 'r' },  { NULL, 0, NULL, 0 },
+		{ "seed", 1, NULL, 's' },     { "first", 1, NULL, 'f' },
+		{ "count", 1, NULL, 'c' },    { "time", 1, NULL, 't' },
+		{ "jobs", 1, NULL, 'j' },     { "code16", 0, NULL, 'b' },
+		{ "save", 1, NULL, 'd' },     { "max-bad", 1, NULL, 'm' },
+		{ "coverage", 0, NULL, 'o' }, { "replay", 0, NULL, 'r' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int o;
 
@@ -341,6 +344,8 @@ static int options(int argc, char **argv, bool *replaying)
 			opt.max_bad = v;
 		else if (o == 'o')
 			opt.coverage = true;
+		else if (o == 'b')
+			gen_code16 = true;
 		else if (o == 'r')
 			*replaying = true;
 		else if (o == 'v')

@@ -81,9 +81,9 @@ static void load(const struct fuzz_case *c)
 {
 	__builtin_memcpy((void *)N_GPR, c->gpr, sizeof(c->gpr));
 	AT(uint64_t, N_RFLAGS) = c->rflags;
-	AT(uint64_t, N_RIP) = c->rip;
-	AT(uint64_t, N_CS) = c->mode == CODE64 ? SEL_CODE64 : SEL_CODE32;
-	AT(uint64_t, N_SS) = SEL_DATA;
+	AT(uint64_t, N_RIP) = c->rip - case_code_base(c);
+	AT(uint64_t, N_CS) = case_code_sel(c);
+	AT(uint64_t, N_SS) = case_stack_sel(c);
 	AT(uint64_t, N_FS_BASE) = c->fs_base;
 	AT(uint64_t, N_GS_BASE) = c->gs_base;
 	__builtin_memcpy((void *)N_SEG, c->seg, sizeof(c->seg));
@@ -234,6 +234,20 @@ static void set_tls(unsigned int entry, uint32_t base, uint32_t limit,
 	}
 }
 
+/* A 16-bit segment in the local descriptor table. */
+static void set_ldt(uint16_t sel, uint32_t base, uint32_t limit,
+		    unsigned int contents)
+{
+	struct user_desc d = { .entry_number = sel >> 3,
+			       .base_addr = base,
+			       .limit = limit,
+			       .contents = contents,
+			       .useable = 1 };
+
+	if (syscall(SYS_modify_ldt, 0x11, &d, sizeof(d)))
+		die("modify_ldt");
+}
+
 static void catch_signals(void)
 {
 	static const int signals[] = { SIGSEGV, SIGBUS,	 SIGFPE, SIGILL,
@@ -308,6 +322,10 @@ static void child_main(pid_t parent)
 	map_data();
 	set_tls(12, TLS0_BASE, 0xfffff, true);
 	set_tls(13, TLS1_BASE, TLS1_LIMIT, false);
+	set_ldt(SEL_CODE16, CODE16_BASE, CODE16_LIMIT,
+		MODIFY_LDT_CONTENTS_CODE);
+	set_ldt(SEL_DATA16, DATA16_BASE, DATA16_LIMIT,
+		MODIFY_LDT_CONTENTS_DATA);
 	catch_signals();
 	close(to_child[1]);
 	close(from_child[0]);

@@ -96,7 +96,8 @@ native_enter:
 	wrfsbase %rax
 	mov	N_GS_BASE, %rax
 	wrgsbase %rax
-1:	pushq	N_SS
+1:	mov	$N_STACK_TOP, %rsp
+	pushq	N_SS
 	pushq	N_GPR + 32
 	pushq	N_RFLAGS
 	pushq	N_CS

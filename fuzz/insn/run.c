@@ -66,7 +66,7 @@ static void run_guest(const struct fuzz_case *c, struct guest_results *g)
 static bool is_ud(const struct fuzz_case *c, const struct result *r,
 		  const char *who, FILE *f)
 {
-	if (r->kind == RESULT_FAULT && r->rip == c->rip &&
+	if (r->kind == RESULT_FAULT && r->rip + case_code_base(c) == c->rip &&
 	    (r->vector == VEC_UD ||
 	     /* Its bytes could not be fetched. */
 	     (r->vector == VEC_PF && r->error & PFEC_I)))
@@ -75,6 +75,12 @@ static bool is_ud(const struct fuzz_case *c, const struct result *r,
 		fprintf(f, "%s: no #UD: kind %u vector %u\n", who, r->kind,
 			r->vector);
 	return false;
+}
+
+/* Where a fault was, if it was in code of the case's mode. */
+static uint64_t fault_address(const struct fuzz_case *c, const struct result *r)
+{
+	return r->rip + case_code_base(c);
 }
 
 /* An address that is a device in the guest and nothing natively. */
@@ -94,11 +100,12 @@ static bool met_device(const struct guest_results *g, const struct result *n)
  * Natively the way out holds code of the harness, whose data and program are
  * there too.
  */
-static bool in_harness(const struct result *r)
+static bool in_harness(const struct fuzz_case *c, const struct result *r)
 {
 	if (r->kind != RESULT_FAULT)
 		return false;
-	return (r->rip & PAGE_MASK) == OUT ||
+	return (fault_address(c, r) & PAGE_MASK) == OUT ||
+	       (r->rip & PAGE_MASK) == OUT ||
 	       (r->rip & PAGE_MASK) == OUT_HIGH ||
 	       (r->rip >= 0x550000000000 && r->rip < 0x7ffffffff000) ||
 	       r->cr2 - NATIVE_DATA + PAGE_SIZE <
@@ -133,7 +140,8 @@ static bool in_data(const struct fuzz_case *c, const struct result *r)
 	for (unsigned int n = 0; n < CASE_PATCHES; n++) {
 		const struct patch *p = &c->patch[n];
 
-		if (r->kind == RESULT_FAULT && r->rip - p->addr < p->len)
+		if (r->kind == RESULT_FAULT &&
+		    fault_address(c, r) - p->addr < p->len)
 			return true;
 	}
 	return false;
@@ -149,7 +157,7 @@ static bool went_astray(const struct fuzz_case *c, const struct result *r)
 	struct insn i;
 	bool changed;
 
-	if (in_harness(r) || in_data(c, r))
+	if (in_harness(c, r) || in_data(c, r))
 		return true;
 	code_after(c, r, code, sizeof(code));
 	changed = memcmp(code, c->bytes, c->len);

@@ -2,27 +2,33 @@
 
 #include "fuzz/insn/case.h"
 
+static ZydisMachineMode machine_mode(enum code_size mode)
+{
+	if (mode == CODE64)
+		return ZYDIS_MACHINE_MODE_LONG_64;
+	return mode == CODE32 ? ZYDIS_MACHINE_MODE_LEGACY_32
+			      : ZYDIS_MACHINE_MODE_LEGACY_16;
+}
+
+static ZydisStackWidth stack_width(enum code_size mode)
+{
+	return mode == CODE64 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32;
+}
+
 bool zydis_knows(enum code_size mode, const uint8_t bytes[15])
 {
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisDecodedInstruction z;
 	ZydisDecoder d;
 
-	if (mode == CODE64)
-		ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64,
-				 ZYDIS_STACK_WIDTH_64);
-	else
-		ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LEGACY_32,
-				 ZYDIS_STACK_WIDTH_32);
+	ZydisDecoderInit(&d, machine_mode(mode), stack_width(mode));
 	return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&d, bytes, 15, &z, ops));
 }
 
 void case_disassemble(FILE *f, const struct fuzz_case *c)
 {
 	ZydisDisassembledInstruction d;
-	ZydisMachineMode mode = c->mode == CODE64
-					? ZYDIS_MACHINE_MODE_LONG_64
-					: ZYDIS_MACHINE_MODE_LEGACY_32;
+	const ZydisMachineMode mode = machine_mode(c->mode);
 	unsigned int at = 0;
 
 	while (at < c->len) {

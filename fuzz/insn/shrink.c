@@ -21,7 +21,7 @@ static void keep_if(struct fuzz_case *c, const struct fuzz_case *t)
 static void fewer_insns(struct fuzz_case *c)
 {
 	struct insn i;
-	unsigned int at = 0, body = c->len - 5;
+	unsigned int at = 0, body = c->len - case_exit_len(c);
 
 	while (at < body) {
 		struct fuzz_case t = *c;
@@ -35,9 +35,9 @@ static void fewer_insns(struct fuzz_case *c)
 			t.rip += i.len;
 		if (t.len)
 			gen_finish(&t);
-		if (t.len > 5 && differs(&t)) {
+		if (t.len > case_exit_len(c) && differs(&t)) {
 			*c = t;
-			body = c->len - 5;
+			body = c->len - case_exit_len(c);
 		} else {
 			at += i.len;
 		}
@@ -50,7 +50,7 @@ static void zero_registers(struct fuzz_case *c)
 
 	for (unsigned int n = 0; n < NR_GPRS; n++) {
 		t = *c;
-		t.gpr[n] = 0;
+		t.gpr[n] = n == RSP && t.seg[SEG_SS] ? ESP16_HIGH : 0;
 		keep_if(c, &t);
 	}
 	t = *c;

@@ -25,7 +25,7 @@ static void sampled(int sig, siginfo_t *info, void *uc)
 	seen.inside++;
 	seen.right +=
 		s.rip >= KT_CODE_AT && s.rip <= KT_CODE_AT + 16 && !s.user;
-	if (s.where == RING3_IN_GUEST)
+	if (s.where == RING3_IN_GUEST || s.where == RING3_IN_ENTRY)
 		seen.translated++;
 	else if (s.where == RING3_IN_C)
 		seen.what = s.what;

@@ -28,11 +28,11 @@ int main(void)
 	c->spin.window = SPIN_WINDOW;
 	for (int i = 0; i < 100; i++) {
 		CHECK_EQ(pause(), CPU_OK);
-		c->spin.exits = 1;
+		c->spin.begins = false;
 		far_apart();
 	}
 	CHECK_EQ(pause(), CPU_OK);
-	CHECK_EQ(c->spin.exits, 0);
+	CHECK(c->spin.begins);
 
 	/* A preempted test only begins anew: the gap is too long. */
 	while (pause() == CPU_OK)

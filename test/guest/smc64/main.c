@@ -158,6 +158,42 @@ static void string_writes(void)
 	}
 }
 
+/* Copies and fills of several pages in a row, some of which hold code. */
+static void string_pages(void)
+{
+	u8 *from = (u8 *)page_alloc(), *to = (u8 *)page;
+
+	for (int n = 0; n < 3; n++)
+		page_alloc();
+	for (u32 i = 0; i < 60; i++) {
+		void *src = from, *dst = to;
+		u64 n = 4 * PAGE / 8;
+
+		put_value(from + PAGE + 0x200, i);
+		put_value(from + 3 * PAGE - 3, i + 7);
+		asm volatile("rep movsq"
+			     : "+S"(src), "+D"(dst), "+c"(n)
+			     :
+			     : "memory");
+		CHECK_EQ("left", n, 0);
+		CHECK_EQ("end", (u64)dst, (u64)to + 4 * PAGE);
+		CHECK_EQ("second", call(to + PAGE + 0x200), i);
+		if (i > 20)
+			CHECK_EQ("edge", call(to + 3 * PAGE - 3), i + 7);
+		dst = to + 100;
+		n = 4 * PAGE - 100;
+		asm volatile("rep stosb"
+			     : "+D"(dst), "+c"(n)
+			     : "a"(0xc3)
+			     : "memory");
+		asm volatile("mov $77, %%eax; call *%1"
+			     : "=&a"(n)
+			     : "r"(to + PAGE + 0x200)
+			     : "memory");
+		CHECK_EQ("filled", n, 77);
+	}
+}
+
 /* Data beside code: the page must stay right, and not be terribly slow. */
 static void mixed_page(void)
 {
@@ -328,6 +364,7 @@ void guest_main(void)
 	RUN(patch_in_loop);
 	RUN(alias_write);
 	RUN(string_writes);
+	RUN(string_pages);
 	RUN(mixed_page);
 	RUN(crossing_write);
 	RUN(chained_target);
