@@ -49,7 +49,11 @@ uint64_t page_key(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t *mode)
 {
 	const struct code_page *p = page_find(d, gpa);
 
-	if (likely(!p || p->base == (rip & PAGE_MASK) || !p->refs ||
+	/* Without the lock: an old answer makes one more block. */
+	if (likely(!p ||
+		   __atomic_load_n(&p->base, __ATOMIC_RELAXED) ==
+			   (rip & PAGE_MASK) ||
+		   !__atomic_load_n(&p->refs, __ATOMIC_RELAXED) ||
 		   (*mode & MODE_CODE_SIZE) != CODE64))
 		return rip;
 	*mode |= MODE_PIC;
@@ -113,8 +117,10 @@ int page_enter(struct dbt *d, struct block *b, gpa_t gpa, unsigned int start,
 		bytes_set(p, start, end);
 	}
 	if (!p->refs)
-		p->base =
-			(b->rip & PAGE_MASK) + (gpa == b->gpa ? 0 : PAGE_SIZE);
+		__atomic_store_n(&p->base,
+				 (b->rip & PAGE_MASK) +
+					 (gpa == b->gpa ? 0 : PAGE_SIZE),
+				 __ATOMIC_RELAXED);
 	if (gpa == b->gpa)
 		b->page = p;
 	else
@@ -122,7 +128,7 @@ int page_enter(struct dbt *d, struct block *b, gpa_t gpa, unsigned int start,
 	*r = (struct page_ref){
 		.block = b, .start = start, .end = end, .next = p->refs
 	};
-	p->refs = r;
+	__atomic_store_n(&p->refs, r, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -133,7 +139,7 @@ static void forget_dead(struct code_page *p)
 	p->nr_dead = 0;
 	while (*pr) {
 		if ((*pr)->block->dead)
-			*pr = (*pr)->next;
+			__atomic_store_n(pr, (*pr)->next, __ATOMIC_RELAXED);
 		else
 			pr = &(*pr)->next;
 	}

@@ -298,18 +298,22 @@ static struct block *made(struct cpu *c, struct block *b)
 	return b;
 }
 
-/* Whether no block was made because older ones are outdated; now they are gone.
- */
-static bool was_conflict(struct cpu *c, gpa_t gpa)
+/* Whether no block was made because older ones are outdated.  With the lock. */
+static bool was_conflict(struct dbt *d)
 {
-	struct dbt *d = vcpu_dbt(c)->d;
-	struct code_page *p = d->conflict ? page_find(d, gpa) : NULL;
+	bool was = d->conflict;
 
-	if (!p)
-		return false;
 	d->conflict = false;
-	refresh(c, p);
-	return true;
+	return was;
+}
+
+/* Drops them. */
+static void refresh_at(struct cpu *c, gpa_t gpa)
+{
+	struct code_page *p = page_find(vcpu_dbt(c)->d, gpa);
+
+	if (p)
+		refresh(c, p);
 }
 
 struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
@@ -318,6 +322,7 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 	struct dbt *d = vcpu_dbt(c)->d;
 	struct block *b, *found;
 	const struct memslot *s;
+	bool conflict;
 
 	c->doing = EXIT_BLOCK_MISS;
 	do {
@@ -336,13 +341,15 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 		if (!b)
 			b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa),
 				       mode);
+		conflict = was_conflict(d);
 		lock_drop(&d->lock);
 		if (unlikely(found && !pages_fresh(c, found, false))) {
 			pages_refresh(c, found);
 			continue;
 		}
-		if (likely(b) || !was_conflict(c, gpa))
+		if (likely(b) || !conflict)
 			return made(c, b);
+		refresh_at(c, gpa);
 	} while (true);
 }
 
@@ -365,6 +372,7 @@ struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
 		if (!b)
 			b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa),
 				       mode);
+		was_conflict(d); /* the slow way will see */
 		c->exits[EXIT_BLOCK_MISS]++;
 	}
 	lock_drop(&d->lock);
@@ -402,6 +410,7 @@ struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 	struct insn *i = &v->insn;
 	struct block *b, *found;
 	struct x86_fault f;
+	bool conflict;
 	uint8_t *flags;
 	struct walk w;
 	uint64_t key;
@@ -431,6 +440,7 @@ struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 	if (!b)
 		b = xlat_crossing(v->d, c, key, gpa, w.gpa, memslot_hva(s, gpa),
 				  memslot_hva(s2, w.gpa), i, mode);
+	conflict = was_conflict(v->d);
 	lock_drop(&v->d->lock);
 	/* Another vCPU may have been faster, with another second page, or with
 	 * what was there before. */
@@ -438,10 +448,9 @@ struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 		return found->gpa2 == w.gpa && pages_fresh(c, found, false)
 			       ? found
 			       : NULL;
-	if (unlikely(!b) && v->d->conflict) {
-		was_conflict(c, gpa);
-		v->d->conflict = true;
-		was_conflict(c, w.gpa);
+	if (unlikely(!b) && conflict) {
+		refresh_at(c, gpa);
+		refresh_at(c, w.gpa);
 		return NULL;
 	}
 	return made(c, b);

@@ -78,7 +78,8 @@ static void nap(struct vcpu *v, uint64_t ns)
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	__atomic_store_n(&v->napping, 1, __ATOMIC_RELAXED);
 	__atomic_exchange_n(&v->sleeping, 1, __ATOMIC_SEQ_CST);
-	if (!v->signal_seen && !*v->immediate_exit && !v->cpu->exit_req &&
+	if (!v->signal_seen && !*v->immediate_exit &&
+	    !__atomic_load_n(&v->cpu->exit_req, __ATOMIC_SEQ_CST) &&
 	    ppoll(&pfd, 1, &timeout, &old) > 0)
 		(void)!read(v->wake_fd, &drain, sizeof(drain));
 	__atomic_store_n(&v->sleeping, 0, __ATOMIC_RELAXED);

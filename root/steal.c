@@ -91,15 +91,16 @@ static uint64_t stolen(struct vcpu_steal *s)
 	return other || now < before ? 0 : now - before;
 }
 
+/* Stores stay in order, but the compiler has to be told. */
 static void publish(struct vcpu_steal *s, volatile struct steal_page *page)
 {
 	uint64_t ns = stolen(s);
 	uint32_t version = page->version & ~1u;
 
 	page->version = version + 1;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__asm__ volatile("" : : : "memory");
 	page->steal_ns += ns;
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__asm__ volatile("" : : : "memory");
 	page->version = version + 2;
 }
 
