@@ -104,7 +104,7 @@ static void check_tsc(struct finding *f)
 		    source);
 }
 
-/* Tables of 1 TiB, reserved and not used, twelve a vCPU. */
+/* Tables of 1 TiB, reserved and not used, up to 14 a vCPU. */
 static void check_address_space(struct finding *f)
 {
 	const size_t table = 1ull << 40;
@@ -131,16 +131,17 @@ static void check_address_space(struct finding *f)
 	if (!getrlimit(RLIMIT_AS, &lim) && lim.rlim_cur != RLIM_INFINITY)
 		say(f, BAD,
 		    "only %u TiB of address space: lift the limit (ulimit -v "
-		    "unlimited); it takes 12 TiB a vCPU, reserved only",
+		    "unlimited); a vCPU takes up to 14 TiB, reserved only",
 		    nr);
 	else if (!strcmp(mode, "2"))
 		say(f, BAD,
 		    "only %u TiB of address space: vm.overcommit_memory is 2, "
-		    "set it to 0 or 1; it takes 12 TiB a vCPU, reserved only",
+		    "set it to 0 or 1; a vCPU takes up to 14 TiB, reserved "
+		    "only",
 		    nr);
 	else
-		say(f, nr < 12 ? BAD : NOTE,
-		    "only %u TiB of address space; it takes 12 a vCPU", nr);
+		say(f, nr < 14 ? BAD : NOTE,
+		    "only %u TiB of address space; a vCPU takes up to 14", nr);
 }
 
 static bool maps_exec(int flags, int fd)
@@ -228,6 +229,18 @@ static void check_seccomp(struct finding *f)
 		say(f, GOOD, "no seccomp filter");
 }
 
+static void check_run_delay(struct finding *f)
+{
+	if (!access("/proc/thread-self/schedstat", R_OK))
+		say(f, GOOD,
+		    "the scheduler tells run delays: guests see "
+		    "steal time");
+	else
+		say(f, NOTE,
+		    "no /proc/thread-self/schedstat: guests see no steal time, "
+		    "and flush each other's TLBs by interrupts");
+}
+
 static void check_library(struct finding *f)
 {
 	char path[4096], why[256] = "";
@@ -286,6 +299,7 @@ static const struct {
 	{ "code", check_code },
 	{ "copying", check_copy },
 	{ "page faults", check_userfaultfd },
+	{ "scheduler", check_run_delay },
 	{ "seccomp", check_seccomp },
 	{ "library", check_library },
 	{ "/dev/kvm", check_kvm },

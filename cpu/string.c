@@ -473,6 +473,16 @@ static void cut_repeat(struct cpu *c, const struct str *s, unsigned int id)
 		c->gpr[RDI] = (uint32_t)c->gpr[RDI];
 }
 
+static bool all_at_once(struct cpu *c, const struct str *s,
+			const struct insn *i)
+{
+	unsigned int id = i->row->id;
+
+	return (id == ID_MOVS || id == ID_STOS) && !checks_alignment(c) &&
+	       !may_change_itself(c, s, id) &&
+	       str_across(c, s, id == ID_MOVS, str_count(c, s));
+}
+
 enum cpu_result op_string(struct cpu *c, const struct insn *i)
 {
 	step_fn step = step_of(i->row->id);
@@ -486,6 +496,8 @@ enum cpu_result op_string(struct cpu *c, const struct insn *i)
 	budget = str_limit(c, &s, str_count(c, &s));
 	if (unlikely(!budget))
 		cut_repeat(c, &s, i->row->id);
+	if (budget > 1 && budget == str_count(c, &s) && all_at_once(c, &s, i))
+		return CPU_OK;
 	while (budget && !done) {
 		own = may_change_itself(c, &s, i->row->id);
 		r = step(c, &s, own ? 1 : budget, &n, &done);

@@ -73,3 +73,10 @@ static inline void str_again(struct cpu *c)
 	c->next_rip = c->rip;
 	c->rflags |= RFLAGS_RF;
 }
+
+/*
+ * str_across - string_across.c: all @count elements of a REP MOVS (@movs) or
+ * STOS, if they are few and their pages known; false: nothing was done.  There
+ * are no alignment checks, traps or changes of the instruction itself.
+ */
+bool str_across(struct cpu *c, const struct str *s, bool movs, uint32_t count);

@@ -323,8 +323,10 @@ enum cpu_result op_xsave(struct cpu *c, const struct insn *i)
 
 	if (r == CPU_OK)
 		r = xop_probe_byte(&x, fpu_xsave_size(x.rfbm) - 1);
-	if (r == CPU_OK && x.rfbm)
+	if (r == CPU_OK)
 		r = xop_probe_byte(&x, first_part(x.rfbm));
+	if (r == CPU_OK)
+		r = xop_probe_byte(&x, XSAVE_HEADER);
 	if (r == CPU_OK)
 		r = xop_read(&x, XSAVE_HEADER, &bv, sizeof(bv));
 	if (r != CPU_OK)
@@ -357,6 +359,9 @@ enum cpu_result op_xsavec(struct cpu *c, const struct insn *i)
 
 	if (r == CPU_OK)
 		r = xop_probe_byte(&x, fpu_compact_size(x.rfbm) - 1);
+	/* In use or not. */
+	if (r == CPU_OK && (x.rfbm & (XCR0_X87 | XCR0_SSE)))
+		r = xop_probe_byte(&x, first_part(x.rfbm));
 	if (r != CPU_OK)
 		return r;
 	clear_header(&a);

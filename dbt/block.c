@@ -23,9 +23,8 @@ struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode)
 	return b;
 }
 
-int block_add(struct dbt *d, struct block *b, const uint8_t *src)
+int block_note(struct dbt *d, struct block *b, const uint8_t *src)
 {
-	struct block **bucket = &d->hash[block_hash(b->rip, b->gpa, b->mode)];
 	unsigned int start = b->gpa & ~PAGE_MASK;
 	unsigned int end = start + b->len, room = PAGE_SIZE - start;
 
@@ -34,19 +33,24 @@ int block_add(struct dbt *d, struct block *b, const uint8_t *src)
 	if (b->gpa2 &&
 	    page_enter(d, b, b->gpa2, 0, end - PAGE_SIZE, src + room))
 		return -1;
-	if (page_enter(d, b, b->gpa, start, end < PAGE_SIZE ? end : PAGE_SIZE,
-		       src)) {
-		/* The second page knows it: nobody must kill it, its code is
-		 * overwritten by the next block. */
-		b->dead = true;
-		return -1;
-	}
+	if (!page_enter(d, b, b->gpa, start, end < PAGE_SIZE ? end : PAGE_SIZE,
+			src))
+		return 0;
+	/* The second page knows it: nobody must kill it, its code is
+	 * overwritten by the next block. */
+	b->dead = true;
+	return -1;
+}
+
+void block_add(struct dbt *d, struct block *b)
+{
+	struct block **bucket = &d->hash[block_hash(b->rip, b->gpa, b->mode)];
+
 	b->hash_next = *bucket;
 	/* block_find() and block_at() go without the lock. */
 	__atomic_store_n(bucket, b, __ATOMIC_RELEASE);
 	d->by_addr[d->nr_blocks] = b;
 	__atomic_store_n(&d->nr_blocks, d->nr_blocks + 1, __ATOMIC_RELEASE);
-	return 0;
 }
 
 struct block *block_at(struct dbt *d, const uint8_t *host)

@@ -344,6 +344,18 @@ static inline void set_nr_self(struct dbt *d, unsigned int n)
 	__atomic_store_n(&d->nr_self, n, __ATOMIC_RELAXED);
 }
 
+/*
+ * sees_made - before data about code is read that another vCPU may have made:
+ * the processor keeps its stores to data and to the jump that led here in
+ * order, but TSan does not see the jump's.
+ */
+static inline void sees_made(const struct dbt *d)
+{
+#ifdef __SANITIZE_THREAD__
+	(void)__atomic_load_n(&d->nr_blocks, __ATOMIC_ACQUIRE);
+#endif
+}
+
 /* go_no_further - the vCPU asks itself to. */
 static inline void go_no_further(struct cpu *c)
 {
@@ -383,8 +395,11 @@ void perfmap_write(struct dbt *d);
  * so that a vCPU may look for one without the lock.
  */
 struct block *block_find(struct dbt *d, uint64_t rip, gpa_t gpa, uint32_t mode);
-/* block_add - @src: the block's guest bytes.  -1: full, or d->conflict. */
-int block_add(struct dbt *d, struct block *b, const uint8_t *src);
+/* block_note - tells its pages of @b, made of @src.  -1: full, or d->conflict.
+ * A block that is not added then must be marked dead. */
+int block_note(struct dbt *d, struct block *b, const uint8_t *src);
+/* block_add - lets it be found. */
+void block_add(struct dbt *d, struct block *b);
 struct block *block_at(struct dbt *d, const uint8_t *host);
 /* block_kill - the world is stopped. */
 void block_kill(struct dbt *d, struct block *b);

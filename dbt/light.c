@@ -9,17 +9,6 @@
  * then.
  */
 
-/*
- * The site may be the work of another vCPU, whose jump led here: the processor
- * keeps its stores to data and code in order, but TSan does not see the code's.
- */
-static inline void sees_made(const struct dbt *d)
-{
-#ifdef __SANITIZE_THREAD__
-	(void)__atomic_load_n(&d->nr_blocks, __ATOMIC_ACQUIRE);
-#endif
-}
-
 /* Status flags for the registers' way back. */
 static void give_flags(struct cpu *c)
 {

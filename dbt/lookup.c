@@ -89,11 +89,12 @@ void *dbt_changed(struct cpu *c, const struct changed_stub *s)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
 	struct tlb_table *tt = running_table(c);
-	struct block *b = d->by_addr[s->block];
+	struct block *b;
 	uint64_t rip = stub_rip(c, &s->at);
 
 	c->doing = EXIT_CODE_WRITE;
 	lock_take(&d->lock);
+	b = d->by_addr[s->block];
 	block_outdated(d, b);
 	lock_drop(&d->lock);
 	jcache_drop(&tt->jc, block_rip(c, b));

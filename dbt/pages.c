@@ -316,8 +316,8 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 			      uint32_t mode)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
+	struct block *b, *found;
 	const struct memslot *s;
-	struct block *b;
 
 	c->doing = EXIT_BLOCK_MISS;
 	do {
@@ -328,7 +328,7 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 		 * lock. */
 		(void)*(volatile uint8_t *)memslot_hva(s, gpa);
 		lock_take(&d->lock);
-		b = block_find(d, rip, gpa, mode);
+		b = found = block_find(d, rip, gpa, mode);
 		if (unlikely(!is_watched(c, gpa))) {
 			lock_drop(&d->lock);
 			continue;
@@ -337,6 +337,10 @@ struct block *pages_translate(struct cpu *c, uint64_t rip, gpa_t gpa,
 			b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa),
 				       mode);
 		lock_drop(&d->lock);
+		if (unlikely(found && !pages_fresh(c, found, false))) {
+			pages_refresh(c, found);
+			continue;
+		}
 		if (likely(b) || !was_conflict(c, gpa))
 			return made(c, b);
 	} while (true);
@@ -346,8 +350,8 @@ struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
 				    uint32_t mode)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
+	struct block *b = NULL, *found = NULL;
 	const struct memslot *s;
-	struct block *b = NULL;
 	uint8_t *flags;
 
 	c->doing = EXIT_BLOCK_MISS;
@@ -357,14 +361,15 @@ struct block *pages_translate_light(struct cpu *c, uint64_t rip, gpa_t gpa,
 	(void)*(volatile uint8_t *)memslot_hva(s, gpa);
 	lock_take(&d->lock);
 	if (likely(is_watched(c, gpa))) {
-		b = block_find(d, rip, gpa, mode);
+		b = found = block_find(d, rip, gpa, mode);
 		if (!b)
 			b = xlat_block(d, c, rip, gpa, memslot_hva(s, gpa),
 				       mode);
 		c->exits[EXIT_BLOCK_MISS]++;
 	}
 	lock_drop(&d->lock);
-	return b;
+	/* Another vCPU may have been faster, with what was there before. */
+	return found && !pages_fresh(c, found, false) ? NULL : b;
 }
 
 /*
@@ -427,9 +432,12 @@ struct block *pages_crossing(struct cpu *c, gpa_t gpa, uint32_t mode)
 		b = xlat_crossing(v->d, c, key, gpa, w.gpa, memslot_hva(s, gpa),
 				  memslot_hva(s2, w.gpa), i, mode);
 	lock_drop(&v->d->lock);
-	/* Another vCPU may have been faster, with another second page. */
+	/* Another vCPU may have been faster, with another second page, or with
+	 * what was there before. */
 	if (found)
-		return found->gpa2 == w.gpa ? found : NULL;
+		return found->gpa2 == w.gpa && pages_fresh(c, found, false)
+			       ? found
+			       : NULL;
 	if (unlikely(!b) && v->d->conflict) {
 		was_conflict(c, gpa);
 		v->d->conflict = true;
@@ -445,7 +453,8 @@ struct sample {
 	uint64_t sum;
 };
 
-static void sum_page(void *arg)
+/* A sum of bytes that others may be writing: any will do then. */
+__attribute__((no_sanitize("thread"))) static void sum_page(void *arg)
 {
 	struct sample *s = arg;
 	uint64_t h = 0;

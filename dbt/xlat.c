@@ -299,6 +299,31 @@ static void xlat_insns(struct xlat *x, const uint8_t *hva)
 		xlat_not_here(x);
 }
 
+/* @mem: guest memory, which others may be writing. */
+__attribute__((no_sanitize("thread"))) static bool same_bytes(
+	const uint8_t *mem, const uint8_t *src, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (mem[i] != src[i])
+			return false;
+	return true;
+}
+
+/*
+ * Whether memory still holds what was translated, now that the pages tell that
+ * there is code in them.  User mode writes without a notice: if it has
+ * meanwhile, somebody may have compared the pages behind the write, but before
+ * they knew of this block.
+ */
+static bool still_there(const struct xlat *x, const struct block *b)
+{
+	unsigned int room = PAGE_SIZE - (b->gpa & ~PAGE_MASK);
+	unsigned int n = b->len < room ? b->len : room;
+
+	return same_bytes(x->hva, x->src, n) &&
+	       (!b->gpa2 || same_bytes(x->hva2, x->src + n, b->len - n));
+}
+
 /* What a look-up needs is then in one line of the cache. */
 static struct block *block_alloc(struct dbt *d)
 {
@@ -338,8 +363,14 @@ static struct block *finish(struct xlat *x, gpa_t gpa, gpa_t gpa2,
 			     .map = map };
 	if (!b->len)
 		b->len = 1;
-	if (block_add(d, b, x->src))
+	if (block_note(d, b, x->src))
 		return NULL;
+	if (!b->self && !still_there(x, b)) {
+		d->conflict = true;
+		b->dead = true;
+		return NULL;
+	}
+	block_add(d, b);
 	d->code_w_next = (uint8_t *)(((uintptr_t)x->e.w + 15) & ~15ul);
 	return b;
 }

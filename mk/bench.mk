@@ -4,3 +4,16 @@ bench: $O/ring3
 	$(Q)scripts/deps.sh boot
 	$(Q)KIT="$(KIT)" bench/run.sh
 .PHONY: bench
+
+# make bench-exit: what exits cost, on ring3 and, where there is one, /dev/kvm.
+BENCH_EXIT := $O/bench/exit
+
+$(BENCH_EXIT): $(patsubst %,$O/%.o,bench/exit.c test/api/kt.c \
+		test/api/kt_long.c) $O/libring3.a
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(CC) $(FLAGS) $^ -o $@
+bench-exit: $(BENCH_EXIT)
+	$(BENCH_EXIT)
+	@[ ! -w /dev/kvm ] || timeout 60 $(BENCH_EXIT) --kvm || \
+		echo "SKIP: /dev/kvm of this host"
+.PHONY: bench-exit

@@ -25,6 +25,12 @@ int exit_rdmsr(struct vcpu *v);
 int exit_wrmsr(struct vcpu *v);
 
 /*
+ * vcpu_polls_timer - the guest is about to read a count that changes with time
+ * alone; if it does nothing else and the host is busy, it naps before.
+ */
+void vcpu_polls_timer(struct vcpu *v);
+
+/*
  * exit_commit - the instruction that exited is done; an exit handler's answer,
  * for a debugger may want to see each.
  */

@@ -1,7 +1,11 @@
 #include <string.h>
 
+#include "irqchip/lapic.h"
 #include "root/bus.h"
 #include "root/exit.h"
+
+/* The timer's current count, in the local APIC's page. */
+#define APIC_PAGE_COUNT 0x390
 
 /* ask_user - one fragment goes to user mode. */
 static int ask_user(struct vcpu *v, const struct mmio_frag *f, bool write,
@@ -42,6 +46,9 @@ static int exit_read(struct vcpu *v)
 		v->vm->bugged = true;
 		return -1;
 	}
+	if (v->apic &&
+	    m->want.gpa == (lapic_base(v->apic) & PAGE_MASK) + APIC_PAGE_COUNT)
+		vcpu_polls_timer(v);
 	if (!bus_mmio_read(v, m->want.gpa, m->want.len, m->want.data))
 		return ask_user(v, &m->want, false, complete_read);
 	read_answered(m);

@@ -27,6 +27,9 @@
 /* About 10 ms: whoever spins for longer may be counting PAUSEs. */
 #define MOST_NAPS 16
 
+/* Reads of a timer further apart than this, in cycles, are no loop. */
+#define POLL_GAP (1u << 15)
+
 /* Cycles of spinning that are an exit where the host is busy. */
 #define WINDOW_CROWDED (1u << 13)
 
@@ -83,12 +86,12 @@ static void nap(struct vcpu *v, uint64_t ns)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-int exit_pause(struct vcpu *v)
+/* The vCPU has been waiting for a window's time. */
+static void waits(struct vcpu *v, bool alone)
 {
-	struct cpu *c = v->cpu;
-	struct cpu_spin *s = &c->spin;
+	struct cpu_spin *s = &v->cpu->spin;
 	bool preempted = was_preempted(v);
-	bool crowded = v->vm->nr_vcpus > 1 && is_crowded(v, preempted);
+	bool crowded = !alone && is_crowded(v, preempted);
 	unsigned int doubled;
 
 	/* A gap that the host made is none of the guest's. */
@@ -105,5 +108,24 @@ int exit_pause(struct vcpu *v)
 		lock_take(&v->mem_lock);
 	}
 	s->start = s->last = __builtin_ia32_rdtsc();
+}
+
+int exit_pause(struct vcpu *v)
+{
+	waits(v, v->vm->nr_vcpus == 1);
 	return exit_commit(v);
+}
+
+void vcpu_polls_timer(struct vcpu *v)
+{
+	struct cpu_spin *s = &v->cpu->spin;
+	uint64_t now = __builtin_ia32_rdtsc();
+
+	if (now - s->last > POLL_GAP) {
+		s->start = now;
+		s->begins = true;
+	}
+	s->last = now;
+	if (s->window && now - s->start >= s->window)
+		waits(v, false);
 }

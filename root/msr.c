@@ -16,6 +16,7 @@
 #define MSR_TSC_DEADLINE 0x6e0
 #define MSR_X2APIC_FIRST 0x800
 #define MSR_X2APIC_LAST	 0x8ff
+#define MSR_X2APIC_COUNT 0x839 /* the timer's current count */
 
 static enum msr_result gp_unless(bool ok)
 {
@@ -175,6 +176,8 @@ int exit_rdmsr(struct vcpu *v)
 
 	if (denied(v, false))
 		return fail(v, USER_MSR_FILTER, false);
+	if (v->cpu->exit.msr == MSR_X2APIC_COUNT)
+		vcpu_polls_timer(v);
 	if (do_read(v, v->cpu->exit.msr, &value, false) == MSR_OK)
 		return answer_read(v, value);
 	return fail(v, USER_MSR_UNKNOWN, false);

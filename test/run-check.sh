@@ -40,7 +40,7 @@ suite() {
 }
 
 # Those that use no vector register and no x87: the sanitizer does.
-TSAN_GUESTS="smp64 race64 litmus64 many64 irq64 apic64 tlb64
+TSAN_GUESTS="smp64 race64 litmus64 many64 irq64 tlb64
 	paging64"
 
 for s; do

@@ -2,6 +2,30 @@
 
 #include "test/api/kt.h"
 
+/* The older requests show the same channels, without flags. */
+static void pit_state(struct kt_vm *t)
+{
+	struct kvm_pit_state old;
+	struct kvm_pit_state2 new;
+
+	OK(kt_ioctl(t->vm, KVM_GET_PIT2, &new));
+	new.channels[0].mode = 2;
+	new.channels[0].count = 0x4a9;
+	new.channels[2].count = 0x1234;
+	OK(kt_ioctl(t->vm, KVM_SET_PIT2, &new));
+	OK(kt_ioctl(t->vm, KVM_GET_PIT, &old));
+	GIVES(old.channels[0].mode, 2);
+	GIVES(old.channels[0].count, 0x4a9);
+	GIVES(old.channels[2].count, 0x1234);
+	old.channels[2].count = 0x4321;
+	OK(kt_ioctl(t->vm, KVM_SET_PIT, &old));
+	OK(kt_ioctl(t->vm, KVM_GET_PIT2, &new));
+	GIVES(new.channels[0].count, 0x4a9);
+	GIVES(new.channels[2].count, 0x4321);
+	FAILS(kt_ioctl(t->vm, KVM_GET_PIT, NULL), EFAULT);
+	FAILS(kt_ioctl(t->vm, KVM_SET_PIT, NULL), EFAULT);
+}
+
 static void creation(void)
 {
 	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP,
@@ -75,6 +99,7 @@ static void state(void)
 	FAILS(kt_ioctl(t.vm, KVM_GET_PIT2, NULL), EFAULT);
 	OK(kt_ioctl(t.vm, KVM_REINJECT_CONTROL, &control));
 	FAILS(kt_ioctl(t.vm, KVM_REINJECT_CONTROL, NULL), EFAULT);
+	pit_state(&t);
 	kt_vm_close(&t);
 }
 

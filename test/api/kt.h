@@ -117,6 +117,7 @@ void test_dirty_ring(void);
 void test_pv(void);
 void test_stats(void);
 void test_smp(void);
+void test_churn(void);
 void test_latency(void);
 void test_exact(void);
 void test_wake(void);

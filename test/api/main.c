@@ -25,6 +25,7 @@ static const struct {
 	{ "pv", test_pv },
 	{ "stats", test_stats },
 	{ "smp", test_smp },
+	{ "churn", test_churn },
 	{ "latency", test_latency },
 	{ "exact", test_exact },
 	{ "wake", test_wake },

@@ -546,6 +546,95 @@ static void strings(void)
 	CHECK_EQ("down di", trap.frame.di, VA - 4);
 }
 
+#define SRC (EDGE + 4 * PAGE) /* the edge of two more pages */
+
+static u8 source_byte(u64 at)
+{
+	return at * 11 + (at >> 8);
+}
+
+/* One REP MOVS (@fill 0) or STOS of @n elements. */
+static void repeat(int size, bool fill, u64 from, u64 to, u64 n)
+{
+	u64 si = from, di = to, cx = n, ax = 0x0102030405060708;
+
+#define REP(insn)                                                              \
+	asm volatile("rep " insn                                               \
+		     : "+S"(si), "+D"(di), "+c"(cx)                            \
+		     : "a"(ax)                                                 \
+		     : "memory")
+	switch (size | fill) {
+	case 2:
+		REP("movsw");
+		break;
+	case 3:
+		REP("stosw");
+		break;
+	case 4:
+		REP("movsl");
+		break;
+	case 5:
+		REP("stosl");
+		break;
+	case 8:
+		REP("movsq");
+		break;
+	default:
+		REP("stosq");
+	}
+	CHECK_EQ("cx", cx, 0);
+	CHECK_EQ("di", di, to + n * size);
+	CHECK_EQ("si", si, fill ? from : from + n * size);
+	for (u64 at = to - 9; at < to + n * size + 9; at++) {
+		u64 k = at - to;
+		u8 old = at < EDGE ? (at & 4095) * 7 + 1 : (at & 4095) * 5 + 2;
+
+		if (k >= n * size)
+			CHECK_EQ("around", bytes(at, 1), old);
+		else
+			CHECK_EQ("byte", bytes(at, 1),
+				 fill ? 8 - k % size : source_byte(from + k));
+	}
+}
+
+/* Repeated instructions on pages that are all there. */
+static void string_edges(void)
+{
+	map4k(SRC - PAGE, page_alloc(), RWU);
+	map4k(SRC, page_alloc(), RWU);
+	for (u64 at = SRC - PAGE; at < SRC + PAGE; at++)
+		*(u8 *)at = source_byte(at);
+	for (int size = 2; size <= 8; size *= 2)
+		for (int d = 0; d < 40; d++)
+			for (int s = 0; s < 40; s += 3) {
+				scatter();
+				repeat(size, false, SRC - s, EDGE - d, 4);
+				scatter();
+				repeat(size, true, SRC - s, EDGE - d, 4);
+			}
+	/* Operands that overlap: an element is read before it is written. */
+	for (int d = 1; d < 12; d++) {
+		u64 si = EDGE - 20, di = si + d, cx = 4, want[16];
+
+		scatter();
+		for (int k = 0; k < 60; k++)
+			((u8 *)want)[k] = bytes(si + k, 1);
+		for (int k = 0; k < 4; k++) {
+			u64 v;
+
+			memcpy(&v, (u8 *)want + 8 * k, 8);
+			memcpy((u8 *)want + 8 * k + d, &v, 8);
+		}
+		asm volatile("rep movsq"
+			     : "+S"(si), "+D"(di), "+c"(cx)
+			     :
+			     : "memory");
+		for (int k = 0; k < 60; k++)
+			CHECK_EQ("overlap", bytes(EDGE - 20 + k, 1),
+				 ((u8 *)want)[k]);
+	}
+}
+
 /* Code that lies across the edge: mov $imm64, %rax; ret. */
 static void fetch(void)
 {
@@ -633,6 +722,7 @@ void guest_main(void)
 	RUN(table_stores);
 	RUN(precise);
 	RUN(strings);
+	RUN(string_edges);
 	RUN(fetch);
 	RUN(fall_through);
 	RUN(longest);
