@@ -38,7 +38,7 @@ static const struct place gs_places[] = {
 	{ "tmp", SLOT_OFF(D_TMP), 0 },
 	{ "jc_mask", SLOT_OFF(D_JC_MASK), 0 },
 	{ "go", SLOT_OFF(D_GO), 0 },
-	{ NULL },
+	{ NULL, 0, 0 },
 };
 
 /* On the host's stack. */
@@ -46,7 +46,7 @@ static const struct place frame_places[] = {
 	{ "page_mask", FRAME_OFF(F_PAGE_MASK), 0 },
 	{ "span", FRAME_OFF(F_SPAN8), F_SPAN512 - F_SPAN8 + 1 },
 	{ "window", FRAME_OFF(F_WINDOW), MAX_WINDOWS },
-	{ NULL },
+	{ NULL, 0, 0 },
 };
 
 static void name_place(char *buf, size_t size, const struct place *p,
