@@ -63,6 +63,7 @@ static struct lend *lend(struct xlat *x)
 	if (owner == NR_GPRS)
 		return NULL;
 	x->nr_lends++;
+	x->lending = true;
 	*l = (struct lend){ .owner = owner,
 			    .host = host_of[owner],
 			    .guest = GPR_NONE,
@@ -178,7 +179,6 @@ void lend_registers(struct xlat *x)
 		x->loop_home[r] = host_of[r];
 	lend_to_registers(x);
 	x->home = x->loop_home;
-	x->lending = true;
 }
 
 enum hreg lend_counter(struct xlat *x)
