@@ -703,6 +703,39 @@ static void longest(void)
 	CHECK_EQ("16 bytes error", trap.error, 0);
 }
 
+/*
+ * A loop over two pages that leaves no register to spare: the sum of @n
+ * quadwords from @from and of 1 to 10 for each turn.
+ */
+u64 sum_busy(const u64 *from, u64 n);
+asm(".globl sum_busy\n"
+    "sum_busy:\n"
+    "push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
+    "mov %rsi, %rcx; mov %rdi, %rsi; xor %eax, %eax\n"
+    "mov $1, %ebx; mov $2, %edx; mov $3, %edi; mov $4, %ebp; mov $5, %r8d\n"
+    "mov $6, %r9d; mov $7, %r12d; mov $8, %r13d; mov $9, %r14d; mov $10, "
+    "%r15d\n"
+    "1: mov (%rsi), %r11\n"
+    "add %r11, %rax; add %rbx, %rax; add %rdx, %rax; add %rdi, %rax\n"
+    "add %rbp, %rax; add %r8, %rax; add %r9, %rax; add %r12, %rax\n"
+    "add %r13, %rax; add %r14, %rax; add %r15, %rax\n"
+    "add %rsp, %rax; sub %rsp, %rax\n"
+    "add $8, %rsi; dec %rcx; jnz 1b\n"
+    "pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
+    "ret\n");
+
+static void busy_loop(void)
+{
+	const u64 *v = (const u64 *)VA;
+	u64 sum = 0;
+
+	scatter();
+	for (unsigned n = 0; n < 2 * PAGE / 8; n++)
+		sum += v[n] + 55;
+	for (unsigned n = 0; n < 20; n++)
+		CHECK_EQ("sum", sum_busy(v, 2 * PAGE / 8), sum);
+}
+
 void guest_main(void)
 {
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NXE);
@@ -726,4 +759,5 @@ void guest_main(void)
 	RUN(fetch);
 	RUN(fall_through);
 	RUN(longest);
+	RUN(busy_loop);
 }
