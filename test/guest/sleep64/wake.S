@@ -2,7 +2,7 @@
  * Into S3 and back: the waking vector's code, copied to WAKE_PAGE and entered
  * there in real mode, returns from sleep_enter().
  */
-#include "test/guest/lib/desc.h"
+#include "test/guest/lib/to_long.h"
 #define BASE 0x9000
 #define AT(label) (BASE + label - wake_start)
 
@@ -33,32 +33,8 @@ sleep_return:
 
 	.code16
 wake_start:
-	cli
-	mov	%cs, %ax
-	mov	%ax, %ds
-	lgdtl	wake_gdtr - wake_start
-	mov	%cr0, %eax
-	or	$1, %eax
-	mov	%eax, %cr0
-	ljmpl	$SEL_CODE32, $AT(1f)
-	.code32
-1:	mov	$SEL_DATA, %eax
-	mov	%eax, %ds
-	mov	%eax, %es
-	mov	%eax, %ss
-	mov	$0x620, %eax
-	mov	%eax, %cr4
-	mov	$boot_pml4, %eax
-	mov	%eax, %cr3
-	mov	$0xc0000080, %ecx
-	rdmsr
-	or	$0x901, %eax		/* NXE, LME, SCE */
-	wrmsr
-	mov	$0x80010033, %eax
-	mov	%eax, %cr0
-	ljmpl	$SEL_CODE, $AT(2f)
-	.code64
-2:	mov	saved_rsp, %rsp
+	TO_LONG_MODE(wake_start, wake_gdtr)
+	mov	saved_rsp, %rsp
 	mov	$1, %eax
 	mov	$sleep_return, %ecx
 	jmp	*%rcx
