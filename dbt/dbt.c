@@ -7,6 +7,7 @@
 #include "dbt/dbt_int.h"
 #include "dbt/xlat.h"
 #include "host/gsbase.h"
+#include "mmu/mirror.h"
 
 /*
  * Life of the translator: per VM the code cache, per vCPU the state that
@@ -148,6 +149,7 @@ static bool init_cpu(struct dbt *d, struct cpu *c, struct vcpu_dbt *v, int fd)
 		return false;
 	v->snip_w = d->code_w + CODE_SIZE - (n + 1ul) * SNIPPET_SIZE;
 	v->snip_x = v->snip_w + (d->code_x - d->code_w);
+	direct_init(c);
 	fpu_reset(c);
 	cpu_reset(c, false);
 	return true;
@@ -187,6 +189,7 @@ void dbt_cpu_destroy(struct cpu *c)
 		if (d->cpu[i] == c)
 			d->cpu[i] = NULL;
 	dbt_leave_quiet(d);
+	direct_exit(c);
 	if (c->mmu.tlb)
 		tlb_destroy(c->mmu.tlb);
 	free(c->xsave);
@@ -236,6 +239,7 @@ void dbt_slots_changed(struct dbt *d, struct memslots *slots)
 		if (!d->cpu[i])
 			continue;
 		d->cpu[i]->mmu.slots = slots;
+		mirror_note_gone(d->cpu[i]->mmu.tlb->mirror);
 		tlb_flush_tables(d->cpu[i]->mmu.tlb);
 	}
 }
@@ -243,6 +247,8 @@ void dbt_slots_changed(struct dbt *d, struct memslots *slots)
 void dbt_rearm_dirty(struct dbt *d)
 {
 	for (unsigned int i = 0; i < d->nr_cpus; i++)
-		if (d->cpu[i])
+		if (d->cpu[i]) {
 			tlb_drop_writable(d->cpu[i]->mmu.tlb, NULL);
+			mirror_note_gone(d->cpu[i]->mmu.tlb->mirror);
+		}
 }

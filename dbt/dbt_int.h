@@ -3,6 +3,7 @@
 #include "base/lock.h"
 #include "cpu/cpu.h"
 #include "dbt/dbt.h"
+#include "dbt/direct.h"
 #include "dbt/emit.h"
 #include "mmu/tlb.h"
 
@@ -319,6 +320,7 @@ struct vcpu_dbt {
 	/* how the instruction ended with which dbt_light left */
 	uint8_t light_result; /* enum careful_result */
 	uint8_t light_reason; /* enum exit_reason */
+	struct direct direct;
 	/* careful form */
 	uint8_t *snip_w, *snip_x; /* snippets */
 	uint8_t snippet_spill;
@@ -330,6 +332,14 @@ struct vcpu_dbt {
 static inline struct vcpu_dbt *vcpu_dbt(const struct cpu *c)
 {
 	return (struct vcpu_dbt *)c->dbt[D_STATE];
+}
+
+/* direct_wanted - whether the loop should try direct_run(). */
+static inline bool direct_wanted(const struct cpu *c)
+{
+	const struct direct *d = &vcpu_dbt(c)->direct;
+
+	return d->want || (d->mode == DIRECT_ALWAYS && c->cpl == 3);
 }
 
 /* may_go - no other thread has asked the vCPU to leave translated code. */

@@ -33,7 +33,8 @@ static void *go(struct cpu *c)
 	uint32_t mode;
 	void *code;
 
-	if (unlikely(run_must_leave(c)))
+	if (unlikely(run_must_leave(c)) ||
+	    (c->cpl == 3 && unlikely(direct_returns(c))))
 		return leave(c, CAREFUL_ON, 0);
 	mode = mode_key(c);
 	if (unlikely(mode & MODE_SLOW))

@@ -1,5 +1,6 @@
 #include "dbt/dbt_int.h"
 
+#include "mmu/mirror.h"
 #include "mmu/walk.h"
 
 /*
@@ -166,6 +167,15 @@ void pages_pending(struct cpu *c)
 		code_page_write(c, v->writes[i].gpa, v->writes[i].len);
 }
 
+static void drop_entries(struct tlb *t, const struct memslot *s, gpa_t gpa,
+			 uint8_t flags)
+{
+	if (flags & PGF_WRITABLE)
+		tlb_drop_writable(t, memslot_hva(s, gpa & PAGE_MASK));
+	if (flags & PGF_MIRRORED)
+		mirror_note_code(t->mirror, gpa);
+}
+
 /* The page of @gpa is to hold code: no TLB may let it be written unnoticed. */
 static void drop_write_entries(struct cpu *c, gpa_t gpa)
 {
@@ -177,12 +187,13 @@ static void drop_write_entries(struct cpu *c, gpa_t gpa)
 		quiet_self_enter(c);
 	s = find_flags(c, gpa, &flags);
 	for (unsigned int i = 0; s && i < d->nr_cpus; i++)
-		if (d->cpu[i] && (flags_now(flags) & PGF_WRITABLE))
-			tlb_drop_writable(d->cpu[i]->mmu.tlb,
-					  memslot_hva(s, gpa & PAGE_MASK));
+		if (d->cpu[i])
+			drop_entries(d->cpu[i]->mmu.tlb, s, gpa,
+				     flags_now(flags));
 	if (s)
 		__atomic_and_fetch(flags,
-				   (uint8_t) ~(PGF_WRITABLE | PGF_PERMITTED),
+				   (uint8_t) ~(PGF_WRITABLE | PGF_PERMITTED |
+					       PGF_MIRRORED),
 				   __ATOMIC_SEQ_CST);
 	if (d->nr_cpus > 1)
 		quiet_self_leave(c);

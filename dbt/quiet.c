@@ -37,6 +37,7 @@ void dbt_kick(struct cpu *c)
 {
 	__atomic_store_n(&c->exit_req, 1, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&c->dbt[D_GO], 0, __ATOMIC_SEQ_CST);
+	direct_kick(c);
 }
 
 void run_ring_full(struct mmu *mmu)
@@ -53,6 +54,7 @@ void dbt_enter_quiet(struct dbt *d)
 
 		while (v && __atomic_load_n(&v->in_run, __ATOMIC_SEQ_CST)) {
 			__atomic_store_n(&v->c->dbt[D_GO], 0, __ATOMIC_SEQ_CST);
+			direct_kick(v->c);
 			futex_wait(&v->in_run, 1);
 		}
 	}

@@ -304,6 +304,7 @@ static enum exit_reason run_loop(struct cpu *c)
 {
 	struct vcpu_dbt *v = vcpu_dbt(c);
 	enum exit_reason reason;
+	int result;
 
 	for (;;) {
 		if (unlikely(v->nr_writes || v->drop_all))
@@ -323,8 +324,13 @@ static enum exit_reason run_loop(struct cpu *c)
 		} else if (window_open(c) && !must_finish(c)) {
 			return EXIT_INTERRUPT_WINDOW;
 		}
-		if (turn(c, &reason) == CAREFUL_LEAVE)
+		if (unlikely(direct_wanted(c)) && !run_must_leave(c) &&
+		    direct_run(c, &result, &reason)) {
+			if (result == CAREFUL_LEAVE)
+				return reason;
+		} else if (turn(c, &reason) == CAREFUL_LEAVE) {
 			return reason;
+		}
 	}
 }
 
@@ -349,6 +355,7 @@ enum exit_reason dbt_run(struct cpu *c)
 
 	c->doing = DOING_LOOP;
 	pages_sample(c);
+	direct_begin(c);
 	run_gate_enter(v);
 	c->mmu.live = true;
 	fault_set_current(c);

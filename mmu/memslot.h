@@ -29,6 +29,7 @@ struct memslot {
 #define PGF_CODE      BIT(0) /* blocks were translated from this page */
 #define PGF_WRITABLE  BIT(1) /* some TLB may hold a write entry for it */
 #define PGF_PERMITTED BIT(2) /* a vCPU may be writing beside the code */
+#define PGF_MIRRORED  BIT(3) /* a runner may write to it (mirror.h) */
 
 struct memslots {
 	uint32_t nr;

@@ -73,6 +73,7 @@ struct tlb {
 	size_t state_size;
 	void *jc_empty; /* what an empty jump-cache entry points to */
 	uint64_t flushes, flushes_avoided; /* counters */
+	struct mirror *mirror; /* flushes concern it, too; NULL: none */
 	struct tlb_tag tag[TLB_MAX_TAGS + 1];
 };
 

@@ -1,3 +1,4 @@
+#include "mmu/mirror.h"
 #include "mmu/tlb_int.h"
 
 /*
@@ -17,8 +18,10 @@ static struct tlb_tag *tag_find(struct tlb *t, unsigned int pcid)
 
 void tlb_flush_all(struct mmu *mmu)
 {
-	if (mmu->tlb)
-		tlb_flush_tables(mmu->tlb);
+	if (!mmu->tlb)
+		return;
+	mirror_note_all(mmu->tlb->mirror);
+	tlb_flush_tables(mmu->tlb);
 }
 
 void tlb_flush_nonglobal(struct mmu *mmu)
@@ -27,6 +30,7 @@ void tlb_flush_nonglobal(struct mmu *mmu)
 
 	if (!t)
 		return;
+	mirror_note_all(t->mirror);
 	for (unsigned int i = 0; i <= t->nr_tags; i++)
 		tlb_tag_flush(t, &t->tag[i], mmu->role.pge);
 }
@@ -47,6 +51,8 @@ void tlb_flush_pcid(struct mmu *mmu, unsigned int pcid)
 	struct tlb *t = mmu->tlb;
 	struct tlb_tag *tag = t ? tag_find(t, pcid) : NULL;
 
+	if (t)
+		mirror_note_pcid(t->mirror, pcid);
 	if (!tag)
 		return;
 	tlb_tag_flush(t, tag, mmu->role.pge);
@@ -58,6 +64,8 @@ void tlb_flush_gva(struct mmu *mmu, gva_t gva)
 {
 	struct tlb *t = mmu->tlb;
 
+	if (t)
+		mirror_note_gva(t->mirror, mmu->cr3, gva);
 	/* Other tags may hold a global entry for it; entries do not say. */
 	for (unsigned int i = 0; t && i <= t->nr_tags; i++)
 		tlb_tag_flush_gva(t, &t->tag[i], gva);
@@ -68,6 +76,8 @@ void tlb_flush_pcid_gva(struct mmu *mmu, unsigned int pcid, gva_t gva)
 	struct tlb *t = mmu->tlb;
 	struct tlb_tag *tag = t ? tag_find(t, pcid) : NULL;
 
+	if (t)
+		mirror_note_pcid(t->mirror, pcid);
 	if (!tag)
 		return;
 	tlb_tag_flush_gva(t, tag, gva);
@@ -113,6 +123,8 @@ void tlb_load_cr3(struct mmu *mmu, uint64_t cr3, bool keep)
 	mmu->cr3 = cr3;
 	if (!t)
 		return;
+	if (!keep)
+		mirror_note_cr3(t->mirror, cr3, pcid);
 	tag = tag_find(t, pcid);
 	if (!tag || !is_current(t, tag))
 		shared_switch(t, mmu->role.pge);

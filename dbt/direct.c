@@ -1,0 +1,417 @@
+#include "dbt/direct.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/auxv.h>
+
+#include "cpu/fpu.h"
+#include "cpu/mode.h"
+#include "cpu/segment.h"
+#include "dbt/dbt_int.h"
+#include "host/runner.h"
+#include "host/time.h"
+#include "mmu/mirror.h"
+
+/* Selectors that a 64-bit Linux has in user mode, as guest and as host. */
+#define USER_CS	 0x33
+#define USER_SS	 0x2b
+#define USER_CS32 0x23
+
+/* Microseconds between events, on average, from which it pays, and until which
+ * it still does; and what a process has to have computed before. */
+#define ENTER_US  35
+#define LEAVE_US  20
+#define CREDIT_US 3000
+
+#define MAX_FAILURES 4
+
+/* Flags that user code may have changed. */
+#define USER_FLAGS                                                             \
+	(RFLAGS_STATUS | RFLAGS_DF | RFLAGS_AC | RFLAGS_ID | RFLAGS_TF |       \
+	 RFLAGS_NT)
+
+static struct direct *direct_of(const struct cpu *c)
+{
+	return &vcpu_dbt(c)->direct;
+}
+
+static enum direct_mode mode_wanted(void)
+{
+#ifdef RING3_SANITIZE
+	return DIRECT_OFF;
+#else
+	const char *s = getenv("RING3_DIRECT");
+
+	if (!s || !*s || !__builtin_strcmp(s, "auto"))
+		return DIRECT_AUTO;
+	return __builtin_strcmp(s, "always") ? DIRECT_OFF : DIRECT_ALWAYS;
+#endif
+}
+
+void direct_init(struct cpu *c)
+{
+	struct direct *d = direct_of(c);
+
+	d->mode = mode_wanted();
+	if (d->mode == DIRECT_OFF || runner_probe()) {
+		d->mode = DIRECT_OFF;
+		return;
+	}
+	d->mirror = mirror_create();
+	if (!d->mirror) {
+		d->mode = DIRECT_OFF;
+		return;
+	}
+	c->mmu.tlb->mirror = d->mirror;
+	d->enter = ns_to_tsc(ENTER_US * 1000);
+	d->leave = ns_to_tsc(LEAVE_US * 1000);
+}
+
+void direct_exit(struct cpu *c)
+{
+	mirror_destroy(direct_of(c)->mirror);
+}
+
+void direct_kick(struct cpu *c)
+{
+	int pid = __atomic_load_n(&direct_of(c)->pid, __ATOMIC_SEQ_CST);
+
+	if (pid)
+		runner_kick(pid);
+}
+
+void direct_begin(struct cpu *c)
+{
+	struct direct *d = direct_of(c);
+
+	if (d->mode != DIRECT_OFF)
+		d->last = tsc_read();
+}
+
+/* An event: the cycles since the last one. */
+static uint64_t event(struct direct *d)
+{
+	uint64_t now = tsc_read(), cycles = now - d->last;
+	uint64_t most = 16 * d->enter;
+
+	d->last = now;
+	d->mean += ((int64_t)((cycles < most ? cycles : most) - d->mean)) / 8;
+	return cycles;
+}
+
+/* Whether the current process has computed for long enough. */
+static bool has_credit(struct cpu *c, struct direct *d, uint64_t cycles)
+{
+	uint64_t root = c->mmu.cr3 & PAGE_MASK;
+	unsigned int h = (root * 0x9e3779b97f4a7c15ull) >> 58;
+
+	if (d->credit[h].root != root) {
+		d->credit[h].root = root;
+		d->credit[h].cycles = 0;
+	}
+	d->credit[h].cycles += cycles;
+	return d->credit[h].cycles > d->enter / ENTER_US * CREDIT_US;
+}
+
+bool direct_returns(struct cpu *c)
+{
+	struct direct *d = direct_of(c);
+	uint64_t cycles;
+
+	if (likely(d->mode == DIRECT_OFF))
+		return false;
+	cycles = event(d);
+	d->want = d->mode == DIRECT_ALWAYS ||
+		  (d->mean > d->enter && has_credit(c, d, cycles));
+	return d->want;
+}
+
+static bool user_address(uint64_t a)
+{
+	return a < RUNNER_TOP;
+}
+
+static bool data_selector(uint16_t sel)
+{
+	return sel == 0 || sel == USER_SS;
+}
+
+static bool host_has_fsgsbase(void)
+{
+	return getauxval(AT_HWCAP2) & BIT(1);
+}
+
+/* Whether user code sees in a runner what it would see in the guest. */
+static bool state_fits(const struct cpu *c)
+{
+	const uint64_t cr4 = CR4_OSFXSR | CR4_OSXSAVE;
+	const uint64_t flags = RFLAGS_IOPL | RFLAGS_NT | RFLAGS_TF |
+			       RFLAGS_VM | RFLAGS_AC | RFLAGS_VIF | RFLAGS_VIP;
+
+	if (c->cpl != 3 || c->code_size != CODE64 ||
+	    c->seg[SEG_CS].sel != USER_CS || c->seg[SEG_SS].sel != USER_SS ||
+	    !data_selector(c->seg[SEG_DS].sel) ||
+	    !data_selector(c->seg[SEG_ES].sel) || c->seg[SEG_FS].sel ||
+	    c->seg[SEG_GS].sel)
+		return false;
+	if ((c->cr0 & (CR0_EM | CR0_TS)) || (c->cr4 & cr4) != cr4 ||
+	    !(c->cr4 & CR4_FSGSBASE) != !host_has_fsgsbase() ||
+	    c->xcr0 != fpu_supported_xcr0())
+		return false;
+	if ((c->rflags & flags) || !(c->rflags & RFLAGS_IF))
+		return false;
+	return user_address(c->rip) && user_address(c->seg[SEG_FS].base) &&
+	       user_address(c->seg[SEG_GS].base);
+}
+
+static bool slots_log(const struct memslots *slots)
+{
+	for (uint32_t i = 0; slots && i < slots->nr; i++)
+		if (slots->slot[i].dirty)
+			return true;
+	return false;
+}
+
+static void give_regs(const struct cpu *c, struct user_regs_struct *u)
+{
+	const uint64_t *g = c->gpr;
+
+	*u = (struct user_regs_struct){
+		.rax = g[RAX],
+		.rcx = g[RCX],
+		.rdx = g[RDX],
+		.rbx = g[RBX],
+		.rsp = g[RSP],
+		.rbp = g[RBP],
+		.rsi = g[RSI],
+		.rdi = g[RDI],
+		.r8 = g[R8],
+		.r9 = g[R9],
+		.r10 = g[R10],
+		.r11 = g[R11],
+		.r12 = g[R12],
+		.r13 = g[R13],
+		.r14 = g[R14],
+		.r15 = g[R15],
+		.rip = c->rip,
+		.eflags = c->rflags & ~RFLAGS_RF,
+		.orig_rax = ~0ull,
+		.cs = USER_CS,
+		.ss = USER_SS,
+		.ds = c->seg[SEG_DS].sel,
+		.es = c->seg[SEG_ES].sel,
+		.fs_base = c->seg[SEG_FS].base,
+		.gs_base = c->seg[SEG_GS].base,
+	};
+}
+
+/* A selector that user code has loaded means what the guest's tables say. */
+static void take_selector(struct cpu *c, unsigned int seg, uint16_t sel)
+{
+	if (sel != c->seg[seg].sel)
+		(void)seg_load(c, seg, sel);
+}
+
+static void take_regs(struct cpu *c, const struct user_regs_struct *u)
+{
+	uint64_t *g = c->gpr;
+
+	g[RAX] = u->rax;
+	g[RCX] = u->rcx;
+	g[RDX] = u->rdx;
+	g[RBX] = u->rbx;
+	g[RSP] = u->rsp;
+	g[RBP] = u->rbp;
+	g[RSI] = u->rsi;
+	g[RDI] = u->rdi;
+	g[R8] = u->r8;
+	g[R9] = u->r9;
+	g[R10] = u->r10;
+	g[R11] = u->r11;
+	g[R12] = u->r12;
+	g[R13] = u->r13;
+	g[R14] = u->r14;
+	g[R15] = u->r15;
+	c->rip = u->rip;
+	cpu_set_rflags(c, (c->rflags & ~USER_FLAGS) | (u->eflags & USER_FLAGS));
+	c->seg[SEG_FS].base = u->fs_base;
+	c->seg[SEG_GS].base = u->gs_base;
+	take_selector(c, SEG_DS, u->ds);
+	take_selector(c, SEG_ES, u->es);
+	take_selector(c, SEG_FS, u->fs);
+	take_selector(c, SEG_GS, u->gs);
+}
+
+/* Guest code of @len bytes before rip, if it can be read. */
+static bool code_before(struct cpu *c, uint8_t *bytes, unsigned int len)
+{
+	struct x86_fault f;
+
+	return mem_read(&c->mmu, NULL, c->rip - len, bytes, len, ACCESS_USER,
+			&f) == CPU_OK;
+}
+
+/* rip = the instruction that has stopped the runner behind it. */
+static void step_back(struct cpu *c, enum runner_stop stop,
+		      const struct user_regs_struct *u)
+{
+	uint8_t b[2];
+
+	if (stop == RUNNER_SYSCALL) {
+		c->gpr[RAX] = u->orig_rax;
+		c->rip -= 2;
+	} else if (stop == RUNNER_TRAP && code_before(c, b, 2)) {
+		if (b[1] == 0xcc || b[1] == 0xf1)
+			c->rip -= 1;
+		else if (b[0] == 0xcd && b[1] == 0x03)
+			c->rip -= 2;
+	}
+}
+
+/* Vector state to the runner, unless it has it already. */
+static int give_fpu(struct cpu *c, struct runner *r)
+{
+	struct mirror_image *im = mirror_image(direct_of(c)->mirror);
+
+	if (im->valid && !__builtin_memcmp(im->xsave, c->xsave, FPU_AREA_SIZE))
+		return 0;
+	im->valid = false;
+	return runner_set_xstate(r, c->xsave, c->xsave_size);
+}
+
+static int take_fpu(struct cpu *c, struct runner *r)
+{
+	struct mirror_image *im = mirror_image(direct_of(c)->mirror);
+	uint8_t *x = c->xsave;
+	uint64_t bv;
+	int err = runner_get_xstate(r, x, c->xsave_size);
+
+	if (err)
+		return err;
+	/* What Linux leaves in bytes that are software's, and beyond AVX. */
+	__builtin_memset(x + XSAVE_LEGACY_END, 0,
+			 XSAVE_HEADER - XSAVE_LEGACY_END);
+	__builtin_memcpy(&bv, x + XSAVE_HEADER, sizeof(bv));
+	bv &= FPU_NATIVE;
+	__builtin_memcpy(x + XSAVE_HEADER, &bv, sizeof(bv));
+	__builtin_memcpy(im->xsave, x, FPU_AREA_SIZE);
+	im->valid = true;
+	return 0;
+}
+
+static enum mirror_access access_of(const struct runner_info *info)
+{
+	if (info->signo != SIGSEGV || info->code != SEGV_ACCERR)
+		return MIRROR_ANY;
+	return MIRROR_WRITE;
+}
+
+/* Whether a fault is one of the mirror's alone, which is mended now. */
+static bool mended(struct cpu *c, const struct runner_info *info)
+{
+	struct mirror *m = direct_of(c)->mirror;
+
+	if (info->signo != SIGSEGV ||
+	    (info->code != SEGV_MAPERR && info->code != SEGV_ACCERR))
+		return false;
+	if (!mirror_fill(m, &c->mmu, info->address, access_of(info)))
+		return false;
+	c->exits[EXIT_DIRECT_FILL]++;
+	return true;
+}
+
+/* Runs until there is something to do beside the mirror. */
+static enum runner_stop go(struct cpu *c, struct runner *r)
+{
+	struct direct *d = direct_of(c);
+	struct runner_info info;
+	enum runner_stop stop;
+
+	do {
+		__atomic_store_n(&d->pid, runner_pid(r), __ATOMIC_SEQ_CST);
+		/* Whoever clears it after this look sees the runner. */
+		if (!__atomic_load_n(&c->dbt[D_GO], __ATOMIC_SEQ_CST))
+			stop = RUNNER_KICKED;
+		else
+			stop = runner_run(r, &info);
+		__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
+	} while (stop == RUNNER_FAULT && may_go(c) && mended(c, &info));
+	return stop;
+}
+
+/* The runner of the current process, with the guest's registers. */
+static bool start(struct cpu *c, struct runner **r)
+{
+	struct direct *d = direct_of(c);
+	struct user_regs_struct u;
+
+	fpu_save(c);
+	give_regs(c, &u);
+	if (!mirror_enter(d->mirror, &c->mmu, r) && !give_fpu(c, *r) &&
+	    !runner_set_regs(*r, &u)) {
+		d->failures = 0;
+		return true;
+	}
+	fpu_load(c);
+	if (++d->failures == MAX_FAILURES)
+		d->mode = DIRECT_OFF;
+	return false;
+}
+
+/* One stay in the runner; RUNNER_GONE: the state is lost. */
+static enum runner_stop stay(struct cpu *c, struct runner *r)
+{
+	struct user_regs_struct u;
+	enum runner_stop stop;
+
+	c->doing = EXIT_DIRECT;
+	c->exits[EXIT_DIRECT]++;
+	stop = go(c, r);
+	if (stop == RUNNER_GONE || runner_get_regs(r, &u) || take_fpu(c, r))
+		return RUNNER_GONE;
+	c->doing = DOING_LOOP;
+	take_regs(c, &u);
+	fpu_load(c);
+	step_back(c, stop, &u);
+	return stop;
+}
+
+/* Whether to go back to the runner from an instruction done here. */
+static bool goes_on(struct cpu *c)
+{
+	struct direct *d = direct_of(c);
+
+	return (d->mode == DIRECT_ALWAYS || d->mean > d->leave) &&
+	       !run_must_leave(c) && state_fits(c);
+}
+
+bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
+{
+	struct direct *d = direct_of(c);
+	bool stayed = false;
+	struct runner *r;
+
+	d->want = false;
+	if (!state_fits(c) || slots_log(c->mmu.slots))
+		return false;
+	do {
+		enum runner_stop stop;
+
+		*result = CAREFUL_ON;
+		if (!start(c, &r))
+			return stayed;
+		stayed = true;
+		stop = stay(c, r);
+		event(d);
+		if (stop == RUNNER_GONE) {
+			mirror_drop(d->mirror);
+			fpu_load(c);
+			*reason = EXIT_EMULATE;
+			*result = CAREFUL_LEAVE;
+			return true;
+		}
+		if (stop != RUNNER_KICKED)
+			*result = careful_step(c, reason);
+	} while (*result == CAREFUL_ON && goes_on(c));
+	return true;
+}

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "cpu/cpu.h"
+
+/*
+ * Direct execution: 64-bit user code of a guest process that has been computing
+ * for a while runs untranslated in a runner (host/runner.h) that maps what the
+ * guest's page tables say (mmu/mirror.h).  Whatever it cannot do there (system
+ * calls, faults, instructions that the host would answer for itself) stops it,
+ * at some ten microseconds a stop; so the translator keeps guest kernels, and
+ * processes that enter theirs all the time.
+ */
+enum direct_mode {
+	DIRECT_OFF,
+	DIRECT_AUTO,
+	DIRECT_ALWAYS, /* for tests */
+};
+
+/* Processes whose computing is remembered. */
+#define DIRECT_CREDITS 64
+
+struct direct {
+	uint8_t mode;	  /* enum direct_mode */
+	bool want;	  /* the loop should try */
+	uint8_t failures; /* to get a runner, in a row */
+	volatile int pid; /* of the runner that runs; 0: none */
+	struct mirror *mirror;
+	uint64_t last;	       /* TSC at the last event */
+	uint64_t mean;	       /* between events, in TSC cycles */
+	uint64_t enter, leave; /* means that make it worth while, or not */
+	struct {
+		uint64_t root, cycles;
+	} credit[DIRECT_CREDITS];
+};
+
+/* direct_init - for a vCPU whose TLB there is; without memory, off. */
+void direct_init(struct cpu *c);
+void direct_exit(struct cpu *c);
+
+/* direct_begin - dbt_run() begins: time since then does not count. */
+void direct_begin(struct cpu *c);
+
+/*
+ * direct_returns - C code is about to go to guest user code; whether the loop
+ * should have direct_run() take over.  On the light path.
+ */
+bool direct_returns(struct cpu *c);
+
+/* direct_kick - makes direct_run() of a vCPU that has been told to leave do so.
+ * Any thread, async-signal-safe. */
+void direct_kick(struct cpu *c);
+
+/*
+ * direct_run - runs the user code at rip in a runner until something is to be
+ * done in this process.  False: there is no runner for it, nothing happened.
+ * Else *@r and *@reason are as of careful_step().
+ */
+bool direct_run(struct cpu *c, int *r, enum exit_reason *reason);

@@ -1,0 +1,295 @@
+#include "mmu/mirror_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "host/runner.h"
+#include "host/share.h"
+
+/*
+ * Spaces, what is noted about them, and how they become right again.
+ */
+#define TABLE_SIZE (512 * PAGE_SIZE)
+
+struct mirror *mirror_create(void)
+{
+	return calloc(1, sizeof(struct mirror));
+}
+
+void mirror_forget(struct mirror_space *s)
+{
+	for (unsigned int h = 0; h < MIRROR_HASH; h++) {
+		struct mirror_table *t = s->hash[h], *next;
+
+		for (; t; t = next) {
+			next = t->next;
+			free(t);
+		}
+		s->hash[h] = NULL;
+	}
+	s->nr_inval = 0;
+	s->stale = s->gone = false;
+}
+
+static void space_free(struct mirror_space *s)
+{
+	runner_destroy(s->runner);
+	s->runner = NULL;
+	mirror_forget(s);
+}
+
+void mirror_drop(struct mirror *m)
+{
+	space_free(m->cur);
+}
+
+void mirror_destroy(struct mirror *m)
+{
+	for (unsigned int i = 0; m && i < MIRROR_SPACES; i++) {
+		space_free(&m->space[i]);
+		free(m->space[i].image.xsave);
+	}
+	free(m);
+}
+
+struct mirror_image *mirror_image(struct mirror *m)
+{
+	return &m->cur->image;
+}
+
+void mirror_note_all(struct mirror *m)
+{
+	for (unsigned int i = 0; m && i < MIRROR_SPACES; i++)
+		m->space[i].stale = true;
+}
+
+void mirror_note_pcid(struct mirror *m, unsigned int pcid)
+{
+	for (unsigned int i = 0; m && i < MIRROR_SPACES; i++)
+		if (m->space[i].pcid == pcid)
+			m->space[i].stale = true;
+}
+
+void mirror_note_cr3(struct mirror *m, uint64_t cr3, unsigned int pcid)
+{
+	for (unsigned int i = 0; m && i < MIRROR_SPACES; i++)
+		if (m->space[i].pcid == pcid ||
+		    m->space[i].root == mirror_root(cr3))
+			m->space[i].stale = true;
+}
+
+void mirror_note_gva(struct mirror *m, uint64_t cr3, gva_t gva)
+{
+	for (unsigned int i = 0; m && i < MIRROR_SPACES; i++) {
+		struct mirror_space *s = &m->space[i];
+
+		if (!s->runner || s->root != mirror_root(cr3))
+			continue;
+		if (s->nr_inval < MIRROR_INVALS)
+			s->inval[s->nr_inval++] = gva;
+		else
+			s->stale = true;
+	}
+}
+
+void mirror_note_gone(struct mirror *m)
+{
+	for (unsigned int i = 0; m && i < MIRROR_SPACES; i++)
+		m->space[i].gone = true;
+}
+
+static void table_note_code(struct mirror_space *s, struct mirror_table *t,
+			    gpa_t gpa)
+{
+	for (unsigned int i = 0; i < 512; i++) {
+		if (!(t->pte[i] & MAPPED_W) ||
+		    (t->pte[i] & MASK(52) & PAGE_MASK) != gpa)
+			continue;
+		t->pte[i] &= ~PTE_P; /* agrees with no entry */
+		s->stale = true;
+	}
+}
+
+void mirror_note_code(struct mirror *m, gpa_t gpa)
+{
+	for (unsigned int i = 0; m && i < MIRROR_SPACES; i++)
+		for (unsigned int h = 0; h < MIRROR_HASH; h++)
+			for (struct mirror_table *t = m->space[i].hash[h]; t;
+			     t = t->next)
+				table_note_code(&m->space[i], t,
+						gpa & PAGE_MASK);
+}
+
+bool mirror_table_ok(const struct mirror_table *t)
+{
+	for (unsigned int n = 0; n < t->nr_up; n++) {
+		uint64_t now =
+			__atomic_load_n(t->up[n].at, __ATOMIC_RELAXED);
+
+		if ((now & PTE_KEEP) != t->up[n].was)
+			return false;
+	}
+	return true;
+}
+
+/* Whether what the runner maps as page @i is still right. */
+static bool page_ok(const struct mirror_table *t, unsigned int i)
+{
+	uint64_t now = mirror_entry(t, i), was = t->pte[i];
+
+	if ((now & PTE_KEEP) != (was & PTE_KEEP))
+		return false;
+	return !(was & MAPPED_W) || (now & PTE_D);
+}
+
+static int page_check(struct mirror_space *s, struct mirror_table *t,
+		      unsigned int i)
+{
+	if (!t->pte[i] || page_ok(t, i))
+		return 0;
+	t->pte[i] = 0;
+	return runner_unmap(s->runner, t->gva + i * PAGE_SIZE, PAGE_SIZE);
+}
+
+/* Drops the table at *@pt or what has changed of it. */
+static int table_check(struct mirror_space *s, struct mirror_table **pt)
+{
+	struct mirror_table *t = *pt;
+	int r = 0;
+
+	if (!mirror_table_ok(t)) {
+		gva_t gva = t->gva;
+
+		*pt = t->next;
+		free(t);
+		return runner_unmap(s->runner, gva, TABLE_SIZE);
+	}
+	for (unsigned int i = 0; i < 512 && !r; i++)
+		r = page_check(s, t, i);
+	return r;
+}
+
+static int check_all(struct mirror_space *s)
+{
+	for (unsigned int h = 0; h < MIRROR_HASH; h++) {
+		struct mirror_table **pt = &s->hash[h], *t;
+
+		while ((t = *pt)) {
+			int r = table_check(s, pt);
+
+			if (r)
+				return r;
+			if (*pt == t)
+				pt = &t->next;
+		}
+	}
+	return 0;
+}
+
+static int check_gva(struct mirror_space *s, gva_t gva)
+{
+	struct mirror_table **pt = mirror_bucket(s, gva);
+
+	while (*pt && (*pt)->gva != (gva & ~MASK(21)))
+		pt = &(*pt)->next;
+	if (!*pt)
+		return 0;
+	if ((*pt)->ptes && mirror_table_ok(*pt))
+		return page_check(s, *pt, gva >> PAGE_SHIFT & 511);
+	return table_check(s, pt);
+}
+
+/* What flushes have asked for since the space was used last. */
+static int settle(struct mirror_space *s)
+{
+	int r = 0;
+
+	if (s->gone) {
+		mirror_forget(s);
+		return runner_clear(s->runner);
+	}
+	if (s->stale)
+		r = check_all(s);
+	for (unsigned int n = 0; n < s->nr_inval && !s->stale && !r; n++)
+		r = check_gva(s, s->inval[n]);
+	s->stale = false;
+	s->nr_inval = 0;
+	return r;
+}
+
+static bool usable(const struct mirror_space *s)
+{
+	return s->runner && s->share_generation == share_generation() &&
+	       runner_thread(s->runner) == syscall(SYS_gettid);
+}
+
+static struct mirror_space *space_find(struct mirror *m, uint64_t root)
+{
+	for (unsigned int i = 0; i < MIRROR_SPACES; i++)
+		if (m->space[i].runner && m->space[i].root == root)
+			return &m->space[i];
+	return NULL;
+}
+
+static struct mirror_space *space_oldest(struct mirror *m)
+{
+	struct mirror_space *s = &m->space[0];
+
+	for (unsigned int i = 1; i < MIRROR_SPACES && s->runner; i++)
+		if (!m->space[i].runner || m->space[i].used < s->used)
+			s = &m->space[i];
+	return s;
+}
+
+/* A space for a CR3 that has none: a new one, or what was another's. */
+static struct mirror_space *space_make(struct mirror *m, uint64_t root)
+{
+	struct mirror_space *s = space_oldest(m);
+
+	s->root = root;
+	s->gone = true;
+	return s;
+}
+
+static int space_start(struct mirror_space *s)
+{
+	int r;
+
+	if (s->runner && usable(s))
+		return 0;
+	space_free(s);
+	if (!s->image.xsave)
+		s->image.xsave = aligned_alloc(64, MIRROR_XSAVE);
+	if (!s->image.xsave)
+		return -ENOMEM;
+	s->image.valid = false;
+	s->share_generation = share_generation();
+	r = runner_create(&s->runner);
+	if (r)
+		s->runner = NULL;
+	return r;
+}
+
+int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **out)
+{
+	struct mirror_space *s = space_find(m, mirror_root(mmu->cr3));
+	int r;
+
+	if (!s)
+		s = space_make(m, mirror_root(mmu->cr3));
+	r = space_start(s);
+	if (r)
+		return r;
+	r = settle(s);
+	if (r) {
+		space_free(s);
+		return r;
+	}
+	s->pcid = mmu->role.pcide ? mmu->cr3 & 0xfff : 0;
+	s->used = ++m->clock;
+	m->cur = s;
+	*out = s->runner;
+	return 0;
+}

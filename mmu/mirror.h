@@ -1,0 +1,79 @@
+#pragma once
+
+#include "mmu/mmu.h"
+
+struct runner;
+
+/*
+ * A vCPU's mirrors: the page tables of guest processes, as far as their user
+ * pages have been touched, in the address spaces of runners (host/runner.h), one
+ * for each CR3.  What a runner maps is a TLB like any other: it may hold what
+ * the guest's tables said until the guest flushes it.  A flush by the
+ * architecture's rules drops nothing here, it marks spaces as stale; when one is
+ * used again the entries it was made of are compared with memory, and what has
+ * changed goes.  A page is writable only if its D bit is set, mapped only if
+ * all its entries have A set, and as in tlb.h never writable while it holds
+ * code (PGF_CODE).
+ *
+ * The notes may be made in non-root mode's light path (no C library); those
+ * marked so by other threads while the world is stopped.
+ */
+struct mirror;
+
+/* mirror_create - NULL: out of memory. */
+struct mirror *mirror_create(void);
+void mirror_destroy(struct mirror *m);
+
+/* mirror_note_all - a flush of all tags. */
+void mirror_note_all(struct mirror *m);
+
+/* mirror_note_pcid - a flush of one tag. */
+void mirror_note_pcid(struct mirror *m, unsigned int pcid);
+
+/* mirror_note_cr3 - the CR3 that is loaded flushes its tag. */
+void mirror_note_cr3(struct mirror *m, uint64_t cr3, unsigned int pcid);
+
+/* mirror_note_gva - INVLPG of @gva in the address space of @cr3. */
+void mirror_note_gva(struct mirror *m, uint64_t cr3, gva_t gva);
+
+/* mirror_note_gone - slots have changed.  Any thread. */
+void mirror_note_gone(struct mirror *m);
+
+/* mirror_note_code - the page @gpa may not be written any more without notice.
+ * Any thread. */
+void mirror_note_code(struct mirror *m, gpa_t gpa);
+
+/*
+ * mirror_enter - the runner of the current CR3, in accordance with the tables
+ * as far as flushes ask for it.  0; -errno: there is none to be had.
+ */
+int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **r);
+
+/* What is known of the access that a runner could not make. */
+enum mirror_access {
+	MIRROR_ANY,
+	MIRROR_WRITE,
+	MIRROR_FETCH,
+};
+
+/*
+ * mirror_fill - after a fault of the runner at @gva: maps the page, or maps it
+ * with more rights, and some of its neighbours.  False: there is nothing to be
+ * mapped better; the instruction has to be looked at.
+ */
+bool mirror_fill(struct mirror *m, struct mmu *mmu, gva_t gva,
+		 enum mirror_access access);
+
+/*
+ * mirror_image - room for the vector state that the current runner has, and
+ * whether it does have it; the caller keeps both up to date.
+ */
+struct mirror_image {
+	bool valid;
+	void *xsave;
+};
+
+struct mirror_image *mirror_image(struct mirror *m);
+
+/* mirror_drop - the current runner is of no use any more. */
+void mirror_drop(struct mirror *m);

@@ -1,0 +1,103 @@
+#pragma once
+
+#include "mmu/mirror.h"
+
+/* Guest processes that a vCPU has runners for. */
+#define MIRROR_SPACES 6
+
+/* INVLPGs that a space remembers until it is stale as a whole. */
+#define MIRROR_INVALS 32
+
+#define MIRROR_HASH 64
+
+#define MIRROR_LEVELS 5
+
+#define MIRROR_XSAVE 4096
+
+/*
+ * 2 MiB of a space: the entries that lead there and, for each page that is
+ * mapped, what its entry was.
+ */
+struct mirror_table {
+	struct mirror_table *next;
+	gva_t gva;
+	struct {
+		const uint64_t *at; /* in guest memory */
+		uint64_t was;
+	} up[MIRROR_LEVELS];
+	unsigned int nr_up;
+	const uint64_t *ptes; /* NULL: the last of up[] is the leaf, ... */
+	unsigned int shift;   /* ... a page of this size */
+	bool w, u, nx;	      /* all entries of up[] together */
+	uint64_t pte[512];    /* 0: not mapped; else PTE_KEEP bits, MAPPED_W */
+};
+
+struct mirror_space {
+	struct runner *runner; /* NULL: the space is free */
+	uint64_t root;
+	unsigned int pcid; /* with which it was used last */
+	uint64_t used;
+	bool stale, gone;
+	uint64_t share_generation;
+	gva_t inval[MIRROR_INVALS];
+	unsigned int nr_inval;
+	struct mirror_table *hash[MIRROR_HASH];
+	struct mirror_image image;
+};
+
+struct mirror {
+	struct mirror_space space[MIRROR_SPACES];
+	struct mirror_space *cur;
+	uint64_t clock;
+};
+
+/* Bits of an entry that matter to whoever maps what it says. */
+#define PTE_KEEP                                                               \
+	(PTE_P | PTE_W | PTE_U | PTE_A | PTE_PS | PTE_G | PTE_NX |             \
+	 (MASK(52) & PAGE_MASK))
+/* In mirror_table.pte: the runner may write.  A bit that PTE_KEEP leaves out. */
+#define MAPPED_W PTE_D
+
+static inline uint64_t mirror_root(uint64_t cr3)
+{
+	return cr3 & MASK(52) & PAGE_MASK;
+}
+
+static inline struct mirror_table **mirror_bucket(struct mirror_space *s,
+						  gva_t gva)
+{
+	uint64_t h = (gva >> 21) * 0x9e3779b97f4a7c15ull;
+
+	return &s->hash[h >> 58];
+}
+
+static inline struct mirror_table *mirror_find(struct mirror_space *s,
+					       gva_t gva)
+{
+	struct mirror_table *t = *mirror_bucket(s, gva);
+
+	while (t && t->gva != (gva & ~MASK(21)))
+		t = t->next;
+	return t;
+}
+
+/* mirror_entry - what the tables say now of page @i of @t. */
+static inline uint64_t mirror_entry(const struct mirror_table *t,
+				    unsigned int i)
+{
+	uint64_t leaf;
+
+	if (t->ptes)
+		return __atomic_load_n(&t->ptes[i], __ATOMIC_RELAXED);
+	leaf = __atomic_load_n(t->up[t->nr_up - 1].at, __ATOMIC_RELAXED);
+	if (!(leaf & PTE_P))
+		return leaf;
+	return (leaf & ~(PTE_PS | (MASK(t->shift) & PAGE_MASK))) |
+	       (t->gva & MASK(t->shift)) | (uint64_t)i << PAGE_SHIFT;
+}
+
+/* mirror_table_ok - whether the entries above @t are what they were. */
+bool mirror_table_ok(const struct mirror_table *t);
+
+/* mirror_forget - nothing of the space's memory is mapped, or should be. */
+void mirror_forget(struct mirror_space *s);
