@@ -272,7 +272,12 @@ static void step_back(struct cpu *c, enum runner_stop stop,
 static int give_fpu(struct cpu *c, struct runner *r)
 {
 	struct mirror_image *im = mirror_image(direct_of(c)->mirror);
+	uint64_t bv;
 
+	/* XSAVE has stored all of SSE; without the bit Linux drops MXCSR. */
+	__builtin_memcpy(&bv, (uint8_t *)c->xsave + XSAVE_HEADER, sizeof(bv));
+	bv |= XCR0_SSE;
+	__builtin_memcpy((uint8_t *)c->xsave + XSAVE_HEADER, &bv, sizeof(bv));
 	if (im->valid && !__builtin_memcmp(im->xsave, c->xsave, FPU_AREA_SIZE))
 		return 0;
 	im->valid = false;
@@ -320,6 +325,24 @@ static bool mended(struct cpu *c, const struct runner_info *info)
 	return true;
 }
 
+/* Maps what the guest's kernel has made of the last page fault. */
+static void expect_page(struct cpu *c)
+{
+	struct direct *d = direct_of(c);
+
+	if (d->fault_root == c->mmu.cr3)
+		mirror_fill(d->mirror, &c->mmu, d->fault_gva, MIRROR_ANY);
+	d->fault_root = ~0ull;
+}
+
+static void note_fault(struct cpu *c, const struct runner_info *info)
+{
+	struct direct *d = direct_of(c);
+
+	d->fault_root = c->mmu.cr3;
+	d->fault_gva = info->address;
+}
+
 /* Runs until there is something to do beside the mirror. */
 static enum runner_stop go(struct cpu *c, struct runner *r)
 {
@@ -336,6 +359,8 @@ static enum runner_stop go(struct cpu *c, struct runner *r)
 			stop = runner_run(r, &info);
 		__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
 	} while (stop == RUNNER_FAULT && may_go(c) && mended(c, &info));
+	if (stop == RUNNER_FAULT)
+		note_fault(c, &info);
 	return stop;
 }
 
@@ -366,6 +391,7 @@ static enum runner_stop stay(struct cpu *c, struct runner *r)
 
 	c->doing = EXIT_DIRECT;
 	c->exits[EXIT_DIRECT]++;
+	expect_page(c);
 	stop = go(c, r);
 	if (stop == RUNNER_GONE || runner_get_regs(r, &u) || take_fpu(c, r))
 		return RUNNER_GONE;

@@ -25,6 +25,9 @@ struct direct {
 	uint8_t failures; /* to get a runner, in a row */
 	volatile int pid; /* of the runner that runs; 0: none */
 	struct mirror *mirror;
+	/* a page fault of the guest: when it is back it will touch it again */
+	uint64_t fault_root;
+	gva_t fault_gva;
 	uint64_t last;	       /* TSC at the last event */
 	uint64_t mean;	       /* between events, in TSC cycles */
 	uint64_t enter, leave; /* means that make it worth while, or not */
