@@ -17,13 +17,18 @@ struct share {
 /*
  * share_convert - makes [hva, hva + size) (page aligned) shareable if it is
  * private anonymous memory or known already, else does nothing.
- * 0; -EOPNOTSUPP: it is something else; -errno: nothing has changed.
+ * 0; -EOPNOTSUPP: some of it is something else; -errno: its contents and where
+ * they are mapped are the same as before.
  * The caller sees to it that nobody writes there meanwhile.
  */
 int share_convert(void *hva, size_t size);
 
 /* share_forget - memory of a slot that is gone; what stays mapped stays. */
 void share_forget(void *hva, size_t size);
+
+/* share_drop - whatever is there is not shareable any more: the client is about
+ * to change the mapping. */
+void share_drop(void *hva, size_t size);
 
 /* share_find - false: not shareable.  Any thread; async-signal-safe, no lock
  * that a vCPU thread could wait for long. */
@@ -35,6 +40,6 @@ uint64_t share_generation(void);
 /* share_fds - the files, at most @max; their number. */
 unsigned int share_fds(int *fds, unsigned int max);
 
-/* share_discard - like MADV_DONTNEED of private memory: zeros from now on.
- * -ENOENT: the range is not (all) ours. */
+/* share_discard - like MADV_DONTNEED of private memory: zeros from now on, in
+ * what was converted.  -ENOENT: some of the range was not; -errno. */
 int share_discard(void *hva, size_t size);
