@@ -1,0 +1,34 @@
+#pragma once
+
+#include "x86/insn.h"
+
+/*
+ * Which pages of guest code may run natively, in a process of the host's: those
+ * that hold no instruction whose result would be the host's (CPUID, RDTSC,
+ * SGDT, ...) and that the host does not trap.  This is for fidelity, not for
+ * safety: a guest may jump into the middle of an instruction.
+ */
+
+/* What the host makes fault in that process, so that pages may hold it. */
+enum scan_faults {
+	SCAN_TSC_FAULTS = BIT(0),   /* CR4.TSD: RDTSC, RDTSCP */
+	SCAN_CPUID_FAULTS = BIT(1), /* CPUID faulting */
+};
+
+/*
+ * scan_forbidden - whether @insn, decoded as 64-bit code, must not run natively
+ * at CPL 3 with IOPL 0.  @faults: SCAN_*.  Of instructions that this project
+ * does not offer, those that compute in registers (AVX-512) may run, and so may
+ * those that need what the process does not have (AMX, ENQCMD, shadow stacks).
+ */
+bool scan_forbidden(const struct insn *insn, unsigned int faults);
+
+/*
+ * scan_page - whether the 4 KiB of 64-bit code at @page must not run natively.
+ * @next: the first 15 bytes of the page behind it, for an instruction that
+ * crosses; NULL if they are not known, and then all that an instruction at the
+ * page's end may go on with counts.  @faults: SCAN_*.  An instruction that
+ * begins in the page before this one and ends here belongs to that page.
+ * The page may change meanwhile; the answer then is for a mix.
+ */
+bool scan_page(const uint8_t *page, const uint8_t *next, unsigned int faults);
