@@ -1,8 +1,8 @@
 #pragma once
 
-#include <sys/user.h>
-
 #include "base/types.h"
+#include "host/stub.h"
+#include "host/user_regs.h"
 
 /*
  * A runner is a host process of its own, traced by the vCPU's thread, whose
@@ -13,32 +13,37 @@
  * CPUID of the host where the host lets us forbid them, and it dies with its
  * tracer.
  *
- * All functions but runner_kick() are for the thread that created the runner.
+ * The client notices this much: SIGCHLD's action gets SA_NOCLDSTOP, and a
+ * SIGCHLD comes when a runner ends.  Its processor time counts as the client's
+ * children's when it is destroyed.
+ *
+ * All functions but runner_kick() and runner_destroy() are for the thread that
+ * created the runner.
  */
 struct runner;
 
 /* Where the stub's pages lie in the runner: not for guest memory. */
-#define RUNNER_STUB	0x00007ffe0000000ull /* example; choose well */
-#define RUNNER_STUB_END	0x00007ffe0020000ull
+#define RUNNER_STUB	STUB_BASE
+#define RUNNER_STUB_END STUB_END
 
 /* One past the last address that can be mapped. */
-#define RUNNER_TOP 0x7ffffffff000ull
+#define RUNNER_TOP STUB_TOP
 
 enum runner_stop {
-	RUNNER_SYSCALL, /* SYSCALL, SYSENTER or INT 80: rip behind it, rax is in
-			   orig_rax */
+	RUNNER_SYSCALL, /* SYSCALL: rip behind it, rax is in orig_rax */
 	RUNNER_FAULT,	/* SIGSEGV or SIGBUS: see runner_info */
 	RUNNER_UD,	/* SIGILL */
 	RUNNER_FP,	/* SIGFPE: #DE, #MF, #XM */
 	RUNNER_TRAP,	/* SIGTRAP: INT3, ICEBP, single step */
 	RUNNER_KICKED,	/* runner_kick(), or any other signal */
+	RUNNER_FAILED,	/* runner_sync() failed: code has its -errno */
 	RUNNER_GONE,	/* it died (killed from outside): only runner_destroy()
 			   is of use */
 };
 
 struct runner_info {
-	int signo, code;   /* siginfo's si_signo, si_code */
-	uint64_t address;  /* si_addr of RUNNER_FAULT; else 0 */
+	int signo, code;  /* siginfo's si_signo, si_code */
+	uint64_t address; /* si_addr of RUNNER_FAULT; else 0 */
 };
 
 /*
@@ -47,13 +52,22 @@ struct runner_info {
  */
 int runner_probe(void);
 
+/* runner_traps_cpuid - whether CPUID in a runner faults; after runner_probe().
+ * RDTSC and RDTSCP always do. */
+bool runner_traps_cpuid(void);
+
 /*
  * runner_create - a runner with an empty address space, stopped.  It has the
- * memory files that share_fd() names at this time (host/share.h); of others
+ * memory files that share_fds() names at this time (host/share.h); of others
  * runner_map() knows nothing.  0, -errno.
  */
 int runner_create(struct runner **r);
-void runner_destroy(struct runner *r); /* kills, reaps; NULL is fine */
+
+/* runner_create_with - likewise, with the memory files @fds. */
+int runner_create_with(struct runner **r, const int *fds, unsigned int nr);
+
+/* runner_destroy - kills and reaps; NULL is fine.  Any thread. */
+void runner_destroy(struct runner *r);
 
 /* runner_thread - the thread (TID) that may use @r. */
 int runner_thread(const struct runner *r);
@@ -66,6 +80,11 @@ int runner_thread(const struct runner *r);
  * runner_sync(): the list is carried out by the stub in one go.  If it is
  * full it is carried out at once.  @populate: enter the pages now rather than
  * at their first touch.
+ *
+ * Neighbours that follow one another become one mapping.  After an error of
+ * runner_sync() (-ENOMEM: too many mappings; -EPERM: an address that the host
+ * reserves, below its vm.mmap_min_addr) what is mapped is unknown:
+ * runner_clear() or runner_destroy() then.
  */
 int runner_map(struct runner *r, uint64_t gva, size_t len, int fd,
 	       uint64_t offset, int prot, bool populate);
@@ -88,6 +107,9 @@ int runner_set_regs(struct runner *r, const struct user_regs_struct *regs);
 int runner_get_regs(struct runner *r, struct user_regs_struct *regs);
 int runner_set_xstate(struct runner *r, const void *xsave, size_t size);
 int runner_get_xstate(struct runner *r, void *xsave, size_t size);
+
+/* runner_xstate_size - of the host's XSAVE image in bytes. */
+size_t runner_xstate_size(const struct runner *r);
 
 /*
  * runner_run - lets it go from the registers that are set until something

@@ -7,6 +7,7 @@
 #include "host/runner.h"
 #include "host/share.h"
 #include "mmu/walk.h"
+#include "x86/scan.h"
 
 /*
  * What a runner lacks.  The walker decides whether an access is allowed and sets
@@ -104,6 +105,29 @@ static bool may_write(const struct memslot *slot, gpa_t gpa)
 	return !(__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE);
 }
 
+/* The bytes of page @i, or NULL. */
+static const uint8_t *page_bytes(struct mmu *mmu, const struct mirror_table *t,
+				 unsigned int i)
+{
+	uint64_t e = i < 512 ? mirror_entry(t, i) : 0;
+	gpa_t gpa = e & MASK(52) & PAGE_MASK;
+	const struct memslot *slot = e & PTE_P ? mmu_slot(mmu, gpa) : NULL;
+
+	return slot ? memslot_hva(slot, gpa) : NULL;
+}
+
+/* Whether its code may run natively. */
+static bool may_execute(struct mmu *mmu, const struct mirror_table *t,
+			unsigned int i)
+{
+	unsigned int faults = SCAN_TSC_FAULTS;
+
+	if (runner_traps_cpuid())
+		faults |= SCAN_CPUID_FAULTS;
+	return !scan_page(page_bytes(mmu, t, i), page_bytes(mmu, t, i + 1),
+			  faults);
+}
+
 /* Maps page @i of @t or gives it more rights; false: no need, or no way. */
 static bool page_fill(struct mirror_space *s, struct mmu *mmu,
 		      struct mirror_table *t, unsigned int i)
@@ -126,7 +150,7 @@ static bool page_fill(struct mirror_space *s, struct mmu *mmu,
 	}
 	if (t->pte[i] == rec)
 		return false;
-	if (!(e & PTE_NX) && !t->nx)
+	if (!(e & PTE_NX) && !t->nx && may_execute(mmu, t, i))
 		prot |= PROT_EXEC;
 	if (runner_map(s->runner, t->gva + i * PAGE_SIZE, PAGE_SIZE, share.fd,
 		       share.offset, prot, true))
