@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "host/share.h"
 #include "root/vcpu.h"
 #include "root/vm_irq.h"
 
@@ -34,6 +36,7 @@ void vm_destroy(struct vm *vm)
 	if (vm->dbt)
 		dbt_destroy(vm->dbt);
 	memslots_free(vm->slots);
+	share_forget(NULL, SIZE_MAX);
 	clock_vm_finish(&vm->clock);
 	pthread_mutex_destroy(&vm->slots_lock);
 	pthread_mutex_destroy(&vm->lock);
@@ -69,6 +72,41 @@ void vm_resume(struct vm *vm)
 	dbt_leave_quiet(vm->dbt);
 }
 
+/* Smaller slots are firmware's and devices'. */
+#define SHARE_MIN_SIZE (256 * 1024)
+
+static bool share_wanted(void)
+{
+#ifdef RING3_SANITIZE
+	return false;
+#else
+	static int wanted;
+
+	if (!wanted) {
+		const char *s = getenv("RING3_DIRECT");
+
+		wanted = s && !strcmp(s, "off") ? -1 : 1;
+	}
+	return wanted > 0;
+#endif
+}
+
+/*
+ * slot_share - makes a new slot's memory such that runners can map it; what
+ * cannot be shared is used as it is.  The world is stopped.
+ */
+static void slot_share(const struct memslots *old, uint32_t id, uint32_t flags,
+		       uint64_t size, uint8_t *hva)
+{
+	if (size < SHARE_MIN_SIZE || (flags & MEMSLOT_READONLY) ||
+	    !share_wanted())
+		return;
+	for (uint32_t i = 0; old && i < old->nr; i++)
+		if (old->slot[i].id == id)
+			return;
+	(void)share_convert(hva, size);
+}
+
 int vm_set_slot(struct vm *vm, uint32_t id, uint32_t flags, gpa_t gpa,
 		uint64_t size, uint8_t *hva)
 {
@@ -80,6 +118,7 @@ int vm_set_slot(struct vm *vm, uint32_t id, uint32_t flags, gpa_t gpa,
 	r = memslots_update(old, id, flags, gpa, size, hva, &new);
 	if (!r && new != old) {
 		vm_quiesce(vm);
+		slot_share(old, id, flags, size, hva);
 		vm->slots = new;
 		dbt_slots_changed(vm->dbt, new);
 		vm_resume(vm);
