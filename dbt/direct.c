@@ -25,6 +25,9 @@
 
 #define MAX_FAILURES 4
 
+#define NO_GVA	 (~0ull)
+#define INSN_MAX 15
+
 /* Flags that user code may have changed. */
 #define USER_FLAGS                                                             \
 	(RFLAGS_STATUS | RFLAGS_DF | RFLAGS_AC | RFLAGS_ID | RFLAGS_TF |       \
@@ -330,17 +333,9 @@ static void expect_page(struct cpu *c)
 {
 	struct direct *d = direct_of(c);
 
-	if (d->fault_root == c->mmu.cr3)
+	if (d->fault_root == c->mmu.cr3 && d->fault_gva != NO_GVA)
 		mirror_fill(d->mirror, &c->mmu, d->fault_gva, MIRROR_ANY);
-	d->fault_root = ~0ull;
-}
-
-static void note_fault(struct cpu *c, const struct runner_info *info)
-{
-	struct direct *d = direct_of(c);
-
-	d->fault_root = c->mmu.cr3;
-	d->fault_gva = info->address;
+	d->fault_gva = NO_GVA;
 }
 
 /* Runs until there is something to do beside the mirror. */
@@ -359,8 +354,8 @@ static enum runner_stop go(struct cpu *c, struct runner *r)
 			stop = runner_run(r, &info);
 		__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
 	} while (stop == RUNNER_FAULT && may_go(c) && mended(c, &info));
-	if (stop == RUNNER_FAULT)
-		note_fault(c, &info);
+	d->fault_gva = stop == RUNNER_FAULT ? info.address : NO_GVA;
+	d->fault_root = c->mmu.cr3;
 	return stop;
 }
 
@@ -403,10 +398,14 @@ static enum runner_stop stay(struct cpu *c, struct runner *r)
 }
 
 /* Whether to go back to the runner from an instruction done here. */
-static bool goes_on(struct cpu *c)
+static bool goes_on(struct cpu *c, uint64_t rip)
 {
 	struct direct *d = direct_of(c);
 
+	/* Code that may not run there, or a page that it makes no sense to map:
+	 * until the kernel is back here. */
+	if (d->fault_gva - rip < INSN_MAX)
+		return false;
 	return (d->mode == DIRECT_ALWAYS || d->mean > d->leave) &&
 	       !run_must_leave(c) && state_fits(c);
 }
@@ -415,6 +414,7 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 {
 	struct direct *d = direct_of(c);
 	bool stayed = false;
+	uint64_t rip;
 	struct runner *r;
 
 	d->want = false;
@@ -436,8 +436,9 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 			*result = CAREFUL_LEAVE;
 			return true;
 		}
+		rip = c->rip;
 		if (stop != RUNNER_KICKED)
 			*result = careful_step(c, reason);
-	} while (*result == CAREFUL_ON && goes_on(c));
+	} while (*result == CAREFUL_ON && goes_on(c, rip));
 	return true;
 }
