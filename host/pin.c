@@ -1,11 +1,19 @@
 #include "host/pin.h"
 
 #include <sched.h>
+#include <time.h>
+
+#include "host/time.h"
+
+/* How often it is looked at whether they get enough of the processor, and how
+ * much that is, in percent. */
+#define PERIOD_NS (10 * NSEC_PER_SEC / 1000)
+#define ENOUGH	  75
 
 /*
- * Of this thread: it is pinned to cpu, and own is what it was allowed before.
- * If its affinity is not as we left it, somebody else has changed it
- * meanwhile; then that counts.
+ * The calling thread is pinned to cpu; own is what it was allowed before.  If
+ * its affinity is not as we left it then somebody else has changed it, and that
+ * counts.
  */
 struct pin {
 	bool pinned;
@@ -15,9 +23,13 @@ struct pin {
 
 static __thread struct pin pin __attribute__((tls_model("initial-exec")));
 
-static bool is_only(const cpu_set_t *set, int cpu)
+static void allow_only(int pid, int cpu)
 {
-	return CPU_COUNT(set) == 1 && CPU_ISSET(cpu, set);
+	cpu_set_t only;
+
+	CPU_ZERO(&only);
+	CPU_SET(cpu, &only);
+	sched_setaffinity(pid, sizeof(only), &only);
 }
 
 void pin_release(void)
@@ -27,36 +39,78 @@ void pin_release(void)
 	if (!pin.pinned)
 		return;
 	pin.pinned = false;
-	if (!sched_getaffinity(0, sizeof(now), &now) && is_only(&now, pin.cpu))
+	if (!sched_getaffinity(0, sizeof(now), &now) && CPU_COUNT(&now) == 1 &&
+	    CPU_ISSET(pin.cpu, &now))
 		sched_setaffinity(0, sizeof(pin.own), &pin.own);
 }
 
 static bool pin_self(int cpu)
 {
-	cpu_set_t only;
-
 	if (pin.pinned && pin.cpu == cpu)
 		return true;
 	pin_release();
-	CPU_ZERO(&only);
-	CPU_SET(cpu, &only);
-	if (sched_getaffinity(0, sizeof(pin.own), &pin.own) ||
-	    sched_setaffinity(0, sizeof(only), &only))
+	if (sched_getaffinity(0, sizeof(pin.own), &pin.own))
 		return false;
+	allow_only(0, cpu);
 	pin.pinned = true;
 	pin.cpu = cpu;
 	return true;
 }
 
-void pin_together(int pid, int *cpu)
+static uint64_t clock_ns(clockid_t clock)
 {
-	int here = sched_getcpu();
-	cpu_set_t only;
+	struct timespec t = { 0 };
 
-	if (here < 0 || here >= CPU_SETSIZE || !pin_self(here) || *cpu == here)
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
+}
+
+/* Processor time of the thread and of @pid. */
+static uint64_t used_ns(int pid)
+{
+	clockid_t clock;
+	uint64_t ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+
+	return clock_getcpuclockid(pid, &clock) ? ns : ns + clock_ns(clock);
+}
+
+/* Somebody else had a good part of their processor. */
+static bool crowded(struct pin_pair *p, int pid)
+{
+	uint64_t now = time_now_ns(), passed = now - p->since_ns, used, before;
+
+	if (pin.pinned && p->cpu_plus_1 && passed < PERIOD_NS)
+		return false;
+	used = used_ns(pid);
+	before = p->used_ns;
+	p->since_ns = now;
+	p->used_ns = used;
+	return pin.pinned && p->cpu_plus_1 &&
+	       (used - before) * 100 < passed * ENOUGH;
+}
+
+static void let_go(struct pin_pair *p, int pid)
+{
+	cpu_set_t own;
+
+	pin_release();
+	if (!sched_getaffinity(0, sizeof(own), &own))
+		sched_setaffinity(pid, sizeof(own), &own);
+	p->cpu_plus_1 = 0;
+}
+
+void pin_together(struct pin_pair *p, int pid)
+{
+	int cpu = sched_getcpu();
+
+	if (cpu < 0 || cpu >= CPU_SETSIZE)
 		return;
-	CPU_ZERO(&only);
-	CPU_SET(here, &only);
-	sched_setaffinity(pid, sizeof(only), &only);
-	*cpu = here;
+	if (crowded(p, pid)) {
+		let_go(p, pid);
+		return;
+	}
+	if (!pin_self(cpu) || p->cpu_plus_1 == cpu + 1)
+		return;
+	allow_only(pid, cpu);
+	p->cpu_plus_1 = cpu + 1;
 }

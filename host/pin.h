@@ -8,12 +8,21 @@
  * host's scheduler likes to part them.
  */
 
+/* Of a traced process; zero at first. */
+struct pin_pair {
+	int cpu_plus_1; /* that it may run on; 0: on any */
+	uint64_t since_ns, used_ns;
+};
+
 /*
  * pin_together - keeps the calling thread on the processor where it is, and
- * puts process @pid there too.  @cpu belongs to @pid: -1 at first.
+ * process @pid with it.  If they have got too little of that processor lately,
+ * they are let go this time: the scheduler may find them another one.
  */
-void pin_together(int pid, int *cpu);
+void pin_together(struct pin_pair *p, int pid);
 
-/* pin_release - gives the calling thread its own affinity back.  Cheap if it
- * has it. */
+/*
+ * pin_release - gives the calling thread its own affinity back, or what
+ * somebody has set meanwhile.  No system call if there is nothing to do.
+ */
 void pin_release(void);

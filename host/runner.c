@@ -32,7 +32,7 @@
 struct runner {
 	struct stub stub;
 	pid_t thread;
-	int cpu; /* it is pinned to */
+	struct pin_pair pair;
 	unsigned int nr;
 	unsigned int nr_fds;
 	int fd[STUB_FILES]; /* ours; the index is the number there */
@@ -62,6 +62,11 @@ int runner_pid(const struct runner *r)
 size_t runner_xstate_size(const struct runner *r)
 {
 	return r->xstate_size;
+}
+
+void runner_unpin(void)
+{
+	pin_release();
 }
 
 void runner_kick(int pid)
@@ -311,7 +316,7 @@ static enum runner_stop signal_stop(struct runner *r, struct runner_info *out)
 
 static int go(struct runner *r, int *status)
 {
-	pin_together(r->stub.pid, &r->cpu);
+	pin_together(&r->pair, r->stub.pid);
 	if (ptrace(PTRACE_SYSEMU, r->stub.pid, NULL, NULL))
 		return -errno;
 	return stub_wait(&r->stub, status);
@@ -367,7 +372,6 @@ int runner_create_with(struct runner **out, const int *fds, unsigned int nr)
 	if (err)
 		goto fail;
 	r->thread = gettid();
-	r->cpu = -1;
 	r->nr_fds = nr;
 	__atomic_store_n(&traps_cpuid, r->stub.traps_cpuid, __ATOMIC_RELAXED);
 	memcpy(r->fd, fds, nr * sizeof(*fds));

@@ -120,6 +120,13 @@ size_t runner_xstate_size(const struct runner *r);
 enum runner_stop runner_run(struct runner *r, struct runner_info *info);
 
 /*
+ * runner_unpin - gives the calling thread its own affinity back: runner_run()
+ * keeps it on one processor, together with the runner.  To be called before it
+ * sleeps or returns to the client; costs nothing if there is nothing to do.
+ */
+void runner_unpin(void);
+
+/*
  * runner_kick - makes runner_run() of process @pid (runner_pid()) return.  Any
  * thread, async-signal-safe.  Sends SIGURG, which harms nobody if the process
  * is another one by now.

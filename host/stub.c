@@ -269,6 +269,19 @@ static void write_data(struct data *d)
 		d->filter[i] = filter[i];
 }
 
+/*
+ * CPUID.1:ECX[31].  Switching CPUID on and off is a write of an MSR at each
+ * switch of processes, and a hypervisor below us makes that an exit: 13 us at
+ * each stop where we have seen it, for a stop of 4 us.  It may well be nested.
+ */
+static bool under_hypervisor(void)
+{
+	uint32_t a = 1, b, c = 0, d;
+
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	return c >> 31;
+}
+
 /* Takes everything from the process that it does not need. */
 static int confine(struct stub *s, unsigned int nr_fds)
 {
@@ -285,7 +298,7 @@ static int confine(struct stub *s, unsigned int nr_fds)
 		{ SYS_prctl, { PR_SET_TSC, PR_TSC_SIGSEGV } },
 		{ SYS_prctl, { PR_SET_NO_NEW_PRIVS, 1 } },
 	};
-	/* Not all processors can: the result does not matter. */
+	/* Not all processors can. */
 	const struct stub_call no_cpuid = {
 		SYS_arch_prctl, { ARCH_SET_CPUID, 0 }
 	};
@@ -302,7 +315,7 @@ static int confine(struct stub *s, unsigned int nr_fds)
 	if (err)
 		return err;
 	s->list[0] = no_cpuid;
-	s->traps_cpuid = !stub_calls(s, 1);
+	s->traps_cpuid = !under_hypervisor() && !stub_calls(s, 1);
 	s->list[0] = filter;
 	return stub_calls(s, 1);
 }

@@ -17,3 +17,13 @@ bench-exit: $(BENCH_EXIT)
 	@[ ! -w /dev/kvm ] || timeout 60 $(BENCH_EXIT) --kvm || \
 		echo "SKIP: /dev/kvm of this host"
 .PHONY: bench-exit
+
+# make bench-runner: what stops and mappings of a runner cost.
+BENCH_RUNNER := $O/bench/runner
+
+$(BENCH_RUNNER): $O/bench/runner.c.o $O/engine.a
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(CC) $(FLAGS) $^ -o $@
+bench-runner: $(BENCH_RUNNER)
+	$(BENCH_RUNNER)
+.PHONY: bench-runner

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -366,6 +367,42 @@ static void test_xstate(void)
 	CHECK_EQ(runner_set_xstate(r, image, size), 0);
 }
 
+/* The thread may go where it might before, or where somebody put it since. */
+static void test_affinity(void)
+{
+	cpu_set_t own, set, moved;
+
+	runner_unpin();
+	CHECK_EQ(sched_getaffinity(0, sizeof(own), &own), 0);
+	PUT(ud);
+	start_regs();
+	CHECK_EQ(run(), RUNNER_UD);
+	CHECK_EQ(sched_getaffinity(runner_pid(r), sizeof(set), &set), 0);
+	CHECK_EQ(CPU_COUNT(&set), 1);
+	CHECK(CPU_ISSET(sched_getcpu(), &set));
+	runner_unpin();
+	CHECK_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
+	CHECK(CPU_EQUAL(&set, &own));
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &own))
+			continue;
+		start_regs();
+		CHECK_EQ(run(), RUNNER_UD);
+		CPU_ZERO(&moved);
+		CPU_SET(cpu, &moved);
+		CHECK_EQ(sched_setaffinity(0, sizeof(moved), &moved), 0);
+		start_regs();
+		CHECK_EQ(run(), RUNNER_UD);
+		CHECK_EQ(sched_getaffinity(runner_pid(r), sizeof(set), &set),
+			 0);
+		CHECK(CPU_EQUAL(&set, &moved));
+	}
+	CHECK_EQ(sched_setaffinity(0, sizeof(own), &own), 0);
+	runner_unpin();
+	CHECK_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
+	CHECK(CPU_EQUAL(&set, &own));
+}
+
 static void test_refused_regs(void)
 {
 	start_regs();
@@ -566,6 +603,7 @@ int main(void)
 	test_many();
 	test_kick();
 	test_xstate();
+	test_affinity();
 	test_refused_regs();
 	test_isolation();
 	test_host_secrets();
