@@ -514,6 +514,9 @@ int share_convert(void *hva, size_t size)
 	struct maps m;
 	int err;
 
+	/* Nobody writes there but we ourselves. */
+	if ((uintptr_t)__builtin_frame_address(0) - start < size)
+		return -EOPNOTSUPP;
 	if (!registry_lock())
 		return -ENOMEM;
 	err = maps_open(&m);
