@@ -160,45 +160,56 @@ static unsigned int flags_of(const char *line, const char *const *names,
 	return flags;
 }
 
+/* What is known at a line of smaps. */
+struct smaps {
+	uintptr_t start, end; /* asked for */
+	const char *const *names;
+	unsigned int nr, flags;
+	bool inside, found;
+};
+
+/* smaps_line - false behind the last area of interest. */
+static bool smaps_line(struct smaps *s, const char *line)
+{
+	uintptr_t from;
+	char *p;
+
+	if (s->inside && !strncmp(line, "VmFlags:", 8)) {
+		s->flags |= flags_of(line + 8, s->names, s->nr);
+		s->found = true;
+	}
+	from = strtoul(line, &p, 16);
+	if (p == line || *p != '-')
+		return true;
+	s->inside = strtoul(p + 1, NULL, 16) > s->start;
+	return from < s->end;
+}
+
 int maps_vmflags(uintptr_t start, uintptr_t end, const char *const *names,
 		 unsigned int nr, unsigned int *flags)
 {
-	bool inside = false, found = false;
-	char line[512];
+	struct smaps s = { start, end, names, nr, .flags = 0 };
+	char chunk[4096], line[512];
 	size_t len = 0;
-	char c[4096];
-	ssize_t n;
+	ssize_t n = 0;
+	bool more = true;
 	int fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
-	*flags = 0;
-	while ((n = read(fd, c, sizeof(c))) > 0) {
-		for (ssize_t i = 0; i < n; i++) {
-			char *p;
-			uintptr_t from, to;
-
-			if (c[i] != '\n') {
+	while (more && (n = read(fd, chunk, sizeof(chunk))) > 0) {
+		for (ssize_t i = 0; more && i < n; i++) {
+			if (chunk[i] != '\n') {
 				if (len < sizeof(line) - 1)
-					line[len++] = c[i];
+					line[len++] = chunk[i];
 				continue;
 			}
 			line[len] = 0;
 			len = 0;
-			if (inside && !strncmp(line, "VmFlags:", 8)) {
-				*flags |= flags_of(line + 8, names, nr);
-				found = true;
-			}
-			from = strtoul(line, &p, 16);
-			if (*p != '-' || p == line)
-				continue;
-			to = strtoul(p + 1, NULL, 16);
-			if (from >= end)
-				goto out;
-			inside = to > start;
+			more = smaps_line(&s, line);
 		}
 	}
-out:
 	close(fd);
-	return found ? 0 : -ENOENT;
+	*flags = s.flags;
+	return s.found ? 0 : -ENOENT;
 }

@@ -14,8 +14,13 @@
 #define PAGEMAP_SWAPPED BIT(62)
 #define PAGEMAP_CHUNK	256
 
-/* Heaps of threads other than the first begin at multiples of this (malloc). */
+/* What heaps of threads begin with in the C library, at multiples of this. */
 #define ARENA_ALIGN BIT(26)
+
+struct heap_info {
+	void *arena, *previous;
+	size_t size, accessible;
+};
 
 enum {
 	FLAG_LOCKED = BIT(0),
@@ -36,8 +41,16 @@ static const char *const flag_names[] = {
 
 bool populated_is_heap(const struct maps_area *area, uintptr_t addr)
 {
-	return !(area->start % ARENA_ALIGN) && addr > area->start &&
-	       area->end - area->start <= ARENA_ALIGN;
+	uintptr_t base = addr & ~(ARENA_ALIGN - 1);
+	const struct heap_info *h = (const struct heap_info *)base;
+
+	if (base < area->start || base == addr)
+		return false;
+	/* If it is none, this touches a page of the same memory. */
+	return h->arena && h->size && h->size <= h->accessible &&
+	       h->accessible <= ARENA_ALIGN &&
+	       !((h->size | h->accessible) & ~PAGE_MASK) &&
+	       addr - base < h->accessible;
 }
 
 static bool all_zero(const uint64_t *p)

@@ -219,8 +219,7 @@ static void cut(uintptr_t start, uintptr_t end)
 	for (i = 0; i < was->nr; i++) {
 		int fd = was->range[i].fd;
 
-		if (!fd_used(t, fd) && (!i || was->range[i - 1].fd != fd) &&
-		    is_file(&was->range[i]))
+		if (!fd_used(t, fd) && is_file(&was->range[i]))
 			close(fd);
 	}
 }
@@ -515,6 +514,9 @@ int share_convert(void *hva, size_t size)
 	struct maps m;
 	int err;
 
+	/* Nobody writes there but we ourselves. */
+	if ((uintptr_t)__builtin_frame_address(0) - start < size)
+		return -EOPNOTSUPP;
 	if (!registry_lock())
 		return -ENOMEM;
 	err = maps_open(&m);
@@ -591,28 +593,24 @@ unsigned int share_fds(int *fds, unsigned int max)
 	return n;
 }
 
-int share_discard(void *hva, size_t size)
+ssize_t share_discard(void *hva, size_t size)
 {
 	uintptr_t addr = (uintptr_t)hva, end = end_of(hva, size);
-	bool all = true;
+	ssize_t bytes = 0;
 	struct range r;
-	int err = 0;
 
+	end = (end + PAGE_SIZE - 1) & PAGE_MASK;
 	for (; addr < end && lookup(addr, &r) && r.start < end; addr = r.end) {
 		uintptr_t from = addr > r.start ? addr : r.start;
 		uintptr_t to = end < r.end ? end : r.end;
 
-		if (from != addr || !r.ours) {
-			all = false;
-			if (!r.ours)
-				continue;
-		}
+		if (!r.ours)
+			continue;
 		if (syscall(SYS_fallocate, r.fd,
 			    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			    r.offset + (from - r.start), to - from))
-			err = -errno;
+			return -errno;
+		bytes += to - from;
 	}
-	if (addr < end)
-		all = false;
-	return err ? err : all ? 0 : -ENOENT;
+	return bytes;
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include "base/types.h"
 
 /*
@@ -40,6 +42,8 @@ uint64_t share_generation(void);
 /* share_fds - the files, at most @max; their number. */
 unsigned int share_fds(int *fds, unsigned int max);
 
-/* share_discard - like MADV_DONTNEED of private memory: zeros from now on, in
- * what was converted.  -ENOENT: some of the range was not; -errno. */
-int share_discard(void *hva, size_t size);
+/*
+ * share_discard - like MADV_DONTNEED of private memory: zeros from now on, in
+ * what was converted.  How many bytes of the range that is; -errno.
+ */
+ssize_t share_discard(void *hva, size_t size);

@@ -72,6 +72,23 @@ RING3_API int ring3_alias(int of, int fd);
 RING3_API void ring3_forget(int fd);
 
 /*
+ * Guest memory.  Private anonymous memory of a slot, of 256 KiB and more, turns
+ * into a shared mapping of a memfd, in place and with its contents, so that
+ * other processes of ring3 can map it.  It is not inherited by fork() then.
+ * (RING3_DIRECT=off in the environment prevents it.)  What differs for a client
+ * that goes on to manage it, these make up for:
+ *
+ * ring3_unmap - [@addr, @addr + @len) is about to be unmapped, mapped anew,
+ * moved, or made inaccessible while a slot leads there.
+ *
+ * ring3_discard - to be called after MADV_DONTNEED, which such memory keeps its
+ * contents through: makes it zeros.  (MADV_FREE it refuses.)  Returns how many
+ * bytes of the range are such memory; the others are left alone.
+ */
+RING3_API void ring3_unmap(void *addr, size_t len);
+RING3_API ssize_t ring3_discard(void *addr, size_t len);
+
+/*
  * ring3_signal - to be called by a signal handler: makes the KVM_RUN that the
  * signal interrupted return with EINTR, as a signal does for the real
  * /dev/kvm.  Async-signal-safe.  Returns 1 if the thread is in ring3_ioctl(): a

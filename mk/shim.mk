@@ -2,8 +2,8 @@
 # own functions.  The engine's calls of those that the shim defines go to the
 # shim's engine_* instead.
 SHIM_OBJ := $(call obj,shim)
-SHIM_REDEFINE := $(foreach f,open close mmap fcntl pthread_sigmask syscall \
-	sigaction read write poll ppoll,--redefine-sym $f=engine_$f)
+SHIM_REDEFINE := $(foreach f,open close mmap munmap mprotect madvise fcntl \
+	pthread_sigmask syscall sigaction read write poll ppoll,--redefine-sym $f=engine_$f)
 
 # The engine calls these while guest vector state is live in the registers.
 $O/shim/real.c.o: FLAGS += $(ENGINE_FLAGS)

@@ -13,6 +13,9 @@ int engine_open(const char *path, int flags, ...);
 int engine_close(int fd);
 void *engine_mmap(void *addr, size_t len, int prot, int flags, int fd,
 		  off_t offset);
+int engine_munmap(void *addr, size_t len);
+int engine_mprotect(void *addr, size_t len, int prot);
+int engine_madvise(void *addr, size_t len, int advice);
 int engine_fcntl(int fd, int cmd, ...);
 int engine_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
 long engine_syscall(long number, ...);

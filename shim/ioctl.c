@@ -74,13 +74,22 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	return r;
 }
 
+/* mmap_plain - memory, or a file that is none of ours. */
+static void *mmap_plain(void *addr, size_t len, int prot, int flags, int fd,
+			off_t offset)
+{
+	if (flags & MAP_FIXED)
+		ring3_unmap(addr, len);
+	return real()->mmap(addr, len, prot, flags, fd, offset);
+}
+
 static void *do_mmap(void *addr, size_t len, int prot, int flags, int fd,
 		     off_t offset)
 {
 	void *p;
 
 	if ((flags & MAP_ANONYMOUS) || !ring3_is_fd(fd))
-		return real()->mmap(addr, len, prot, flags, fd, offset);
+		return mmap_plain(addr, len, prot, flags, fd, offset);
 	p = ring3_mmap(addr, len, prot, flags, fd, offset);
 	if (p != MAP_FAILED)
 		trace_mmap(fd, p, offset);

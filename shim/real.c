@@ -52,6 +52,21 @@ void *engine_mmap(void *addr, size_t len, int prot, int flags, int fd,
 	return real()->mmap(addr, len, prot, flags, fd, offset);
 }
 
+int engine_munmap(void *addr, size_t len)
+{
+	return engine_syscall(SYS_munmap, addr, len);
+}
+
+int engine_mprotect(void *addr, size_t len, int prot)
+{
+	return engine_syscall(SYS_mprotect, addr, len, prot);
+}
+
+int engine_madvise(void *addr, size_t len, int advice)
+{
+	return engine_syscall(SYS_madvise, addr, len, advice);
+}
+
 int engine_fcntl(int fd, int cmd, ...)
 {
 	va_list ap;

@@ -18,6 +18,10 @@
 	X(FILE *, fopen, (const char *, const char *))                         \
 	X(int, ioctl, (int, unsigned long, ...))                               \
 	X(void *, mmap, (void *, size_t, int, int, int, off_t))                \
+	X(int, munmap, (void *, size_t))                                       \
+	X(int, mprotect, (void *, size_t, int))                                \
+	X(void *, mremap, (void *, size_t, size_t, int, ...))                  \
+	X(int, madvise, (void *, size_t, int))                                 \
 	X(int, close, (int))                                                   \
 	X(int, close_range, (unsigned int, unsigned int, int))                 \
 	X(int, dup, (int))                                                     \

@@ -42,6 +42,27 @@ static long call_mmap(const struct args *s)
 			  (int)s->a[3], (int)s->a[4], s->a[5]);
 }
 
+static long call_munmap(const struct args *s)
+{
+	return munmap((void *)s->a[0], (size_t)s->a[1]);
+}
+
+static long call_mprotect(const struct args *s)
+{
+	return mprotect((void *)s->a[0], (size_t)s->a[1], (int)s->a[2]);
+}
+
+static long call_mremap(const struct args *s)
+{
+	return (long)mremap((void *)s->a[0], (size_t)s->a[1], (size_t)s->a[2],
+			    (int)s->a[3], (void *)s->a[4]);
+}
+
+static long call_madvise(const struct args *s)
+{
+	return madvise((void *)s->a[0], (size_t)s->a[1], (int)s->a[2]);
+}
+
 static long call_close(const struct args *s)
 {
 	return close((int)s->a[0]);
@@ -106,6 +127,8 @@ static const struct {
 } calls[] = {
 	{ SYS_open, call_open },     { SYS_openat, call_openat },
 	{ SYS_ioctl, call_ioctl },   { SYS_mmap, call_mmap },
+	{ SYS_munmap, call_munmap }, { SYS_mprotect, call_mprotect },
+	{ SYS_mremap, call_mremap }, { SYS_madvise, call_madvise },
 	{ SYS_close, call_close },   { SYS_close_range, call_close_range },
 	{ SYS_dup, call_dup },	     { SYS_dup2, call_dup2 },
 	{ SYS_dup3, call_dup3 },     { SYS_fcntl, call_fcntl },

@@ -1,7 +1,11 @@
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #include "test/api/kt.h"
+
+/* From this size on the soft KVM changes what is behind a slot. */
+#define LARGE 0x40000
 
 static uint8_t *host;
 
@@ -156,6 +160,103 @@ static void vanished(void)
 	kt_vm_close(&t);
 }
 
+static uint8_t *large(void *at)
+{
+	return mmap(at, LARGE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : 0), -1, 0);
+}
+
+/*
+ * However the soft KVM backs large memory, guest and client see the same bytes,
+ * and what the client does to the mapping shows.
+ */
+static void same_memory(void)
+{
+	uint8_t *p = large(NULL);
+	struct kt_vm t;
+
+	kt_vm_open(&t, 0);
+	p[0] = 0x11;
+	OK(slot(t.vm, 1, 0, KT_MEM_SIZE, LARGE, p));
+	/* 1: mov ax, 0xffff; mov ds, ax; inc byte [0x10]; hlt; jmp 1b */
+	KT_CODE(&t, 0xb8, 0xff, 0xff, 0x8e, 0xd8, 0xfe, 0x06, 0x10, 0x00, 0xf4,
+		0xeb, 0xf4);
+	OK(kt_run(&t));
+	GIVES(p[0], 0x12);
+	p[0] = 0x20;
+	OK(kt_run(&t));
+	GIVES(p[0], 0x21);
+	OK(slot(t.vm, 1, 0, 0, 0, NULL));
+	OK(slot(t.vm, 1, 0, KT_MEM_SIZE, LARGE, p));
+	OK(slot(t.vm, 2, 0, KT_MEM_SIZE + LARGE, LARGE, p));
+	OK(kt_run(&t));
+	GIVES(p[0], 0x22);
+	/* Other memory at the same address. */
+	OK(slot(t.vm, 1, 0, 0, 0, NULL));
+	OK(slot(t.vm, 2, 0, 0, 0, NULL));
+	munmap(p, LARGE);
+	KT_CHECK(large(p) == p);
+	GIVES(p[0], 0);
+	p[0] = 0x30;
+	OK(slot(t.vm, 1, 0, KT_MEM_SIZE, LARGE, p));
+	OK(kt_run(&t));
+	GIVES(p[0], 0x31);
+	if (!kt_real) {
+		mprotect(p, LARGE, PROT_READ);
+		FAILS(kt_run(&t), EFAULT);
+		mprotect(p, LARGE, PROT_READ | PROT_WRITE);
+		OK(kt_run(&t));
+		GIVES(p[0], 0x32);
+		munmap(p, LARGE);
+		FAILS(kt_run(&t), EFAULT);
+		KT_CHECK(large(p) == p);
+		OK(kt_run(&t));
+		GIVES(p[0], 1);
+	}
+	kt_vm_close(&t);
+	munmap(p, LARGE);
+}
+
+/* Memory of the C library's heaps goes on to be theirs afterwards. */
+static void *on_heap(void *arg)
+{
+	uint8_t *p = aligned_alloc(0x1000, LARGE), *q;
+	struct kt_vm t;
+
+	memset(p, 0x44, LARGE);
+	kt_vm_open(&t, 0);
+	OK(slot(t.vm, 1, 0, KT_MEM_SIZE, LARGE, p));
+	KT_CODE(&t, 0xb8, 0xff, 0xff, 0x8e, 0xd8, 0xfe, 0x06, 0x10, 0x00, 0xf4,
+		0xeb, 0xf4);
+	OK(kt_run(&t));
+	GIVES(p[0], 0x45);
+	kt_vm_close(&t);
+	q = realloc(p, 4 * LARGE);
+	GIVES(q[0], 0x45);
+	GIVES(q[LARGE - 1], 0x44);
+	memset(q, 1, 4 * LARGE);
+	free(q);
+	p = calloc(1, LARGE);
+	for (int i = 0; i < LARGE; i += 0x100)
+		if (p[i])
+			KT_CHECK(!p[i]);
+	free(p);
+	return NULL;
+}
+
+static void heaps(void)
+{
+	pthread_t thread;
+
+	for (int i = 0; i < 2; i++) {
+		on_heap(NULL);
+		pthread_create(&thread, NULL, on_heap, NULL);
+		pthread_join(thread, NULL);
+		/* From now on they are not mapped one by one. */
+		free(malloc(16 * LARGE));
+	}
+}
+
 void test_memory(void)
 {
 	struct kt_vm t;
@@ -170,5 +271,7 @@ void test_memory(void)
 	remap();
 	readonly();
 	vanished();
+	same_memory();
+	heaps();
 	munmap(host, 0x10000);
 }

@@ -196,6 +196,68 @@ static void runs(void)
 	machine_close(&m);
 }
 
+#define RAM 0x80000
+
+/* ram - memory at 1 MiB, in which all bytes are 1. */
+static unsigned char *ram(const struct machine *m, void *at)
+{
+	struct kvm_userspace_memory_region slot = { .slot = 1,
+						    .guest_phys_addr = 0x100000,
+						    .memory_size = 0 };
+	unsigned char *p =
+		mmap(at, RAM, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : 0), -1, 0);
+
+	if (at)
+		CHECK_EQ(ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &slot), 0);
+	slot.userspace_addr = (unsigned long)p;
+	slot.memory_size = RAM;
+	memset(p, 1, RAM);
+	CHECK_EQ(ioctl(m->vm, KVM_SET_USER_MEMORY_REGION, &slot), 0);
+	return p;
+}
+
+/* Guest memory that is given up is zeros, as private memory is. */
+static void memory(void)
+{
+	unsigned char *p, *q, vec;
+	struct machine m;
+
+	MACHINE_OPEN(&m, 0xf4);
+	p = ram(&m, NULL);
+	CHECK_EQ(madvise(p + 0x3000, 0x1800, MADV_DONTNEED), 0);
+	CHECK_EQ(p[0x2fff], 1);
+	CHECK_EQ(p[0x3000], 0);
+	CHECK_EQ(p[0x4fff], 0);
+	CHECK_EQ(p[0x5000], 1);
+	CHECK_EQ(syscall(SYS_madvise, p, 0x1000, MADV_DONTNEED), 0);
+	CHECK_EQ(p[0xfff], 0);
+	CHECK_EQ(madvise(p + 0x10000, 0x10000, MADV_FREE), 0);
+	CHECK_EQ(p[0x10000] & ~1, 0);
+	CHECK_EQ(madvise(p + 1, 0x1000, MADV_DONTNEED), -1);
+	CHECK_EQ(errno, EINVAL);
+	CHECK_EQ(p[0x1000], 1);
+	/* Beyond its end there may be nothing. */
+	munmap(p + RAM - 0x1000, 0x1000);
+	CHECK_EQ(madvise(p + RAM - 0x3000, 0x3000, MADV_DONTNEED), -1);
+	CHECK_EQ(errno, ENOMEM);
+	CHECK_EQ(p[RAM - 0x2001], 0);
+	/* New memory at the same place. */
+	CHECK(ram(&m, p) == p);
+	CHECK_EQ(madvise(p, RAM, MADV_DONTNEED), 0);
+	CHECK_EQ(p[RAM - 1], 0);
+	/* It moves and grows. */
+	memset(p, 2, RAM);
+	q = mremap(p, RAM, 2 * RAM, MREMAP_MAYMOVE);
+	CHECK(q != MAP_FAILED);
+	CHECK_EQ(q[RAM - 1], 2);
+	CHECK_EQ(q[RAM], 0);
+	q[2 * RAM - 1] = 3;
+	CHECK_EQ(munmap(q, 2 * RAM), 0);
+	CHECK_EQ(mincore(q, 1, &vec), -1);
+	machine_close(&m);
+}
+
 int main(void)
 {
 	opens();
@@ -204,6 +266,7 @@ int main(void)
 	passing();
 	children();
 	runs();
+	memory();
 	test_signals();
 	return test_done();
 }
