@@ -17,3 +17,17 @@ bench-exit: $(BENCH_EXIT)
 	@[ ! -w /dev/kvm ] || timeout 60 $(BENCH_EXIT) --kvm || \
 		echo "SKIP: /dev/kvm of this host"
 .PHONY: bench-exit
+
+# What runs the VMs that are measured, and its test.
+TREERUN := $O/bench/treerun
+
+$(TREERUN): $O/bench/treerun.c.o
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(CC) $(FLAGS) $^ -o $@
+$O/test/bench/tree: $O/test/bench/tree.c.o
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(CC) $(FLAGS) $^ -o $@
+bench: $(TREERUN)
+bench-test: $(TREERUN) $O/test/bench/tree
+	$(Q)test/bench/treerun.sh $^
+.PHONY: bench-test
