@@ -14,12 +14,14 @@
 #   TCG_ROUNDS=n rounds with TCG, which take longest (default ROUNDS)
 #   KERNEL=FILE  (default: Debian's cloud kernel, fetched)
 #   CPU=n        runs natively on this processor
+#   TREERUN=PROG what runs a VM (default build/bench/treerun; "... -p" looks
+#                processes up in /proc: switches cost less, ticks of 10 ms)
 #   LOGS=DIR     keeps the logs there; bench/report.awk makes the table anew
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 say() { echo "bench: $*" >&2; }
 fail() { say "$*"; exit 2; }
-[ -n "${KIT:-}" ] && [ -f "$KIT/src/hostrun.c" ] ||
+[ -n "${KIT:-}" ] && [ -f "$KIT/Makefile" ] ||
 	fail "KIT=DIR must name a checkout of the benchmark kit"
 KIT=$(cd "$KIT" && pwd)
 SCALE=${SCALE:-0.1} ROUNDS=${ROUNDS:-5} W=${W:-} REAL=${REAL:-} CPU=${CPU:-}
@@ -27,6 +29,7 @@ RING3=${RING3:-$top/build/ring3} QEMU=${QEMU:-qemu-system-x86_64} ARGS=${ARGS:-}
 TCG_ROUNDS=${TCG_ROUNDS:-$ROUNDS}
 out=${OUT:-$top/build/bench}
 logs=${LOGS:-$out/logs}
+treerun=${TREERUN:-$top/build/bench/treerun}
 KERNEL=${KERNEL:-$("$top/scripts/fetch-kernel.sh" cloud-amd64)}
 busybox=$(command -v busybox) || fail "needs busybox (Debian: busybox-static)"
 if [ "$QEMU" != no ] && ! command -v "$QEMU" >/dev/null; then
@@ -56,11 +59,14 @@ native() {
 	fi
 }
 
-# vm LOG COMMAND... - a guest's console and the host's clocks into LOG.
+# vm LOG COMMAND... - a guest's console and the host's clocks into LOG; CPU time
+# is that of all processes that the VM consists of.
 vm() {
 	log=$1
 	shift
-	"$out/hostrun" -t "${VM_TIMEOUT:-3600}" -l "$log" -- "$@" \
+	# $treerun may have an option.
+	# shellcheck disable=SC2086
+	$treerun -t "${VM_TIMEOUT:-3600}" -l "$log" -- "$@" \
 		</dev/null 2>"$log.err" || true
 	grep -q 'MARK done' "$log" || say "$log: the guest did not come to its end"
 }

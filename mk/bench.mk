@@ -27,3 +27,17 @@ $(BENCH_RUNNER): $O/bench/runner.c.o $O/engine.a
 bench-runner: $(BENCH_RUNNER)
 	$(BENCH_RUNNER)
 .PHONY: bench-runner
+
+# What runs the VMs that are measured, and its test.
+TREERUN := $O/bench/treerun
+
+$(TREERUN): $O/bench/treerun.c.o
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(CC) $(FLAGS) $^ -o $@
+$O/test/bench/tree: $O/test/bench/tree.c.o
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(CC) $(FLAGS) $^ -o $@
+bench: $(TREERUN)
+bench-test: $(TREERUN) $O/test/bench/tree
+	$(Q)test/bench/treerun.sh $^
+.PHONY: bench-test

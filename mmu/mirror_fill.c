@@ -124,8 +124,8 @@ static bool may_execute(struct mmu *mmu, const struct mirror_table *t,
 
 	if (runner_traps_cpuid())
 		faults |= SCAN_CPUID_FAULTS;
-	return !scan_page(page_bytes(mmu, t, i), page_bytes(mmu, t, i + 1),
-			  faults);
+	return !scan_page(page_bytes(mmu, t, i), page_bytes(mmu, t, i - 1),
+			  page_bytes(mmu, t, i + 1), faults);
 }
 
 /* Maps page @i of @t or gives it more rights; false: no need, or no way. */

@@ -3,7 +3,7 @@
 # of their results: every line "N passed, N failed[, N skipped]" counts.  A
 # suite that fails without such a line counts as one failure.
 #
-#   test/run-check.sh SUITE...   with SUITE of unit, code, asan, fuzz, insn, cli, shim, api, guests-careful,
+#   test/run-check.sh SUITE...   with SUITE of unit, code, asan, fuzz, insn, cli, bench, shim, api, guests-careful,
 #                                guests-fast, boot, firmware, clients, guests-tcg,
 #                                guests-tsan, matrix, hundred, clock, parallel, stress
 set -u
@@ -25,6 +25,7 @@ suite() {
 	fuzz) make fuzz-replay && make MODE=asan fuzz-replay ;;
 	insn) make insn-test LONG="${LONG-}" ;;
 	cli) test/cli/run.sh ;;
+	bench) make bench-test ;;
 	api) make api-test ;;
 	guests-careful) RING3_EXEC=careful test/run-guests.sh ;;
 	guests-fast) RING3_EXEC=fast test/run-guests.sh ;;

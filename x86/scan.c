@@ -2,22 +2,24 @@
 
 #include <string.h>
 
+#include "x86/length.h"
 #include "x86/table.h"
 
 /*
  * Where instructions begin in a page is not known, but x86 code synchronizes
  * itself: streams of instructions that begin at different bytes soon go on at
  * the same one.  So a sweep over the page looks at what its instructions are,
- * a search for bytes (0F A2 and the like) finds what it might have missed
- * behind data, and about each find a number of streams from before it is asked.
+ * a search for bytes (0F A2 and the like) finds what the sweep misses behind
+ * data, and about each find some streams that begin before it are asked.
  */
 
-#define MAX_LEN	   15
-#define VOTERS	   16
-#define VOTE_NEAR  40 /* bytes from the last voter to what it votes about */
-#define VOTE_STEP  3
-#define VOTE_FAR   (VOTE_NEAR + (VOTERS - 1) * VOTE_STEP)
-#define SWEEP_FROM MAX_LEN /* the first instruction begins before this */
+#define VOTERS	  10
+#define VOTE_NEAR 40 /* bytes from the last voter to what it votes about */
+#define VOTE_STEP 6
+#define VOTE_FAR  (VOTE_NEAR + (VOTERS - 1) * VOTE_STEP)
+_Static_assert(VOTE_FAR <= SCAN_BEFORE, "voters of the page's first byte");
+
+#define MAX_LEN 15
 
 /* Those that helpers serve, but that fault at CPL 3 or depend on no host. */
 #define RUNS(id)                                                               \
@@ -37,39 +39,27 @@
 	((action) == ACT_HELPER &&                                             \
 	 !((attr) & (IA_CPL0 | IA_COND | IA_NO64)) && !RUNS(id))
 
-/* Opcodes behind 0F that have a forbidden row, a bit each. */
-#define ROW(map, op, id, attr, act, word)                                      \
-	| ((map) == M1 && (op) >> 6 == (word) &&                               \
-			   FORBIDDEN(ID_##id, ACT_##act, attr)                 \
-		   ? BIT((op)&63)                                              \
-		   : 0)
-#define OP(map, op, when, id, ops, acc, flags, impl, feat, attr, act)          \
-	ROW(map, op, id, attr, act, WORD)
-#define OPR(map, lo, hi, ...) /* no range of opcodes is forbidden */
-#define OPM		      OP
-#define OPG		      OP
-#define ALT		      OP
-#define OPRM		      OPR
-static const uint64_t suspects[4] = {
-#define WORD 0
-	0
-#include "x86/insn.def"
-	,
-#undef WORD
-#define WORD 1
-	0
-#include "x86/insn.def"
-	,
-#undef WORD
-#define WORD 2
-	0
-#include "x86/insn.def"
-	,
-#undef WORD
-#define WORD 3
-	0
-#include "x86/insn.def"
-#undef WORD
+/* Opcodes that have a forbidden row; test/unit/scan.c proves that all do. */
+static const bool suspects[2][256] = {
+	[M0] = { [0x8c] = true,
+		 [0x8e] = true,
+		 [0xc7] = true,
+		 [0xca] = true,
+		 [0xcb] = true,
+		 [0xcf] = true,
+		 [0xff] = true },
+	[M1] = { [0x00 ... 0x03] = true,
+		 [0x07] = true,
+		 [0x31] = true,
+		 [0x33] = true,
+		 [0x34] = true,
+		 [0x37] = true,
+		 [0xa0 ... 0xa2] = true,
+		 [0xa8 ... 0xaa] = true,
+		 [0xae] = true,
+		 [0xb2] = true,
+		 [0xb4 ... 0xb5] = true,
+		 [0xc7] = true },
 };
 
 bool scan_forbidden(const struct insn *insn, unsigned int faults)
@@ -88,9 +78,13 @@ bool scan_forbidden(const struct insn *insn, unsigned int faults)
 	return true;
 }
 
+#define PAGE_START SCAN_BEFORE
+#define PAGE_END   (SCAN_BEFORE + PAGE_SIZE)
+
+/* The page and its surroundings; what is not known is 0. */
 struct text {
-	uint8_t bytes[PAGE_SIZE + 2 * MAX_LEN];
-	unsigned int end; /* bytes that are known */
+	uint8_t bytes[PAGE_END + SCAN_BEHIND + INSN_LENGTH_READS];
+	unsigned int start, end; /* what is known */
 	unsigned int faults;
 };
 
@@ -127,25 +121,23 @@ static bool cut_forbidden(const struct text *text, unsigned int at)
 static enum step step(const struct text *text, unsigned int at,
 		      unsigned int *len)
 {
+	const uint8_t *bytes = &text->bytes[at], *p;
+	unsigned int opcode;
 	struct insn insn;
 
-	*len = 1;
-	switch (insn_decode(&text->bytes[at], text->end - at, CODE64, &insn)) {
-	case DECODE_OK:
-		break;
-	case DECODE_MORE:
-		*len = text->end - at;
+	*len = insn_length64(bytes, &opcode);
+	if (unlikely(!*len)) {
+		*len = 1;
+		return STEP_BAD;
+	}
+	p = bytes + opcode;
+	if (likely(!suspects[*p == 0x0f][p[*p == 0x0f]]))
+		return STEP_FINE;
+	if (at + *len > text->end)
 		return cut_forbidden(text, at) ? STEP_FORBIDDEN : STEP_BAD;
-	default:
-		return STEP_BAD;
-	}
-	if (scan_forbidden(&insn, text->faults)) {
-		*len = insn.len;
+	if (insn_decode(bytes, *len, CODE64, &insn) == DECODE_OK &&
+	    scan_forbidden(&insn, text->faults))
 		return STEP_FORBIDDEN;
-	}
-	if (insn.row == INSN_UNDEFINED && insn.opcode != 0x62)
-		return STEP_BAD;
-	*len = insn.len;
 	return STEP_FINE;
 }
 
@@ -167,10 +159,13 @@ static enum step vote(const struct text *text, unsigned int at,
 static bool elect(const struct text *text, unsigned int target,
 		  unsigned int share)
 {
-	unsigned int from = target > VOTE_FAR ? target - VOTE_FAR : 0;
-	unsigned int stride = from ? VOTE_STEP : 1;
+	unsigned int from = target - VOTE_FAR, stride = VOTE_STEP;
 	unsigned int yes = 0, no = 0;
 
+	if (target < text->start + VOTE_FAR) {
+		from = text->start;
+		stride = 1;
+	}
 	for (int i = 0; i < VOTERS && from <= target; i++, from += stride) {
 		switch (vote(text, from, target)) {
 		case STEP_FORBIDDEN:
@@ -189,28 +184,21 @@ static bool elect(const struct text *text, unsigned int target,
 /* All streams of the page; they join after a few instructions. */
 static bool sweep(const struct text *text)
 {
-	uint64_t seen[PAGE_SIZE / 64 + 1] = { 0 };
+	uint64_t seen[(PAGE_END + 63) / 64] = { 0 };
 	unsigned int len;
 
-	for (unsigned int from = 0; from < SWEEP_FROM; from++) {
-		for (unsigned int at = from; at < PAGE_SIZE; at += len) {
+	for (unsigned int i = 0; i < MAX_LEN; i++) {
+		for (unsigned int at = text->start + i; at < PAGE_END;
+		     at += len) {
 			if (seen[at / 64] & BIT(at % 64))
 				break;
 			seen[at / 64] |= BIT(at % 64);
 			if (step(text, at, &len) == STEP_FORBIDDEN &&
-			    elect(text, at, 2))
+			    at >= PAGE_START && elect(text, at, 2))
 				return true;
 		}
 	}
 	return false;
-}
-
-/* Whether the byte behind an 0F makes it worth to ask. */
-static bool suspect(const struct text *text, unsigned int at)
-{
-	unsigned int opcode = text->bytes[at + 1];
-
-	return at + 1 >= text->end || suspects[opcode / 64] >> opcode % 64 & 1;
 }
 
 /* A bit 7 for each byte of @word that is 0F. */
@@ -222,31 +210,39 @@ static uint64_t find_0f(uint64_t word)
 	return ~(((x & low) + low) | x | low);
 }
 
+/* All that may be a forbidden opcode of two bytes, wherever it stands. */
 static bool search(const struct text *text)
 {
-	for (unsigned int i = 0; i < PAGE_SIZE; i += 8) {
+	for (unsigned int i = PAGE_START; i < PAGE_END; i += 8) {
 		uint64_t word, hits;
 
 		memcpy(&word, &text->bytes[i], 8);
 		for (hits = find_0f(word); hits; hits &= hits - 1) {
 			unsigned int at = i + __builtin_ctzll(hits) / 8;
 
-			if (suspect(text, at) && elect(text, at, 4))
+			if ((at + 1 >= text->end ||
+			     suspects[M1][text->bytes[at + 1]]) &&
+			    elect(text, at, 4))
 				return true;
 		}
 	}
 	return false;
 }
 
-bool scan_page(const uint8_t *page, const uint8_t *next, unsigned int faults)
+bool scan_page(const uint8_t *page, const uint8_t *before, const uint8_t *next,
+	       unsigned int faults)
 {
-	struct text text = {
-		.end = PAGE_SIZE + (next ? MAX_LEN : 0),
-		.faults = faults,
-	};
+	struct text text;
 
-	memcpy(text.bytes, page, PAGE_SIZE);
+	text.start = before ? 0 : PAGE_START;
+	text.end = PAGE_END + (next ? SCAN_BEHIND : 0);
+	text.faults = faults;
+	if (before)
+		memcpy(text.bytes, before + PAGE_SIZE - SCAN_BEFORE,
+		       SCAN_BEFORE);
+	memcpy(text.bytes + PAGE_START, page, PAGE_SIZE);
+	memset(text.bytes + PAGE_END, 0, sizeof(text.bytes) - PAGE_END);
 	if (next)
-		memcpy(text.bytes + PAGE_SIZE, next, MAX_LEN);
+		memcpy(text.bytes + PAGE_END, next, SCAN_BEHIND);
 	return search(&text) || sweep(&text);
 }

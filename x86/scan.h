@@ -23,12 +23,19 @@ enum scan_faults {
  */
 bool scan_forbidden(const struct insn *insn, unsigned int faults);
 
+/* So much of its neighbours matters to a page. */
+#define SCAN_BEFORE 96
+#define SCAN_BEHIND 15
+
 /*
  * scan_page - whether the 4 KiB of 64-bit code at @page must not run natively.
- * @next: the first 15 bytes of the page behind it, for an instruction that
- * crosses; NULL if they are not known, and then all that an instruction at the
- * page's end may go on with counts.  @faults: SCAN_*.  An instruction that
- * begins in the page before this one and ends here belongs to that page.
+ * @before: the page that precedes it, of which the last SCAN_BEFORE bytes tell
+ * where instructions begin; NULL if it is not known, and then what the first
+ * few bytes are is less certain.  @next: the page that follows it, of which
+ * SCAN_BEHIND bytes are used for an instruction that crosses; NULL if it is not
+ * known, and then all that such an instruction may be counts.  @faults: SCAN_*.
+ * An instruction that begins in the page before this one belongs to that page.
  * The page may change meanwhile; the answer then is for a mix.
  */
-bool scan_page(const uint8_t *page, const uint8_t *next, unsigned int faults);
+bool scan_page(const uint8_t *page, const uint8_t *before, const uint8_t *next,
+	       unsigned int faults);

@@ -1,10 +1,12 @@
 // LIBS: -lZydis
 /*
  * Which pages may run natively: forbidden instructions planted in ordinary
- * code, and the code of installed programs with Zydis as the oracle.
+ * code, and the code of this program's libraries and of large programs, with
+ * Zydis as the oracle.
  */
 #include <elf.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -14,60 +16,43 @@
 #include <Zydis/Zydis.h>
 
 #include "test/test.h"
+#include "test/unit/opcode_walk.h"
 #include "x86/scan.h"
 
 static ZydisDecoder decoder;
 
-/* The oracle's own list. */
+/* The oracle's list. */
+static const bool forbidden_mnemonics[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
+	[ZYDIS_MNEMONIC_CPUID] = true,	    [ZYDIS_MNEMONIC_RDTSC] = true,
+	[ZYDIS_MNEMONIC_RDTSCP] = true,	    [ZYDIS_MNEMONIC_RDPMC] = true,
+	[ZYDIS_MNEMONIC_RDPID] = true,	    [ZYDIS_MNEMONIC_RDPRU] = true,
+	[ZYDIS_MNEMONIC_SGDT] = true,	    [ZYDIS_MNEMONIC_SIDT] = true,
+	[ZYDIS_MNEMONIC_SLDT] = true,	    [ZYDIS_MNEMONIC_STR] = true,
+	[ZYDIS_MNEMONIC_SMSW] = true,	    [ZYDIS_MNEMONIC_VERR] = true,
+	[ZYDIS_MNEMONIC_VERW] = true,	    [ZYDIS_MNEMONIC_LAR] = true,
+	[ZYDIS_MNEMONIC_LSL] = true,	    [ZYDIS_MNEMONIC_LSS] = true,
+	[ZYDIS_MNEMONIC_LFS] = true,	    [ZYDIS_MNEMONIC_LGS] = true,
+	[ZYDIS_MNEMONIC_XGETBV] = true,	    [ZYDIS_MNEMONIC_XSAVE] = true,
+	[ZYDIS_MNEMONIC_XSAVE64] = true,    [ZYDIS_MNEMONIC_XSAVEC] = true,
+	[ZYDIS_MNEMONIC_XSAVEC64] = true,   [ZYDIS_MNEMONIC_XSAVEOPT] = true,
+	[ZYDIS_MNEMONIC_XSAVEOPT64] = true, [ZYDIS_MNEMONIC_XRSTOR] = true,
+	[ZYDIS_MNEMONIC_XRSTOR64] = true,   [ZYDIS_MNEMONIC_VMCALL] = true,
+	[ZYDIS_MNEMONIC_VMMCALL] = true,    [ZYDIS_MNEMONIC_VMFUNC] = true,
+	[ZYDIS_MNEMONIC_XBEGIN] = true,	    [ZYDIS_MNEMONIC_XEND] = true,
+	[ZYDIS_MNEMONIC_XTEST] = true,	    [ZYDIS_MNEMONIC_RDPKRU] = true,
+	[ZYDIS_MNEMONIC_WRPKRU] = true,	    [ZYDIS_MNEMONIC_MONITORX] = true,
+	[ZYDIS_MNEMONIC_MWAITX] = true,	    [ZYDIS_MNEMONIC_UMONITOR] = true,
+	[ZYDIS_MNEMONIC_UMWAIT] = true,	    [ZYDIS_MNEMONIC_TPAUSE] = true,
+	[ZYDIS_MNEMONIC_SYSENTER] = true,   [ZYDIS_MNEMONIC_IRET] = true,
+	[ZYDIS_MNEMONIC_IRETD] = true,	    [ZYDIS_MNEMONIC_IRETQ] = true,
+	[ZYDIS_MNEMONIC_CLUI] = true,	    [ZYDIS_MNEMONIC_STUI] = true,
+	[ZYDIS_MNEMONIC_TESTUI] = true,	    [ZYDIS_MNEMONIC_UIRET] = true,
+};
+
 static bool theirs_forbidden(const ZydisDecodedInstruction *z,
 			     const ZydisDecodedOperand *ops)
 {
 	switch (z->mnemonic) {
-	case ZYDIS_MNEMONIC_CPUID:
-	case ZYDIS_MNEMONIC_RDTSC:
-	case ZYDIS_MNEMONIC_RDTSCP:
-	case ZYDIS_MNEMONIC_RDPMC:
-	case ZYDIS_MNEMONIC_RDPID:
-	case ZYDIS_MNEMONIC_RDPRU:
-	case ZYDIS_MNEMONIC_SGDT:
-	case ZYDIS_MNEMONIC_SIDT:
-	case ZYDIS_MNEMONIC_SLDT:
-	case ZYDIS_MNEMONIC_STR:
-	case ZYDIS_MNEMONIC_SMSW:
-	case ZYDIS_MNEMONIC_VERR:
-	case ZYDIS_MNEMONIC_VERW:
-	case ZYDIS_MNEMONIC_LAR:
-	case ZYDIS_MNEMONIC_LSL:
-	case ZYDIS_MNEMONIC_LSS:
-	case ZYDIS_MNEMONIC_LFS:
-	case ZYDIS_MNEMONIC_LGS:
-	case ZYDIS_MNEMONIC_XGETBV:
-	case ZYDIS_MNEMONIC_XSAVE:
-	case ZYDIS_MNEMONIC_XSAVE64:
-	case ZYDIS_MNEMONIC_XSAVEC:
-	case ZYDIS_MNEMONIC_XSAVEC64:
-	case ZYDIS_MNEMONIC_XSAVEOPT:
-	case ZYDIS_MNEMONIC_XSAVEOPT64:
-	case ZYDIS_MNEMONIC_XRSTOR:
-	case ZYDIS_MNEMONIC_XRSTOR64:
-	case ZYDIS_MNEMONIC_VMCALL:
-	case ZYDIS_MNEMONIC_VMMCALL:
-	case ZYDIS_MNEMONIC_VMFUNC:
-	case ZYDIS_MNEMONIC_XBEGIN:
-	case ZYDIS_MNEMONIC_XEND:
-	case ZYDIS_MNEMONIC_XTEST:
-	case ZYDIS_MNEMONIC_RDPKRU:
-	case ZYDIS_MNEMONIC_WRPKRU:
-	case ZYDIS_MNEMONIC_MONITORX:
-	case ZYDIS_MNEMONIC_MWAITX:
-	case ZYDIS_MNEMONIC_UMONITOR:
-	case ZYDIS_MNEMONIC_UMWAIT:
-	case ZYDIS_MNEMONIC_TPAUSE:
-	case ZYDIS_MNEMONIC_SYSENTER:
-	case ZYDIS_MNEMONIC_IRET:
-	case ZYDIS_MNEMONIC_IRETD:
-	case ZYDIS_MNEMONIC_IRETQ:
-		return true;
 	case ZYDIS_MNEMONIC_CALL:
 	case ZYDIS_MNEMONIC_JMP:
 	case ZYDIS_MNEMONIC_RET:
@@ -82,97 +67,463 @@ static bool theirs_forbidden(const ZydisDecodedInstruction *z,
 				return true;
 		return false;
 	default:
-		return false;
+		return forbidden_mnemonics[z->mnemonic];
 	}
 }
 
-static unsigned long pages, ours, theirs, missed, wrong;
-static double scan_ns;
+/* A program or library, and what the oracle says about its pages. */
+struct program {
+	const uint8_t *file;
+	size_t size;
+	const Elf64_Phdr *ph;
+	unsigned int nr_ph;
+	uint8_t *marks; /* MARK_* of each page */
+};
 
-static double now_ns(void)
-{
-	struct timespec ts;
+enum {
+	MARK_MAYBE = 1, /* in a sweep over a section, which may hold data */
+	MARK_SURE = 2,	/* in a function that .eh_frame describes */
+	MARK_CPUID = 4, /* ... and it is CPUID */
+};
 
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return ts.tv_sec * 1e9 + ts.tv_nsec;
-}
+static struct {
+	unsigned long pages, ours, theirs, missed, wrong;
+	double us;
+} sum;
 
-/* Marks the pages in which a linear sweep over a section finds something. */
-static void mark(const uint8_t *file, const Elf64_Shdr *sh, uint8_t *marks)
+static void mark(struct program *prog, size_t from, size_t len,
+		 unsigned int how)
 {
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisDecodedInstruction z;
 
-	for (size_t at = sh->sh_offset; at < sh->sh_offset + sh->sh_size;) {
+	for (size_t at = from, end = from + len; at < end;) {
 		if (ZYAN_FAILED(ZydisDecoderDecodeFull(
-			    &decoder, file + at, sh->sh_offset + sh->sh_size - at,
-			    &z, ops))) {
+			    &decoder, prog->file + at, end - at, &z, ops))) {
 			at++;
 			continue;
 		}
-		if (theirs_forbidden(&z, ops)) {
-			marks[at / PAGE_SIZE] = 1;
-			if (getenv("SCAN_SHOW"))
-				printf("  %#zx %s\n", at, ZydisMnemonicGetString(z.mnemonic));
-		}
+		if (theirs_forbidden(&z, ops))
+			prog->marks[at / PAGE_SIZE] |= how;
+		if (z.mnemonic == ZYDIS_MNEMONIC_CPUID && how == MARK_SURE)
+			prog->marks[at / PAGE_SIZE] |= MARK_CPUID;
 		at += z.length;
 	}
 }
 
-static void scan_file(const char *name)
+static size_t file_offset(const struct program *prog, uint64_t address)
+{
+	for (unsigned int i = 0; i < prog->nr_ph; i++) {
+		const Elf64_Phdr *ph = &prog->ph[i];
+
+		if (ph->p_type == PT_LOAD && address >= ph->p_vaddr &&
+		    address - ph->p_vaddr < ph->p_filesz)
+			return address - ph->p_vaddr + ph->p_offset;
+	}
+	return 0;
+}
+
+/*
+ * The functions of .eh_frame_hdr's table, if it has the usual encodings (LSB
+ * "DWARF Extensions"): each entry leads to an FDE, whose fourth word is the
+ * function's length.
+ */
+static void mark_functions(struct program *prog, const Elf64_Phdr *ph)
+{
+	const uint8_t *hdr = prog->file + ph->p_offset;
+	int32_t entry[2], nr;
+
+	if (memcmp(hdr, "\x01\x1b\x03\x3b", 4) != 0)
+		return;
+	memcpy(&nr, hdr + 8, 4);
+	for (int i = 0; i < nr; i++) {
+		size_t code, fde;
+		uint32_t len;
+
+		memcpy(entry, hdr + 12 + 8ul * i, 8);
+		code = file_offset(prog, ph->p_vaddr + entry[0]);
+		fde = file_offset(prog, ph->p_vaddr + entry[1]);
+		if (!code || !fde)
+			continue;
+		memcpy(&len, prog->file + fde + 12, 4);
+		if (code + len <= prog->size)
+			mark(prog, code, len, MARK_SURE);
+	}
+}
+
+static void mark_all(struct program *prog)
+{
+	const Elf64_Ehdr *eh = (const Elf64_Ehdr *)prog->file;
+	const Elf64_Shdr *sh = (const Elf64_Shdr *)(prog->file + eh->e_shoff);
+
+	for (int i = 0; i < eh->e_shnum; i++)
+		if (sh[i].sh_flags & SHF_EXECINSTR &&
+		    sh[i].sh_type == SHT_PROGBITS)
+			mark(prog, sh[i].sh_offset, sh[i].sh_size, MARK_MAYBE);
+	for (unsigned int i = 0; i < prog->nr_ph; i++)
+		if (prog->ph[i].p_type == PT_GNU_EH_FRAME)
+			mark_functions(prog, &prog->ph[i]);
+}
+
+static double now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return ts.tv_sec * 1e6 + ts.tv_nsec * 1e-3;
+}
+
+/* Returns how many pages with CPUID were found. */
+static unsigned int scan_segment(struct program *prog, const Elf64_Phdr *ph)
+{
+	size_t first = ph->p_offset / PAGE_SIZE;
+	size_t end = (ph->p_offset + ph->p_filesz) / PAGE_SIZE;
+	unsigned int cpuid = 0;
+
+	for (size_t i = first; i + 1 < end; i++) {
+		const uint8_t *page = prog->file + i * PAGE_SIZE;
+		double begin = now_us();
+		bool bad = scan_page(page, i > first ? page - PAGE_SIZE : NULL,
+				     page + PAGE_SIZE, 0);
+
+		sum.us += now_us() - begin;
+		sum.pages++;
+		sum.ours += bad;
+		sum.theirs += prog->marks[i] != 0;
+		sum.missed += prog->marks[i] & MARK_SURE && !bad;
+		sum.wrong += !prog->marks[i] && bad;
+		cpuid += prog->marks[i] & MARK_CPUID && bad;
+	}
+	return cpuid;
+}
+
+static unsigned int scan_program(const char *name)
 {
 	int fd = open(name, O_RDONLY);
-	unsigned long p0 = pages, o0 = ours, t0 = theirs, m0 = missed, w0 = wrong;
-	const Elf64_Ehdr *eh;
-	const Elf64_Shdr *sh;
-	const Elf64_Phdr *ph;
-	uint8_t *file, *marks;
+	struct program prog = { 0 };
+	unsigned int cpuid = 0;
 	struct stat st;
 
 	if (fd < 0)
-		return;
+		return 0;
 	fstat(fd, &st);
-	file = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	prog.size = st.st_size;
+	prog.file = mmap(NULL, prog.size, PROT_READ, MAP_PRIVATE, fd, 0);
 	close(fd);
-	if (file == MAP_FAILED)
-		return;
-	eh = (const Elf64_Ehdr *)file;
-	sh = (const Elf64_Shdr *)(file + eh->e_shoff);
-	ph = (const Elf64_Phdr *)(file + eh->e_phoff);
-	marks = calloc(st.st_size / PAGE_SIZE + 1, 1);
-	for (int i = 0; i < eh->e_shnum; i++)
-		if (sh[i].sh_flags & SHF_EXECINSTR && sh[i].sh_type == SHT_PROGBITS)
-			mark(file, &sh[i], marks);
-	for (int i = 0; i < eh->e_phnum; i++) {
-		if (ph[i].p_type != PT_LOAD || !(ph[i].p_flags & PF_X))
-			continue;
-		for (size_t at = ph[i].p_offset & PAGE_MASK;
-		     at + 2 * PAGE_SIZE <= ph[i].p_offset + ph[i].p_filesz; at += PAGE_SIZE) {
-			double begin = now_ns();
-			bool bad = scan_page(file + at, file + at + PAGE_SIZE, 0);
-
-			scan_ns += now_ns() - begin;
-			pages++;
-			ours += bad;
-			theirs += marks[at / PAGE_SIZE];
-			missed += marks[at / PAGE_SIZE] && !bad;
-			wrong += !marks[at / PAGE_SIZE] && bad;
-			if (getenv("SCAN_SHOW") && bad != marks[at / PAGE_SIZE])
-				printf("  %#zx %s\n", at, bad ? "wrong" : "missed");
-		}
-	}
-	printf("%s: %lu pages, forbidden %lu, by Zydis %lu, missed %lu, wrong %lu\n", name,
-	       pages - p0, ours - o0, theirs - t0, missed - m0, wrong - w0);
-	free(marks);
-	munmap(file, st.st_size);
+	CHECK(prog.file != MAP_FAILED);
+	prog.ph =
+		(const Elf64_Phdr *)(prog.file +
+				     ((const Elf64_Ehdr *)prog.file)->e_phoff);
+	prog.nr_ph = ((const Elf64_Ehdr *)prog.file)->e_phnum;
+	prog.marks = calloc(prog.size / PAGE_SIZE + 1, 1);
+	mark_all(&prog);
+	for (unsigned int i = 0; i < prog.nr_ph; i++)
+		if (prog.ph[i].p_type == PT_LOAD && prog.ph[i].p_flags & PF_X)
+			cpuid += scan_segment(&prog, &prog.ph[i]);
+	free(prog.marks);
+	munmap((void *)prog.file, prog.size);
+	return cpuid;
 }
 
-int main(int argc, char **argv)
+/* What this program has mapped: itself, the C library, the loader, Zydis. */
+static void test_own_code(void)
 {
-	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	for (int i = 1; i < argc; i++)
-		scan_file(argv[i]);
-	printf("%lu pages, %.2f us each; forbidden %lu, by Zydis %lu, missed %lu, wrong %lu\n",
-	       pages, scan_ns / pages / 1000, ours, theirs, missed, wrong);
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[4096], last[4096] = "", *name;
+	unsigned int loaders = 0;
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		line[strcspn(line, "\n")] = 0;
+		name = strchr(line, '/');
+		if (!name || !strstr(line, " r-xp ") || !strcmp(name, last))
+			continue;
+		strcpy(last, name);
+		/* The loader asks CPUID what the processor can do. */
+		if (scan_program(name) && strstr(name, "/ld-linux"))
+			loaders++;
+	}
+	if (maps)
+		fclose(maps);
+#ifndef RING3_SANITIZE
+	CHECK_EQ(loaders, 1);
+#endif
+}
+
+static void test_programs(void)
+{
+	static const char *const patterns[] = {
+		"/usr/bin/python3", "/usr/lib/gcc/x86_64-linux-gnu/*/cc1",
+		"/usr/lib/x86_64-linux-gnu/libcrypto.so.3"
+	};
+	glob_t found;
+
+	for (size_t i = 0; i < ARRAY_SIZE(patterns); i++) {
+		if (glob(patterns[i], 0, NULL, &found))
+			continue;
+		for (size_t j = 0; j < found.gl_pathc; j++)
+			scan_program(found.gl_pathv[j]);
+		globfree(&found);
+	}
+}
+
+/* Three pages of ordinary code, and where its instructions begin. */
+static uint8_t base[3 * PAGE_SIZE], code[3 * PAGE_SIZE];
+static bool begins[3 * PAGE_SIZE];
+#define PAGE (code + PAGE_SIZE)
+
+/* Pieces of this program's own decoder, end to end. */
+static void make_code(void)
+{
+	const uint8_t *from = (const uint8_t *)insn_decode;
+	size_t at = 0, n = 0;
+	struct insn insn;
+
+	memset(base, 0x90, sizeof(base));
+	while (at + 15 <= sizeof(base)) {
+		CHECK(insn_decode(from + n, 15, CODE64, &insn) == DECODE_OK);
+		memcpy(base + at, from + n, insn.len);
+		begins[at] = true;
+		at += insn.len;
+		n = n < 400 ? n + insn.len : 0;
+	}
+	memcpy(code, base, sizeof(base));
+}
+
+/* The first instruction at or behind @at becomes @bytes, and NOPs. */
+static size_t plant(const char *bytes, size_t n, size_t at)
+{
+	size_t first, end;
+
+	while (!begins[at])
+		at++;
+	first = at;
+	memcpy(code, base, sizeof(base));
+	memcpy(code + at, bytes, n);
+	for (end = at + n; !begins[end]; end++)
+		code[end] = 0x90;
+	return first;
+}
+
+static bool scan(bool before, bool next, unsigned int faults)
+{
+	return scan_page(PAGE, before ? code : NULL,
+			 next ? PAGE + PAGE_SIZE : NULL, faults);
+}
+
+#define BYTES(s)                                                               \
+	{                                                                      \
+		s, sizeof(s) - 1                                               \
+	}
+
+static const struct {
+	const char *bytes;
+	size_t n;
+} samples[] = {
+	BYTES("\x0f\xa2"),	       /* CPUID */
+	BYTES("\x40\x0f\xa2"),	       /* with REX */
+	BYTES("\xf3\x66\x0f\xa2"),     /* with what has no effect */
+	BYTES("\x0f\x31"),	       /* RDTSC */
+	BYTES("\x0f\x01\xf9"),	       /* RDTSCP */
+	BYTES("\x0f\x33"),	       /* RDPMC */
+	BYTES("\x0f\x01\x00"),	       /* SGDT */
+	BYTES("\x0f\x01\x0c\x24"),     /* SIDT */
+	BYTES("\x0f\x01\xe0"),	       /* SMSW */
+	BYTES("\x41\x0f\x01\x65\0"),   /* SMSW to memory */
+	BYTES("\x0f\x00\xc0"),	       /* SLDT */
+	BYTES("\x66\x0f\x00\xc9"),     /* STR */
+	BYTES("\x0f\x00\xe1"),	       /* VERR */
+	BYTES("\x0f\x00\x28"),	       /* VERW */
+	BYTES("\x48\x0f\x02\xc1"),     /* LAR */
+	BYTES("\x0f\x03\xc1"),	       /* LSL */
+	BYTES("\x0f\x01\xd0"),	       /* XGETBV */
+	BYTES("\x48\x0f\xc7\x24\x24"), /* XSAVEC */
+	BYTES("\x0f\xae\x64\x24\x40"), /* XSAVE */
+	BYTES("\x0f\x01\xc1"),	       /* VMCALL */
+	BYTES("\x0f\x01\xd9"),	       /* VMMCALL */
+	BYTES("\x0f\x01\xd4"),	       /* VMFUNC */
+	BYTES("\xc7\xf8\0\0\0\0"),     /* XBEGIN */
+	BYTES("\x0f\x01\xd6"),	       /* XTEST */
+	BYTES("\xf3\x41\x0f\xc7\xf8"), /* RDPID */
+	BYTES("\x0f\x01\xee"),	       /* RDPKRU */
+	BYTES("\x0f\x01\xef"),	       /* WRPKRU */
+	BYTES("\xf3\x0f\x01\xef"),     /* STUI */
+	BYTES("\x0f\x01\xfd"),	       /* RDPRU */
+	BYTES("\x8e\xd8"),	       /* MOV DS, EAX */
+	BYTES("\x8c\xc8"),	       /* MOV EAX, CS */
+	BYTES("\x0f\xa9"),	       /* POP GS */
+	BYTES("\x48\x0f\xb4\x07"),     /* LFS */
+	BYTES("\xff\x18"),	       /* far CALL */
+	BYTES("\x48\xff\x6c\x24\x08"), /* far JMP */
+	BYTES("\xcb"),		       /* far RET */
+	BYTES("\x48\xca\x08\0"),
+	BYTES("\x48\xcf"), /* IRETQ */
+	BYTES("\x0f\x34"), /* SYSENTER */
+};
+
+/* What looks similar, or faults at CPL 3. */
+static const struct {
+	const char *bytes;
+	size_t n;
+} harmless[] = {
+	BYTES("\x0f\x05"),	       /* SYSCALL */
+	BYTES("\xcd\x80"),	       /* INT 80 */
+	BYTES("\xcc"),		       /* INT3 */
+	BYTES("\x0f\x22\xd8"),	       /* MOV CR3, RAX */
+	BYTES("\x0f\x01\x10"),	       /* LGDT */
+	BYTES("\x0f\x30"),	       /* WRMSR */
+	BYTES("\xf4\xfa\xee"),	       /* HLT, CLI, OUT */
+	BYTES("\x0f\xc7\xf0"),	       /* RDRAND */
+	BYTES("\xf0\x48\x0f\xc7\x0e"), /* CMPXCHG16B */
+	BYTES("\xf3\x48\x0f\xae\xd0"), /* WRFSBASE */
+	BYTES("\xb8\x0f\xa2\x0f\x31"), /* an immediate */
+	BYTES("\x48\xb8\x0f\xa2\x0f\x01\xf9\x8e\xd8\xcb"),
+	BYTES("\x48\x8d\x05\x0f\xa2\0\0"), /* a displacement */
+	BYTES("\x0f\xb6\x0f\x01\xc1"),	   /* MOVZX ECX, [RDI]; ADD ECX, EAX */
+	BYTES("\x89\xca\x48\x89\xcb"),	   /* MOV EDX, ECX; MOV RBX, RCX */
+	BYTES("\x62\xf1\x7c\x48\x28\xcb"), /* VMOVAPS ZMM1, ZMM3 */
+};
+
+static void test_planted(void)
+{
+	static const size_t places[] = { 0,
+					 1,
+					 2,
+					 3,
+					 5,
+					 9,
+					 17,
+					 40,
+					 100,
+					 2048,
+					 PAGE_SIZE - 40,
+					 PAGE_SIZE - 20 };
+
+	CHECK(!scan(true, true, 0));
+	CHECK(!scan(false, false, 0));
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		size_t at = PAGE_SIZE + places[i];
+
+		for (size_t j = 0; j < ARRAY_SIZE(samples); j++) {
+			plant(samples[j].bytes, samples[j].n, at);
+			CHECK(scan(true, true, 0));
+			CHECK(scan(true, false, 0));
+			CHECK(places[i] < 16 || scan(false, true, 0));
+		}
+		for (size_t j = 0; j < ARRAY_SIZE(harmless); j++) {
+			plant(harmless[j].bytes, harmless[j].n, at);
+			CHECK(!scan(true, true, 0));
+		}
+	}
+}
+
+/* An instruction that crosses into the next page. */
+static void test_crossing(void)
+{
+	for (size_t j = 0; j < ARRAY_SIZE(samples); j++) {
+		for (size_t in = 1; in < samples[j].n; in++) {
+			size_t at = 2 * PAGE_SIZE - in;
+
+			/* A one-byte NOP for each byte from a boundary on. */
+			size_t from = plant("\x90", 1, at - 40);
+
+			memset(code + from, 0x90, at - from);
+			memset(code + at, 0x90, 40);
+			memcpy(code + at, samples[j].bytes, samples[j].n);
+			CHECK(scan(true, true, 0));
+		}
+	}
+	/* The page ends with an opcode's first byte, with all of it. */
+	code[2 * PAGE_SIZE - 2] = 0x90;
+	code[2 * PAGE_SIZE - 1] = 0x0f;
+	code[2 * PAGE_SIZE] = 0xaf;
+	CHECK(scan(true, false, 0));
+	CHECK(!scan(true, true, 0));
+	code[2 * PAGE_SIZE] = 0xa2;
+	CHECK(scan(true, true, 0));
+	code[2 * PAGE_SIZE - 1] = 0x8e;
+	CHECK(scan(true, false, 0));
+	/* A prefix alone may belong to anything. */
+	code[2 * PAGE_SIZE - 1] = 0x48;
+	CHECK(!scan(true, false, 0));
+	code[2 * PAGE_SIZE - 1] = 0xb8;
+	CHECK(!scan(true, false, 0));
+}
+
+static void test_faults(void)
+{
+	plant("\x0f\x31", 2, PAGE_SIZE + 200);
+	CHECK(!scan(true, true, SCAN_TSC_FAULTS));
+	CHECK(scan(true, true, SCAN_CPUID_FAULTS));
+	plant("\x0f\x01\xf9", 3, PAGE_SIZE + 200);
+	CHECK(!scan(true, true, SCAN_TSC_FAULTS));
+	plant("\x0f\xa2", 2, PAGE_SIZE + 200);
+	CHECK(!scan(true, true, SCAN_CPUID_FAULTS));
+	CHECK(scan(true, true, SCAN_TSC_FAULTS));
+}
+
+/* A function behind a table of constants. */
+static void test_data(void)
+{
+	size_t at = plant("\x90", 1, PAGE_SIZE + 1000);
+
+	for (size_t i = 0; i < 256; i++)
+		code[at + i] = i * 29 + i / 7;
+	memcpy(code + at + 256, "\x53\x31\xc0\x31\xc9\x0f\xa2\x5b\xc3", 9);
+	CHECK(scan(true, true, 0));
+}
+
+static unsigned long cases, both, only_theirs, overlooked;
+static unsigned int seen[NR_INSN_IDS];
+
+/* What Zydis's list has is forbidden; what is forbidden is found. */
+static void visit(const uint8_t bytes[15], enum code_size cs)
+{
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	ZydisDecodedInstruction z;
+	struct insn insn;
+	bool theirs;
+
+	if (cases++ % 7 || insn_decode(bytes, 15, cs, &insn) != DECODE_OK ||
+	    insn.lock)
+		return;
+	theirs = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, 15, &z,
+						     ops)) &&
+		 theirs_forbidden(&z, ops);
+	if (!scan_forbidden(&insn, 0)) {
+		if (theirs && !only_theirs++)
+			printf("%s is not forbidden\n",
+			       ZydisMnemonicGetString(z.mnemonic));
+		return;
+	}
+	both += theirs;
+	if (seen[insn.row->id]++ > 100)
+		return;
+	plant((const char *)bytes, insn.len, PAGE_SIZE + 64 + cases % 1000);
+	if (!scan(true, true, 0) && !overlooked++)
+		printf("%s is overlooked\n", insn.row->name);
+}
+
+int main(void)
+{
+	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64,
+			 ZYDIS_STACK_WIDTH_64);
+	make_code();
+	test_planted();
+	test_crossing();
+	test_faults();
+	test_data();
+	walk_opcodes(CODE64, visit);
+	CHECK(both > 1000);
+	CHECK_EQ(only_theirs, 0);
+	CHECK_EQ(overlooked, 0);
+	test_own_code();
+	test_programs();
+	printf("%lu pages, forbidden %lu, by Zydis %lu, missed %lu, wrong %lu; "
+	       "%.1f us each\n",
+	       sum.pages, sum.ours, sum.theirs, sum.missed, sum.wrong,
+	       sum.us / sum.pages);
+	CHECK(sum.pages > 100);
+	CHECK_EQ(sum.missed, 0);
+	CHECK(sum.wrong * 100 < sum.pages);
 	return test_done();
 }
