@@ -13,8 +13,8 @@
 #include "mmu/mirror.h"
 
 /* Selectors that a 64-bit Linux has in user mode, as guest and as host. */
-#define USER_CS	 0x33
-#define USER_SS	 0x2b
+#define USER_CS	  0x33
+#define USER_SS	  0x2b
 #define USER_CS32 0x23
 
 /* Microseconds between events, on average, from which it pays, and until which
@@ -148,8 +148,8 @@ static bool host_has_fsgsbase(void)
 static bool state_fits(const struct cpu *c)
 {
 	const uint64_t cr4 = CR4_OSFXSR | CR4_OSXSAVE;
-	const uint64_t flags = RFLAGS_IOPL | RFLAGS_NT | RFLAGS_TF |
-			       RFLAGS_VM | RFLAGS_AC | RFLAGS_VIF | RFLAGS_VIP;
+	const uint64_t flags = RFLAGS_IOPL | RFLAGS_NT | RFLAGS_TF | RFLAGS_VM |
+			       RFLAGS_AC | RFLAGS_VIF | RFLAGS_VIP;
 
 	if (c->cpl != 3 || c->code_size != CODE64 ||
 	    c->seg[SEG_CS].sel != USER_CS || c->seg[SEG_SS].sel != USER_SS ||

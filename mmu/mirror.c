@@ -125,8 +125,7 @@ void mirror_note_code(struct mirror *m, gpa_t gpa)
 bool mirror_table_ok(const struct mirror_table *t)
 {
 	for (unsigned int n = 0; n < t->nr_up; n++) {
-		uint64_t now =
-			__atomic_load_n(t->up[n].at, __ATOMIC_RELAXED);
+		uint64_t now = __atomic_load_n(t->up[n].at, __ATOMIC_RELAXED);
 
 		if ((now & PTE_KEEP) != t->up[n].was)
 			return false;

@@ -6,13 +6,13 @@ struct runner;
 
 /*
  * A vCPU's mirrors: the page tables of guest processes, as far as their user
- * pages have been touched, in the address spaces of runners (host/runner.h), one
- * for each CR3.  What a runner maps is a TLB like any other: it may hold what
- * the guest's tables said until the guest flushes it.  A flush by the
- * architecture's rules drops nothing here, it marks spaces as stale; when one is
- * used again the entries it was made of are compared with memory, and what has
- * changed goes.  A page is writable only if its D bit is set, mapped only if
- * all its entries have A set, and as in tlb.h never writable while it holds
+ * pages have been touched, in the address spaces of runners (host/runner.h),
+ * one for each CR3.  What a runner maps is a TLB like any other: it may hold
+ * what the guest's tables said until the guest flushes it.  A flush by the
+ * architecture's rules drops nothing here, it marks spaces as stale; when one
+ * is used again the entries it was made of are compared with memory, and what
+ * has changed goes.  A page is writable only if its D bit is set, mapped only
+ * if all its entries have A set, and as in tlb.h never writable while it holds
  * code (PGF_CODE).
  *
  * The notes may be made in non-root mode's light path (no C library); those

@@ -10,8 +10,8 @@
 #include "x86/scan.h"
 
 /*
- * What a runner lacks.  The walker decides whether an access is allowed and sets
- * A and D; then the entries that it went by are remembered.
+ * What a runner lacks.  The walker decides whether an access is allowed and
+ * sets A and D; then the entries that it went by are remembered.
  */
 
 /* Pages that are mapped together with one that is touched. */
@@ -33,8 +33,8 @@ static bool table_walk(struct mmu *mmu, struct mirror_table *t)
 	t->w = t->u = true;
 	for (; level > 1; level--) {
 		unsigned int shift = 3 + 9 * level;
-		const uint64_t *at = entry_at(
-			mmu, table + ((t->gva >> shift) & 511) * 8);
+		const uint64_t *at =
+			entry_at(mmu, table + ((t->gva >> shift) & 511) * 8);
 		uint64_t e = at ? __atomic_load_n(at, __ATOMIC_RELAXED) : 0;
 
 		if (!(e & PTE_P) || !(e & PTE_A))

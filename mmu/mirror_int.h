@@ -55,7 +55,8 @@ struct mirror {
 #define PTE_KEEP                                                               \
 	(PTE_P | PTE_W | PTE_U | PTE_A | PTE_PS | PTE_G | PTE_NX |             \
 	 (MASK(52) & PAGE_MASK))
-/* In mirror_table.pte: the runner may write.  A bit that PTE_KEEP leaves out. */
+/* In mirror_table.pte: the runner may write.  A bit that PTE_KEEP leaves out.
+ */
 #define MAPPED_W PTE_D
 
 static inline uint64_t mirror_root(uint64_t cr3)

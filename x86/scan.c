@@ -21,7 +21,11 @@ _Static_assert(VOTE_FAR <= SCAN_BEFORE, "voters of the page's first byte");
 
 #define MAX_LEN 15
 
-/* Those that helpers serve, but that fault at CPL 3 or depend on no host. */
+/*
+ * Those that helpers serve, but that fault at CPL 3 or depend on no host; and
+ * TSX, whose XTEST is in many of glibc's pages, for code that runs only where
+ * CPUID offers it.
+ */
 #define RUNS(id)                                                               \
 	((id) == ID_SYSCALL || (id) == ID_INT || (id) == ID_INT3 ||            \
 	 (id) == ID_INT1 || (id) == ID_CLI || (id) == ID_STI ||                \
@@ -32,7 +36,8 @@ _Static_assert(VOTE_FAR <= SCAN_BEFORE, "voters of the page's first byte");
 	 (id) == ID_ENTER || (id) == ID_XLAT || (id) == ID_PAUSE ||            \
 	 (id) == ID_FXSAVE || (id) == ID_FXRSTOR || (id) == ID_RDFSBASE ||     \
 	 (id) == ID_RDGSBASE || (id) == ID_WRFSBASE || (id) == ID_WRGSBASE ||  \
-	 (id) == ID_XABORT || (id) == ID_CLZERO)
+	 (id) == ID_XABORT || (id) == ID_XBEGIN || (id) == ID_XEND ||          \
+	 (id) == ID_XTEST || (id) == ID_CLZERO)
 
 /* IA_COND: unprivileged, helpers serve them for their masks' sake. */
 #define FORBIDDEN(id, action, attr)                                            \

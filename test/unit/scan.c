@@ -38,15 +38,14 @@ static const bool forbidden_mnemonics[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	[ZYDIS_MNEMONIC_XSAVEOPT64] = true, [ZYDIS_MNEMONIC_XRSTOR] = true,
 	[ZYDIS_MNEMONIC_XRSTOR64] = true,   [ZYDIS_MNEMONIC_VMCALL] = true,
 	[ZYDIS_MNEMONIC_VMMCALL] = true,    [ZYDIS_MNEMONIC_VMFUNC] = true,
-	[ZYDIS_MNEMONIC_XBEGIN] = true,	    [ZYDIS_MNEMONIC_XEND] = true,
-	[ZYDIS_MNEMONIC_XTEST] = true,	    [ZYDIS_MNEMONIC_RDPKRU] = true,
-	[ZYDIS_MNEMONIC_WRPKRU] = true,	    [ZYDIS_MNEMONIC_MONITORX] = true,
-	[ZYDIS_MNEMONIC_MWAITX] = true,	    [ZYDIS_MNEMONIC_UMONITOR] = true,
-	[ZYDIS_MNEMONIC_UMWAIT] = true,	    [ZYDIS_MNEMONIC_TPAUSE] = true,
-	[ZYDIS_MNEMONIC_SYSENTER] = true,   [ZYDIS_MNEMONIC_IRET] = true,
-	[ZYDIS_MNEMONIC_IRETD] = true,	    [ZYDIS_MNEMONIC_IRETQ] = true,
-	[ZYDIS_MNEMONIC_CLUI] = true,	    [ZYDIS_MNEMONIC_STUI] = true,
-	[ZYDIS_MNEMONIC_TESTUI] = true,	    [ZYDIS_MNEMONIC_UIRET] = true,
+	[ZYDIS_MNEMONIC_RDPKRU] = true,	    [ZYDIS_MNEMONIC_WRPKRU] = true,
+	[ZYDIS_MNEMONIC_MONITORX] = true,   [ZYDIS_MNEMONIC_MWAITX] = true,
+	[ZYDIS_MNEMONIC_UMONITOR] = true,   [ZYDIS_MNEMONIC_UMWAIT] = true,
+	[ZYDIS_MNEMONIC_TPAUSE] = true,	    [ZYDIS_MNEMONIC_SYSENTER] = true,
+	[ZYDIS_MNEMONIC_IRET] = true,	    [ZYDIS_MNEMONIC_IRETD] = true,
+	[ZYDIS_MNEMONIC_IRETQ] = true,	    [ZYDIS_MNEMONIC_CLUI] = true,
+	[ZYDIS_MNEMONIC_STUI] = true,	    [ZYDIS_MNEMONIC_TESTUI] = true,
+	[ZYDIS_MNEMONIC_UIRET] = true,
 };
 
 static bool theirs_forbidden(const ZydisDecodedInstruction *z,
@@ -341,8 +340,6 @@ static const struct {
 	BYTES("\x0f\x01\xc1"),	       /* VMCALL */
 	BYTES("\x0f\x01\xd9"),	       /* VMMCALL */
 	BYTES("\x0f\x01\xd4"),	       /* VMFUNC */
-	BYTES("\xc7\xf8\0\0\0\0"),     /* XBEGIN */
-	BYTES("\x0f\x01\xd6"),	       /* XTEST */
 	BYTES("\xf3\x41\x0f\xc7\xf8"), /* RDPID */
 	BYTES("\x0f\x01\xee"),	       /* RDPKRU */
 	BYTES("\x0f\x01\xef"),	       /* WRPKRU */
