@@ -148,8 +148,9 @@ static bool host_has_fsgsbase(void)
 static bool state_fits(const struct cpu *c)
 {
 	const uint64_t cr4 = CR4_OSFXSR | CR4_OSXSAVE;
+	/* ID is none that a tracer may set. */
 	const uint64_t flags = RFLAGS_IOPL | RFLAGS_NT | RFLAGS_TF | RFLAGS_VM |
-			       RFLAGS_AC | RFLAGS_VIF | RFLAGS_VIP;
+			       RFLAGS_AC | RFLAGS_VIF | RFLAGS_VIP | RFLAGS_ID;
 
 	if (c->cpl != 3 || c->code_size != CODE64 ||
 	    c->seg[SEG_CS].sel != USER_CS || c->seg[SEG_SS].sel != USER_SS ||
@@ -236,7 +237,8 @@ static void take_regs(struct cpu *c, const struct user_regs_struct *u)
 	g[R14] = u->r14;
 	g[R15] = u->r15;
 	c->rip = u->rip;
-	cpu_set_rflags(c, (c->rflags & ~USER_FLAGS) | (u->eflags & USER_FLAGS));
+	cpu_set_rflags(c, (c->rflags & ~(USER_FLAGS | RFLAGS_RF)) |
+				  (u->eflags & USER_FLAGS));
 	c->seg[SEG_FS].base = u->fs_base;
 	c->seg[SEG_GS].base = u->gs_base;
 	take_selector(c, SEG_DS, u->ds);
@@ -394,6 +396,9 @@ static enum runner_stop stay(struct cpu *c, struct runner *r)
 	take_regs(c, &u);
 	fpu_load(c);
 	step_back(c, stop, &u);
+	/* Nobody but its own POPF could clear it. */
+	if (u.eflags & RFLAGS_ID)
+		mirror_drop(direct_of(c)->mirror);
 	return stop;
 }
 
