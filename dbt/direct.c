@@ -257,7 +257,7 @@ static bool code_before(struct cpu *c, uint8_t *bytes, unsigned int len)
 }
 
 /* rip = the instruction that has stopped the runner behind it. */
-static void step_back(struct cpu *c, enum runner_stop stop,
+static void step_back(struct cpu *c, enum runner_stop stop, int code,
 		      const struct user_regs_struct *u)
 {
 	uint8_t b[2];
@@ -265,7 +265,8 @@ static void step_back(struct cpu *c, enum runner_stop stop,
 	if (stop == RUNNER_SYSCALL) {
 		c->gpr[RAX] = u->orig_rax;
 		c->rip -= 2;
-	} else if (stop == RUNNER_TRAP && code_before(c, b, 2)) {
+	} else if (stop == RUNNER_TRAP && code != TRAP_TRACE &&
+		   code_before(c, b, 2)) {
 		if (b[1] == 0xcc || b[1] == 0xf1)
 			c->rip -= 1;
 		else if (b[0] == 0xcd && b[1] == 0x03)
@@ -309,22 +310,28 @@ static int take_fpu(struct cpu *c, struct runner *r)
 	return 0;
 }
 
-static enum mirror_access access_of(const struct runner_info *info)
+/* What the access probably was; mirror_fill() knows whether a page that looks
+ * like the instruction's own could be executed already. */
+static enum mirror_access access_of(struct runner *r,
+				    const struct runner_info *info)
 {
-	if (info->signo != SIGSEGV || info->code != SEGV_ACCERR)
-		return MIRROR_ANY;
-	return MIRROR_WRITE;
+	struct user_regs_struct u;
+
+	if (!runner_get_regs(r, &u) && info->address - u.rip < INSN_MAX)
+		return MIRROR_FETCH;
+	return info->code == SEGV_ACCERR ? MIRROR_WRITE : MIRROR_ANY;
 }
 
 /* Whether a fault is one of the mirror's alone, which is mended now. */
-static bool mended(struct cpu *c, const struct runner_info *info)
+static bool mended(struct cpu *c, struct runner *r,
+		   const struct runner_info *info)
 {
 	struct mirror *m = direct_of(c)->mirror;
 
 	if (info->signo != SIGSEGV ||
 	    (info->code != SEGV_MAPERR && info->code != SEGV_ACCERR))
 		return false;
-	if (!mirror_fill(m, &c->mmu, info->address, access_of(info)))
+	if (!mirror_fill(m, &c->mmu, info->address, access_of(r, info)))
 		return false;
 	c->exits[EXIT_DIRECT_FILL]++;
 	return true;
@@ -341,10 +348,10 @@ static void expect_page(struct cpu *c)
 }
 
 /* Runs until there is something to do beside the mirror. */
-static enum runner_stop go(struct cpu *c, struct runner *r)
+static enum runner_stop go(struct cpu *c, struct runner *r,
+			   struct runner_info *info)
 {
 	struct direct *d = direct_of(c);
-	struct runner_info info;
 	enum runner_stop stop;
 
 	do {
@@ -353,10 +360,10 @@ static enum runner_stop go(struct cpu *c, struct runner *r)
 		if (!__atomic_load_n(&c->dbt[D_GO], __ATOMIC_SEQ_CST))
 			stop = RUNNER_KICKED;
 		else
-			stop = runner_run(r, &info);
+			stop = runner_run(r, info);
 		__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
-	} while (stop == RUNNER_FAULT && may_go(c) && mended(c, &info));
-	d->fault_gva = stop == RUNNER_FAULT ? info.address : NO_GVA;
+	} while (stop == RUNNER_FAULT && may_go(c) && mended(c, r, info));
+	d->fault_gva = stop == RUNNER_FAULT ? info->address : NO_GVA;
 	d->fault_root = c->mmu.cr3;
 	return stop;
 }
@@ -381,7 +388,8 @@ static bool start(struct cpu *c, struct runner **r)
 }
 
 /* One stay in the runner; RUNNER_GONE: the state is lost. */
-static enum runner_stop stay(struct cpu *c, struct runner *r)
+static enum runner_stop stay(struct cpu *c, struct runner *r,
+			     struct runner_info *info)
 {
 	struct user_regs_struct u;
 	enum runner_stop stop;
@@ -389,17 +397,24 @@ static enum runner_stop stay(struct cpu *c, struct runner *r)
 	c->doing = EXIT_DIRECT;
 	c->exits[EXIT_DIRECT]++;
 	expect_page(c);
-	stop = go(c, r);
+	stop = go(c, r, info);
 	if (stop == RUNNER_GONE || runner_get_regs(r, &u) || take_fpu(c, r))
 		return RUNNER_GONE;
 	c->doing = DOING_LOOP;
 	take_regs(c, &u);
-	fpu_load(c);
-	step_back(c, stop, &u);
 	/* Nobody but its own POPF could clear it. */
 	if (u.eflags & RFLAGS_ID)
 		mirror_drop(direct_of(c)->mirror);
+	fpu_load(c);
+	step_back(c, stop, info->code, &u);
 	return stop;
+}
+
+/* POPF has set TF, and one instruction has been executed since. */
+static enum careful_result single_step(struct cpu *c, enum exit_reason *reason)
+{
+	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = DR6_BS };
+	return careful_fault(c, reason);
 }
 
 /* Whether to go back to the runner from an instruction done here. */
@@ -418,6 +433,7 @@ static bool goes_on(struct cpu *c, uint64_t rip)
 bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 {
 	struct direct *d = direct_of(c);
+	struct runner_info info = { 0 };
 	bool stayed = false;
 	uint64_t rip;
 	struct runner *r;
@@ -432,7 +448,7 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 		if (!start(c, &r))
 			return stayed;
 		stayed = true;
-		stop = stay(c, r);
+		stop = stay(c, r, &info);
 		event(d);
 		if (stop == RUNNER_GONE) {
 			mirror_drop(d->mirror);
@@ -442,7 +458,9 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 			return true;
 		}
 		rip = c->rip;
-		if (stop != RUNNER_KICKED)
+		if (stop == RUNNER_TRAP && info.code == TRAP_TRACE)
+			*result = single_step(c, reason);
+		else if (stop != RUNNER_KICKED)
 			*result = careful_step(c, reason);
 	} while (*result == CAREFUL_ON && goes_on(c, rip));
 	return true;

@@ -43,6 +43,9 @@ void mirror_note_gone(struct mirror *m);
  * Any thread. */
 void mirror_note_code(struct mirror *m, gpa_t gpa);
 
+/* mirror_note_written - some pages have lost PGF_EXEC.  Any thread. */
+void mirror_note_written(struct mirror *m);
+
 /*
  * mirror_enter - the runner of the current CR3, in accordance with the tables
  * as far as flushes ask for it.  0; -errno: there is none to be had.
@@ -53,7 +56,7 @@ int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **r);
 enum mirror_access {
 	MIRROR_ANY,
 	MIRROR_WRITE,
-	MIRROR_FETCH,
+	MIRROR_FETCH, /* or, in a page that can be executed, MIRROR_WRITE */
 };
 
 /*
