@@ -6,11 +6,14 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -46,6 +49,7 @@ PROGRAM(rdtsc, "rdtsc; ud2");
 PROGRAM(rdtscp, "rdtscp; ud2");
 PROGRAM(cpuid, "cpuid; ud2");
 PROGRAM(int80, "int $0x80; ud2");
+PROGRAM(sysenter, "sysenter");
 PROGRAM(cli, "cli");
 /* clang-format on */
 
@@ -77,6 +81,8 @@ static void start_regs(void)
 	regs.rip = CODE;
 	regs.rsp = DATA + PAGE_SIZE;
 	regs.eflags = 0x202;
+	regs.cs = 0x33;
+	regs.ss = 0x2b;
 }
 
 static enum runner_stop run(void)
@@ -460,6 +466,12 @@ static void test_isolation(void)
 	start_regs();
 	regs.rax = 1;
 	CHECK_EQ(run(), RUNNER_SYSCALL);
+	/* It is #UD, or Linux takes it for one of 32-bit code and forgets where
+	 * it was. */
+	PUT(sysenter);
+	start_regs();
+	regs.rax = 1;
+	CHECK(run() != RUNNER_GONE);
 	/* The host's vsyscalls: gettimeofday() would answer. */
 	PUT(call);
 	start_regs();
@@ -583,6 +595,30 @@ static void test_hundred(void)
 	CHECK(no_child());
 }
 
+/* A client's filter that would end it: runners are not tried. */
+static void test_filter(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { ARRAY_SIZE(code), code };
+	int status = 0, pid = fork();
+	struct runner *b;
+
+	if (!pid) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+		_exit(-runner_create_with(&b, &file, 1));
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFEXITED(status));
+	CHECK_EQ(WEXITSTATUS(status), EACCES);
+}
+
 int main(void)
 {
 	int err = runner_probe();
@@ -610,5 +646,6 @@ int main(void)
 	test_bare();
 	test_death();
 	test_hundred();
+	test_filter();
 	return test_done();
 }
