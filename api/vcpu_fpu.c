@@ -10,6 +10,11 @@
  * State Using the XSAVE Feature Set"): legacy region, header, components at
  * the offsets of CPUID leaf 0DH.  A component whose bit in XSTATE_BV is clear
  * is in its initial state, whatever its bytes say; clients want the bytes.
+ *
+ * MXCSR is the exception: XSAVE and XRSTOR move it whether SSE is in use or
+ * not, and it may be the only part of SSE that is not initial ("Processor
+ * Tracking of XSAVE-Managed State").  For clients, as for XSAVEC, SSE is then
+ * in use.
  */
 struct fxsave {
 	uint16_t fcw, fsw;
@@ -42,8 +47,8 @@ static void show_init(const struct vcpu *v, uint8_t *area)
 	}
 	if (!(fx->xstate_bv & XCR0_SSE))
 		memset(fx->xmm, 0, sizeof(fx->xmm));
-	if (!(fx->xstate_bv & (XCR0_SSE | XCR0_AVX)))
-		fx->mxcsr = MXCSR_INIT;
+	if (fx->mxcsr != MXCSR_INIT)
+		fx->xstate_bv |= XCR0_SSE;
 	for (unsigned int i = 2; i < NR_COMPONENTS; i++) {
 		if ((fx->xstate_bv & BIT(i)) ||
 		    !(v->cpu->supported_xcr0 & BIT(i)))
@@ -135,6 +140,8 @@ int vcpu_set_xsave(void *object, void *arg, void *user)
 	}
 	memcpy(v->cpu->xsave, arg, n);
 	fx->mxcsr_mask = mask;
+	if (!(fx->xstate_bv & (XCR0_SSE | XCR0_AVX)))
+		fx->mxcsr = MXCSR_INIT;
 	return 0;
 }
 

@@ -1,4 +1,4 @@
-#include "test/api/kt.h"
+#include "test/api/kt_long.h"
 
 static void regs(struct kt_vm *t)
 {
@@ -176,6 +176,61 @@ static void xsave(struct kt_vm *t)
 	FAILS(kt_ioctl(t->vcpu, KVM_SET_XSAVE, &x), EINVAL);
 }
 
+/* Sets PE in MXCSR and touches no vector register; the second run reads it. */
+KT_ASM(mxcsr, "cvtss2si 0x5000, %eax\n hlt\n stmxcsr 0x5004\n hlt");
+
+static void runs_to_hlt(struct kt_vm *t)
+{
+	OK(kt_run(t));
+	GIVES(t->run->exit_reason, KVM_EXIT_HLT);
+}
+
+/*
+ * All vector registers are zero, which processors may take for SSE not being in
+ * use: looking does not change MXCSR, what one sees can be given back, and
+ * without SSE in XSTATE_BV it is initial.
+ */
+static void mxcsr_alone(bool set_fpu, bool set_xsave, bool initial, int e)
+{
+	const float half = 0.5;
+	struct kvm_xsave x;
+	struct kvm_fpu f;
+	struct kt_vm t;
+
+	kt_vm_open(&t, 0);
+	kt_executor(&t, e);
+	kt_set_cpuid(&t);
+	KT_LONG(&t, mxcsr);
+	memcpy(t.mem + 0x5000, &half, 4);
+	runs_to_hlt(&t);
+	OK(kt_ioctl(t.vcpu, KVM_GET_FPU, &f));
+	if (set_fpu)
+		OK(kt_ioctl(t.vcpu, KVM_SET_FPU, &f));
+	OK(kt_ioctl(t.vcpu, KVM_GET_XSAVE, &x));
+	GIVES(x.region[6], 0x1fa0);
+	GIVES(x.region[128] & 2, 2);
+	if (initial)
+		x.region[128] &= ~6u;
+	if (set_xsave)
+		OK(kt_ioctl(t.vcpu, KVM_SET_XSAVE, &x));
+	runs_to_hlt(&t);
+	GIVES((uint32_t)kt_u64(&t, 0x5004), initial ? 0x1f80 : 0x1fa0);
+	kt_vm_close(&t);
+}
+
+static void mxcsr(void)
+{
+	for (KT_EXECUTORS(e)) {
+		/* What the processor calls in use varies. */
+		for (unsigned int n = 0; n < 4; n++) {
+			mxcsr_alone(false, false, false, e);
+			mxcsr_alone(true, false, false, e);
+			mxcsr_alone(false, true, false, e);
+			mxcsr_alone(false, true, true, e);
+		}
+	}
+}
+
 static void xcrs(struct kt_vm *t)
 {
 	struct kvm_xcrs x;
@@ -294,6 +349,7 @@ void test_regs(void)
 	events(&t);
 	long_mode(&t);
 	kt_vm_close(&t);
+	mxcsr();
 	apic_base();
 	sregs2();
 	translate();
