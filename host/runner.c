@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host/filter.h"
 #include "host/pin.h"
 #include "host/stub.h"
 #include "host/stub_image.h"
@@ -367,6 +368,10 @@ int runner_create_with(struct runner **out, const int *fds, unsigned int nr)
 
 	if (!r)
 		return -ENOMEM;
+	if (filter_is_own()) {
+		err = -EACCES;
+		goto fail;
+	}
 	r->xstate = malloc(XSTATE_MAX);
 	err = r->xstate ? stub_start(&r->stub, fds, nr) : -ENOMEM;
 	if (err)
