@@ -307,22 +307,26 @@ static int take_fpu(struct cpu *c, struct runner *r)
 	return 0;
 }
 
-static enum mirror_access access_of(const struct runner_info *info)
+static enum mirror_access access_of(struct runner *r,
+				    const struct runner_info *info)
 {
-	if (info->signo != SIGSEGV || info->code != SEGV_ACCERR)
-		return MIRROR_ANY;
-	return MIRROR_WRITE;
+	struct user_regs_struct u;
+
+	if (!runner_get_regs(r, &u) && info->address - u.rip < INSN_MAX)
+		return MIRROR_FETCH;
+	return info->code == SEGV_ACCERR ? MIRROR_WRITE : MIRROR_ANY;
 }
 
 /* Whether a fault is one of the mirror's alone, which is mended now. */
-static bool mended(struct cpu *c, const struct runner_info *info)
+static bool mended(struct cpu *c, struct runner *r,
+		   const struct runner_info *info)
 {
 	struct mirror *m = direct_of(c)->mirror;
 
 	if (info->signo != SIGSEGV ||
 	    (info->code != SEGV_MAPERR && info->code != SEGV_ACCERR))
 		return false;
-	if (!mirror_fill(m, &c->mmu, info->address, access_of(info)))
+	if (!mirror_fill(m, &c->mmu, info->address, access_of(r, info)))
 		return false;
 	c->exits[EXIT_DIRECT_FILL]++;
 	return true;
@@ -353,7 +357,7 @@ static enum runner_stop go(struct cpu *c, struct runner *r)
 		else
 			stop = runner_run(r, &info);
 		__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
-	} while (stop == RUNNER_FAULT && may_go(c) && mended(c, &info));
+	} while (stop == RUNNER_FAULT && may_go(c) && mended(c, r, &info));
 	d->fault_gva = stop == RUNNER_FAULT ? info.address : NO_GVA;
 	d->fault_root = c->mmu.cr3;
 	return stop;

@@ -128,9 +128,12 @@ static bool may_execute(struct mmu *mmu, const struct mirror_table *t,
 			  page_bytes(mmu, t, i + 1), faults);
 }
 
-/* Maps page @i of @t or gives it more rights; false: no need, or no way. */
+/*
+ * Maps page @i of @t or gives it more rights; false: no need, or no way.  What
+ * may not run may do so when more is known of its neighbours: @fetch asks anew.
+ */
 static bool page_fill(struct mirror_space *s, struct mmu *mmu,
-		      struct mirror_table *t, unsigned int i)
+		      struct mirror_table *t, unsigned int i, bool fetch)
 {
 	uint64_t e = mirror_entry(t, i), rec = e & PTE_KEEP;
 	gpa_t gpa = e & MASK(52) & PAGE_MASK;
@@ -148,10 +151,17 @@ static bool page_fill(struct mirror_space *s, struct mmu *mmu,
 		prot |= PROT_WRITE;
 		rec |= MAPPED_W;
 	}
+	if ((t->pte[i] & ~MAPPED_DENIED) == rec &&
+	    !(fetch && (t->pte[i] & MAPPED_DENIED)))
+		return false;
+	if (!(e & PTE_NX) && !t->nx) {
+		if (may_execute(mmu, t, i))
+			prot |= PROT_EXEC;
+		else
+			rec |= MAPPED_DENIED;
+	}
 	if (t->pte[i] == rec)
 		return false;
-	if (!(e & PTE_NX) && !t->nx && may_execute(mmu, t, i))
-		prot |= PROT_EXEC;
 	if (runner_map(s->runner, t->gva + i * PAGE_SIZE, PAGE_SIZE, share.fd,
 		       share.offset, prot, true))
 		return false;
@@ -184,12 +194,12 @@ bool mirror_fill(struct mirror *m, struct mmu *mmu, gva_t gva,
 	    walk_gva(mmu, gva, how[access], &w, &f) != CPU_OK)
 		return false;
 	t = table_get(s, mmu, gva);
-	if (!t || !page_fill(s, mmu, t, i))
+	if (!t || !page_fill(s, mmu, t, i, access == MIRROR_FETCH))
 		return false;
 	n = t->ptes ? AROUND : 512;
 	first = i & ~(n - 1);
 	for (unsigned int k = first; k < first + n; k++)
 		if (k != i && fillable(mmu, t->gva + k * PAGE_SIZE))
-			page_fill(s, mmu, t, k);
+			page_fill(s, mmu, t, k, false);
 	return true;
 }

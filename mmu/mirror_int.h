@@ -58,6 +58,8 @@ struct mirror {
 /* In mirror_table.pte: the runner may write.  A bit that PTE_KEEP leaves out.
  */
 #define MAPPED_W PTE_D
+/* ... may not execute, though the tables allow it.  Likewise. */
+#define MAPPED_DENIED BIT(9)
 
 static inline uint64_t mirror_root(uint64_t cr3)
 {
