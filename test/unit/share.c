@@ -321,6 +321,52 @@ static void forked(void)
 	space_free(p);
 }
 
+struct reader {
+	uint8_t *hva;
+	struct share want;
+	bool stop;
+	unsigned long wrong, looks;
+};
+
+static void *read_on(void *arg)
+{
+	struct reader *r = arg;
+	struct share s;
+
+	while (!__atomic_load_n(&r->stop, __ATOMIC_RELAXED)) {
+		r->looks++;
+		if (!share_find(r->hva, &s) || s.fd != r->want.fd ||
+		    s.offset != r->want.offset || s.len != r->want.len)
+			r->wrong++;
+	}
+	return NULL;
+}
+
+/* Readers always find what stays, whatever comes and goes beside it. */
+static void readers(void)
+{
+	uint8_t *p = space(), *low = p, *high = p + SIZE - PAGE_SIZE;
+	struct reader r = { .hva = p + SIZE / 2 };
+	pthread_t thread;
+
+	CHECK_EQ(share_convert(r.hva, PAGE_SIZE), 0);
+	CHECK(share_find(r.hva, &r.want));
+	pthread_create(&thread, NULL, read_on, &r);
+	for (unsigned int i = 0; i < 300; i++) {
+		share_convert(low, PAGE_SIZE);
+		share_convert(high, PAGE_SIZE);
+		map(low, PAGE_SIZE, ANON | MAP_FIXED, -1);
+		share_drop(low, PAGE_SIZE);
+		share_drop(high, PAGE_SIZE);
+		map(high, PAGE_SIZE, ANON | MAP_FIXED, -1);
+	}
+	__atomic_store_n(&r.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	CHECK_EQ(r.wrong, 0);
+	CHECK(r.looks);
+	space_free(p);
+}
+
 /* mremap() may grow it, as it may private memory. */
 static void grown(void)
 {
@@ -351,6 +397,7 @@ static void all(void)
 	discard();
 	replaced();
 	forked();
+	readers();
 	grown();
 }
 
