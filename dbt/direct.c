@@ -1,5 +1,6 @@
 #include "dbt/direct.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
@@ -21,7 +22,7 @@
  * it still does; and what a process has to have computed before. */
 #define ENTER_US  35
 #define LEAVE_US  20
-#define CREDIT_US 3000
+#define CREDIT_US 8000
 
 #define MAX_FAILURES 4
 
@@ -105,15 +106,8 @@ static uint64_t event(struct direct *d)
 /* Whether the current process has computed for long enough. */
 static bool has_credit(struct cpu *c, struct direct *d, uint64_t cycles)
 {
-	uint64_t root = c->mmu.cr3 & PAGE_MASK;
-	unsigned int h = (root * 0x9e3779b97f4a7c15ull) >> 58;
-
-	if (d->credit[h].root != root) {
-		d->credit[h].root = root;
-		d->credit[h].cycles = 0;
-	}
-	d->credit[h].cycles += cycles;
-	return d->credit[h].cycles > d->enter / ENTER_US * CREDIT_US;
+	return mirror_credit(d->mirror, c->mmu.cr3, cycles) >
+	       d->enter / ENTER_US * CREDIT_US;
 }
 
 bool direct_returns(struct cpu *c)
@@ -369,15 +363,21 @@ static bool start(struct cpu *c, struct runner **r)
 	struct direct *d = direct_of(c);
 	struct user_regs_struct u;
 
+	int err;
+
 	fpu_save(c);
 	give_regs(c, &u);
-	if (!mirror_enter(d->mirror, &c->mmu, r) && !give_fpu(c, *r) &&
-	    !runner_set_regs(*r, &u)) {
+	err = mirror_enter(d->mirror, &c->mmu, r);
+	if (!err)
+		err = give_fpu(c, *r);
+	if (!err)
+		err = runner_set_regs(*r, &u);
+	if (!err) {
 		d->failures = 0;
 		return true;
 	}
 	fpu_load(c);
-	if (++d->failures == MAX_FAILURES)
+	if (err != -EAGAIN && ++d->failures == MAX_FAILURES)
 		d->mode = DIRECT_OFF;
 	return false;
 }

@@ -16,9 +16,6 @@ enum direct_mode {
 	DIRECT_ALWAYS, /* for tests */
 };
 
-/* Processes whose computing is remembered. */
-#define DIRECT_CREDITS 64
-
 struct direct {
 	uint8_t mode;	  /* enum direct_mode */
 	bool want;	  /* the loop should try */
@@ -31,9 +28,6 @@ struct direct {
 	uint64_t last;	       /* TSC at the last event */
 	uint64_t mean;	       /* between events, in TSC cycles */
 	uint64_t enter, leave; /* means that make it worth while, or not */
-	struct {
-		uint64_t root, cycles;
-	} credit[DIRECT_CREDITS];
 };
 
 /* direct_init - for a vCPU whose TLB there is; without memory, off. */

@@ -45,7 +45,15 @@ struct mirror_space {
 	struct mirror_image image;
 };
 
+/* Processes whose computing is remembered. */
+#define MIRROR_CREDITS 64
+
+struct mirror_credit {
+	uint64_t root, cycles;
+};
+
 struct mirror {
+	struct mirror_credit credit[MIRROR_CREDITS];
 	struct mirror_space space[MIRROR_SPACES];
 	struct mirror_space *cur;
 	uint64_t clock;
