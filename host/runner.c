@@ -315,37 +315,38 @@ static enum runner_stop signal_stop(struct runner *r, struct runner_info *out)
 	return RUNNER_KICKED;
 }
 
-static int go(struct runner *r, int *status)
+static int let_go(struct runner *r)
 {
+	int err = load_regs(r);
+
+	if (err)
+		return err;
 	pin_together(&r->pair, r->stub.pid);
 	if (ptrace(PTRACE_SYSEMU, r->stub.pid, NULL, NULL))
 		return -errno;
-	return stub_wait(&r->stub, status);
+	return 0;
 }
 
 enum runner_stop runner_run(struct runner *r, struct runner_info *info)
 {
-	int status, err;
+	int err = r->stub.gone ? -ESRCH : runner_sync(r), status;
 
 	*info = (struct runner_info){ 0 };
-	err = r->stub.gone ? -ESRCH : runner_sync(r);
-	if (err && err != -ESRCH) {
-		info->code = err;
-		return RUNNER_FAILED;
-	}
 	if (!err && r->stub.kicked) {
 		r->stub.kicked = false;
 		return RUNNER_KICKED;
 	}
 	if (!err)
-		err = load_regs(r);
-	if (!err)
-		err = go(r, &status);
+		err = let_go(r);
 	if (err) {
 		/* It is dying, or dead. */
-		stub_kill(&r->stub);
-		return RUNNER_GONE;
+		if (err == -ESRCH)
+			stub_kill(&r->stub);
+		info->code = err;
+		return RUNNER_FAILED;
 	}
+	if (stub_wait(&r->stub, &status))
+		return RUNNER_GONE;
 	r->regs_here = false;
 	r->regs_there = true;
 	if (WSTOPSIG(status) == (SIGTRAP | 0x80))

@@ -42,9 +42,10 @@ enum runner_stop {
 	RUNNER_FP,	/* SIGFPE: #DE, #MF, #XM */
 	RUNNER_TRAP,	/* SIGTRAP: INT3, ICEBP, single step */
 	RUNNER_KICKED,	/* runner_kick(), or any other signal */
-	RUNNER_FAILED,	/* runner_sync() failed: code has its -errno */
-	RUNNER_GONE,	/* it died (killed from outside): only runner_destroy()
-			   is of use */
+	RUNNER_FAILED,	/* it did not go, all registers are as set: code is what
+			   runner_sync() failed with, or -ESRCH if it is dead */
+	RUNNER_GONE,	/* it died on the way (killed from outside), and its
+			   registers with it: only runner_destroy() is of use */
 };
 
 struct runner_info {

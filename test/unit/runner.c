@@ -266,6 +266,13 @@ static void test_bad_map(void)
 	CHECK_EQ(runner_map(r, DATA, PAGE_SIZE, file, 0, prot, false), 0);
 	CHECK_EQ(runner_map(r, DATA, PAGE_SIZE, file, BIT(63), prot, false), 0);
 	CHECK_EQ(runner_sync(r), -EOVERFLOW);
+	CHECK_EQ(runner_map(r, DATA, PAGE_SIZE, file, BIT(63), prot, false), 0);
+	start_regs();
+	regs.r14 = 14;
+	CHECK_EQ(run(), RUNNER_FAILED);
+	CHECK_EQ(info.code, -EOVERFLOW);
+	CHECK_EQ(regs.r14, 14);
+	CHECK_EQ(regs.rip, CODE);
 	CHECK_EQ(runner_clear(r), 0);
 	map_all();
 	CHECK_EQ(runner_sync(r), 0);
@@ -293,6 +300,30 @@ static void test_many(void)
 	CHECK_EQ(good, nr / 97 + 1);
 	CHECK_EQ(runner_clear(r), 0);
 	map_all();
+}
+
+/* More mappings than the host lets a process have. */
+static void test_too_many(void)
+{
+	unsigned int most = 0, nr = 0;
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "r");
+	int err = 0;
+
+	if (!f || fscanf(f, "%u", &most) != 1 || most > 100000) {
+		printf("SKIP: too many mappings are allowed\n");
+		most = 0;
+	}
+	if (f)
+		fclose(f);
+	while (nr < most && !err)
+		err = runner_map(r, 0x10000000 + nr++ * 8192ull, PAGE_SIZE,
+				 file, 0, PROT_READ, false);
+	if (!err)
+		err = runner_sync(r);
+	CHECK_EQ(err, most ? -ENOMEM : 0);
+	CHECK_EQ(runner_clear(r), 0);
+	map_all();
+	CHECK_EQ(runner_sync(r), 0);
 }
 
 static void *kicker(void *arg)
@@ -540,8 +571,9 @@ static void test_death(void)
 
 	CHECK_EQ(runner_create_with(&b, &file, 1), 0);
 	kill(runner_pid(b), SIGKILL);
-	CHECK_EQ(runner_run(b, &info), RUNNER_GONE);
-	CHECK_EQ(runner_run(b, &info), RUNNER_GONE);
+	CHECK_EQ(runner_run(b, &info), RUNNER_FAILED);
+	CHECK_EQ(info.code, -ESRCH);
+	CHECK_EQ(runner_run(b, &info), RUNNER_FAILED);
 	runner_destroy(b);
 	CHECK_EQ(runner_create_with(&b, &file, 1), 0);
 	kill(runner_pid(b), SIGKILL);
@@ -730,6 +762,7 @@ int main(void)
 	test_map();
 	test_bad_map();
 	test_many();
+	test_too_many();
 	test_kick();
 	test_xstate();
 	test_affinity();
