@@ -392,6 +392,11 @@ static enum runner_stop stay(struct cpu *c, struct runner *r)
 	c->exits[EXIT_DIRECT]++;
 	expect_page(c);
 	stop = go(c, r);
+	if (stop == RUNNER_FAILED) {
+		/* Nothing has run; what is mapped is not known. */
+		mirror_note_gone(direct_of(c)->mirror);
+		stop = RUNNER_KICKED;
+	}
 	if (stop == RUNNER_GONE || runner_get_regs(r, &u) || take_fpu(c, r))
 		return RUNNER_GONE;
 	c->doing = DOING_LOOP;

@@ -13,6 +13,7 @@
 
 #include "host/filter.h"
 #include "host/pin.h"
+#include "host/share.h"
 #include "host/stub.h"
 #include "host/stub_image.h"
 
@@ -42,13 +43,6 @@ struct runner {
 	size_t xstate_size;
 	void *xstate; /* for images that are shorter than the host's */
 };
-
-/* Until host/share.c is there. */
-unsigned int share_fds(int *fds, unsigned int max);
-__attribute__((weak)) unsigned int share_fds(int *fds, unsigned int max)
-{
-	return 0;
-}
 
 int runner_thread(const struct runner *r)
 {

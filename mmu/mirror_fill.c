@@ -163,7 +163,7 @@ static bool page_fill(struct mirror_space *s, struct mmu *mmu,
 	if (t->pte[i] == rec)
 		return false;
 	if (runner_map(s->runner, t->gva + i * PAGE_SIZE, PAGE_SIZE, share.fd,
-		       share.offset, prot, true))
+		       share.offset, prot, false))
 		return false;
 	t->pte[i] = rec;
 	return true;

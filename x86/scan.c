@@ -47,6 +47,7 @@ _Static_assert(VOTE_FAR <= SCAN_BEFORE, "voters of the page's first byte");
 /* Opcodes that have a forbidden row; test/unit/scan.c proves that all do. */
 static const bool suspects[2][256] = {
 	[M0] = { [0x8c] = true,
+		 [0xcd] = true,
 		 [0x8e] = true,
 		 [0xc7] = true,
 		 [0xca] = true,
@@ -71,6 +72,9 @@ bool scan_forbidden(const struct insn *insn, unsigned int faults)
 {
 	const struct insn_row *row = insn->row;
 
+	/* INT 80 would be the host's before it is a stop. */
+	if (row->id == ID_INT)
+		return (uint8_t)insn->imm == 0x80;
 	if (!FORBIDDEN(row->id, row->action, row->attr)) {
 		/* Group 7 has many forms that are new or not offered. */
 		return row->action == ACT_UD && insn->map == 1 &&
