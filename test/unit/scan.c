@@ -338,6 +338,7 @@ static const struct {
 	BYTES("\x48\x0f\xc7\x24\x24"), /* XSAVEC */
 	BYTES("\x0f\xae\x64\x24\x40"), /* XSAVE */
 	BYTES("\x0f\x01\xc1"),	       /* VMCALL */
+	BYTES("\xcd\x80"),	       /* INT 80 */
 	BYTES("\x0f\x01\xd9"),	       /* VMMCALL */
 	BYTES("\x0f\x01\xd4"),	       /* VMFUNC */
 	BYTES("\xf3\x41\x0f\xc7\xf8"), /* RDPID */
@@ -363,7 +364,6 @@ static const struct {
 	size_t n;
 } harmless[] = {
 	BYTES("\x0f\x05"),	       /* SYSCALL */
-	BYTES("\xcd\x80"),	       /* INT 80 */
 	BYTES("\xcc"),		       /* INT3 */
 	BYTES("\x0f\x22\xd8"),	       /* MOV CR3, RAX */
 	BYTES("\x0f\x01\x10"),	       /* LGDT */
