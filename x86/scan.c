@@ -19,7 +19,8 @@
 #define VOTE_FAR  (VOTE_NEAR + (VOTERS - 1) * VOTE_STEP)
 _Static_assert(VOTE_FAR <= SCAN_BEFORE, "voters of the page's first byte");
 
-#define MAX_LEN 15
+#define MAX_LEN	     15
+#define SIDE_BY_SIDE 4
 
 /* Those that helpers serve, but that fault at CPL 3 or depend on no host. */
 #define RUNS(id)                                                               \
@@ -122,15 +123,15 @@ static enum step step(const struct text *text, unsigned int at,
 		      unsigned int *len)
 {
 	const uint8_t *bytes = &text->bytes[at], *p;
-	unsigned int opcode;
+	struct insn_length length = insn_length64(bytes);
 	struct insn insn;
 
-	*len = insn_length64(bytes, &opcode);
+	*len = length.len;
 	if (unlikely(!*len)) {
 		*len = 1;
 		return STEP_BAD;
 	}
-	p = bytes + opcode;
+	p = bytes + length.opcode;
 	if (likely(!suspects[*p == 0x0f][p[*p == 0x0f]]))
 		return STEP_FINE;
 	if (at + *len > text->end)
@@ -181,21 +182,33 @@ static bool elect(const struct text *text, unsigned int target,
 	return yes && yes * share >= yes + no;
 }
 
-/* All streams of the page; they join after a few instructions. */
+/*
+ * All streams of the page; they join after a few instructions.  Four of them go
+ * side by side, because each takes its time to learn where its next instruction
+ * begins.
+ */
 static bool sweep(const struct text *text)
 {
-	uint64_t seen[(PAGE_END + 63) / 64] = { 0 };
-	unsigned int len;
+	unsigned int at[SIDE_BY_SIDE], len, living = SIDE_BY_SIDE;
+	uint8_t seen[PAGE_END] = { 0 };
 
-	for (unsigned int i = 0; i < MAX_LEN; i++) {
-		for (unsigned int at = text->start + i; at < PAGE_END;
-		     at += len) {
-			if (seen[at / 64] & BIT(at % 64))
-				break;
-			seen[at / 64] |= BIT(at % 64);
-			if (step(text, at, &len) == STEP_FORBIDDEN &&
-			    at >= PAGE_START && elect(text, at, 2))
+	for (unsigned int i = 0; i < SIDE_BY_SIDE; i++)
+		at[i] = i ? PAGE_START + i * PAGE_SIZE / SIDE_BY_SIDE
+			  : text->start;
+	for (unsigned int from = 1; living;) {
+		for (unsigned int i = 0; i < living; i++) {
+			if (at[i] >= PAGE_END || seen[at[i]]) {
+				if (from < MAX_LEN)
+					at[i] = text->start + from++;
+				else
+					at[i] = at[--living];
+				continue;
+			}
+			seen[at[i]] = true;
+			if (step(text, at[i], &len) == STEP_FORBIDDEN &&
+			    at[i] >= PAGE_START && elect(text, at[i], 2))
 				return true;
+			at[i] += len;
 		}
 	}
 	return false;
