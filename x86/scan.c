@@ -63,6 +63,14 @@ static const bool suspects[2][256] = {
 		 [0xc7] = true },
 };
 
+/* VEX or EVEX, whose map 1 is another one; 62 is no prefix of 0F. */
+static bool is_vector(const struct insn *insn)
+{
+	const unsigned int at = insn->off_opcode;
+
+	return insn->vex || (at >= 4 && insn->bytes[at - 4] == 0x62);
+}
+
 bool scan_forbidden(const struct insn *insn, unsigned int faults)
 {
 	const struct insn_row *row = insn->row;
@@ -70,7 +78,7 @@ bool scan_forbidden(const struct insn *insn, unsigned int faults)
 	if (!FORBIDDEN(row->id, row->action, row->attr)) {
 		/* Group 7 has many forms that are new or not offered. */
 		return row->action == ACT_UD && insn->map == 1 &&
-		       insn->opcode == 0x01 && !insn->vex;
+		       insn->opcode == 0x01 && !is_vector(insn);
 	}
 	if (row->id == ID_RDTSC || row->id == ID_RDTSCP)
 		return !(faults & SCAN_TSC_FAULTS);
