@@ -111,8 +111,26 @@ static void map_populate(unsigned int nr)
 	maps(nr, true);
 }
 
-static void unmap(unsigned int nr)
+/* Maps a page, and touches it on the way to the next stop. */
+static void map_touch(unsigned int populate)
 {
+	static unsigned int i;
+	struct user_regs_struct regs;
+	struct runner_info info;
+
+	i = (i + 1) % 1024;
+	runner_map(r, MEMORY + i * 2 * PAGE_SIZE, PAGE_SIZE, file,
+		   (i + 1) * 2 * PAGE_SIZE, PROT_READ | PROT_WRITE, populate);
+	runner_get_regs(r, &regs);
+	regs.rip = CODE;
+	regs.rdi = MEMORY + i * 2 * PAGE_SIZE;
+	runner_set_regs(r, &regs);
+	runner_run(r, &info);
+}
+
+static void map_unmap(unsigned int nr)
+{
+	maps(nr, true);
 	for (unsigned int i = 0; i < nr; i++)
 		runner_unmap(r, MEMORY + i * 2 * PAGE_SIZE, PAGE_SIZE);
 	runner_sync(r);
@@ -177,10 +195,18 @@ int main(void)
 		snprintf(name, sizeof(name), "map and populate, %u in a list",
 			 nr);
 		measure(name, 5120 / nr, nr, map_populate, nr);
-		snprintf(name, sizeof(name), "unmap, %u in a list", nr);
-		measure(name, 5120 / nr, nr, unmap, nr);
+		snprintf(name, sizeof(name), "... and unmap, %u in a list", nr);
+		measure(name, 5120 / nr, nr, map_unmap, nr);
 	}
 	measure("per page, 256 in one mapping", 20, 256, map_area, 256);
+	/* incl (%rdi); syscall */
+	put_code("\xff\x07\x0f\x05", 4);
+	runner_clear(r);
+	start();
+	measure("map a page, touch it, stop", 1000, 1, map_touch, false);
+	runner_clear(r);
+	start();
+	measure("... with populate", 1000, 1, map_touch, true);
 	put_code("\xcc\xeb\xfd", 3);
 	start();
 	measure("INT3 stop", 20000, 1, stop_plain, 0);

@@ -414,6 +414,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	setup();
 	memset(buffers, 0, 256 * BUF_SIZE);
 	madvise(mem, MEM_SIZE, MADV_DONTNEED);
+	ring3_discard(mem, MEM_SIZE);
 	begin(&in);
 	for (int i = 0; i < 200 && in.n; i++)
 		operation(&in);

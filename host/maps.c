@@ -17,7 +17,8 @@ struct procmap_query {
 	uint64_t vma_name_addr, build_id_addr;
 };
 
-#define PROCMAP_QUERY	_IOWR('f', 17, struct procmap_query)
+_Static_assert(MAPS_QUERY == _IOWR('f', 17, struct procmap_query), "ABI");
+
 #define QUERY_FLAGS	0xf  /* readable, writable, executable, shared */
 #define QUERY_OR_NEXT	0x10 /* covering or next area */
 #define TEXT_FIRST_SIZE 0x10000
@@ -33,13 +34,13 @@ static int query(const struct maps *m, uintptr_t addr, struct maps_area *area)
 	};
 
 	area->name[0] = 0;
-	if (syscall(SYS_ioctl, m->fd, PROCMAP_QUERY, &q)) {
+	if (syscall(SYS_ioctl, m->fd, MAPS_QUERY, &q)) {
 		/* A longer name is a file's. */
 		if (errno != ENAMETOOLONG)
 			return -errno;
 		q.vma_name_size = 0;
 		q.vma_name_addr = 0;
-		if (syscall(SYS_ioctl, m->fd, PROCMAP_QUERY, &q))
+		if (syscall(SYS_ioctl, m->fd, MAPS_QUERY, &q))
 			return -errno;
 		strcpy(area->name, "/");
 	}

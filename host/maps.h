@@ -27,6 +27,9 @@ struct maps_area {
 	char name[64];		   /* path or "[heap]" and the like, cut off */
 };
 
+/* Its ioctl, PROCMAP_QUERY of linux/fs.h. */
+#define MAPS_QUERY 0xc0686611u
+
 /* maps_open - 0, -errno. */
 int maps_open(struct maps *m);
 void maps_close(struct maps *m);

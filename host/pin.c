@@ -5,10 +5,14 @@
 
 #include "host/time.h"
 
-/* How often it is looked at whether they get enough of the processor, and how
- * much that is, in percent. */
+/*
+ * How often it is looked at whether they get enough of the processor, and how
+ * much that is, in percent.  It is asked half as often each time that letting
+ * them go has not helped.
+ */
 #define PERIOD_NS (10 * NSEC_PER_SEC / 1000)
 #define ENOUGH	  75
+#define HALVINGS  5
 
 /*
  * The calling thread is pinned to cpu; own is what it was allowed before.  If
@@ -77,16 +81,22 @@ static uint64_t used_ns(int pid)
 /* Somebody else had a good part of their processor. */
 static bool crowded(struct pin_pair *p, int pid)
 {
-	uint64_t now = time_now_ns(), passed = now - p->since_ns, used, before;
+	uint64_t now = time_now_ns(), passed = now - p->since_ns, used;
+	bool together = pin.pinned && p->cpu_plus_1, enough;
 
-	if (pin.pinned && p->cpu_plus_1 && passed < PERIOD_NS)
+	if (together && passed < PERIOD_NS << p->crowded)
 		return false;
 	used = used_ns(pid);
-	before = p->used_ns;
+	enough = (used - p->used_ns) * 100 >= passed * ENOUGH;
 	p->since_ns = now;
 	p->used_ns = used;
-	return pin.pinned && p->cpu_plus_1 &&
-	       (used - before) * 100 < passed * ENOUGH;
+	if (!together)
+		return false;
+	if (enough)
+		p->crowded = 0;
+	else if (p->crowded < HALVINGS)
+		p->crowded++;
+	return !enough;
 }
 
 static void let_go(struct pin_pair *p, int pid)

@@ -12,6 +12,7 @@
 struct pin_pair {
 	int cpu_plus_1; /* that it may run on; 0: on any */
 	uint64_t since_ns, used_ns;
+	unsigned int crowded; /* periods in a row */
 };
 
 /*

@@ -12,7 +12,7 @@
 /* /proc/self/pagemap, "Examining Process Page Tables" in Linux's admin-guide */
 #define PAGEMAP_PRESENT BIT(63)
 #define PAGEMAP_SWAPPED BIT(62)
-#define PAGEMAP_CHUNK	256
+#define PAGEMAP_CHUNK	512
 
 /* What heaps of threads begin with in the C library, at multiples of this. */
 #define ARENA_ALIGN BIT(26)

@@ -11,7 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host/filter.h"
 #include "host/pin.h"
+#include "host/share.h"
 #include "host/stub.h"
 #include "host/stub_image.h"
 
@@ -41,13 +43,6 @@ struct runner {
 	size_t xstate_size;
 	void *xstate; /* for images that are shorter than the host's */
 };
-
-/* Until host/share.c is there. */
-unsigned int share_fds(int *fds, unsigned int max);
-__attribute__((weak)) unsigned int share_fds(int *fds, unsigned int max)
-{
-	return 0;
-}
 
 int runner_thread(const struct runner *r)
 {
@@ -161,6 +156,9 @@ int runner_sync(struct runner *r)
 	err = fetch_regs(r);
 	if (err)
 		return err;
+	/* They would not be taken back: WRFSBASE takes more than we may. */
+	if (!allowed(&r->regs))
+		return -EIO;
 	r->regs_there = false;
 	return stub_calls(&r->stub, nr);
 }
@@ -314,37 +312,38 @@ static enum runner_stop signal_stop(struct runner *r, struct runner_info *out)
 	return RUNNER_KICKED;
 }
 
-static int go(struct runner *r, int *status)
+static int let_go(struct runner *r)
 {
+	int err = load_regs(r);
+
+	if (err)
+		return err;
 	pin_together(&r->pair, r->stub.pid);
 	if (ptrace(PTRACE_SYSEMU, r->stub.pid, NULL, NULL))
 		return -errno;
-	return stub_wait(&r->stub, status);
+	return 0;
 }
 
 enum runner_stop runner_run(struct runner *r, struct runner_info *info)
 {
-	int status, err;
+	int err = r->stub.gone ? -ESRCH : runner_sync(r), status;
 
 	*info = (struct runner_info){ 0 };
-	err = r->stub.gone ? -ESRCH : runner_sync(r);
-	if (err && err != -ESRCH) {
-		info->code = err;
-		return RUNNER_FAILED;
-	}
 	if (!err && r->stub.kicked) {
 		r->stub.kicked = false;
 		return RUNNER_KICKED;
 	}
 	if (!err)
-		err = load_regs(r);
-	if (!err)
-		err = go(r, &status);
+		err = let_go(r);
 	if (err) {
 		/* It is dying, or dead. */
-		stub_kill(&r->stub);
-		return RUNNER_GONE;
+		if (err == -ESRCH)
+			stub_kill(&r->stub);
+		info->code = err;
+		return RUNNER_FAILED;
 	}
+	if (stub_wait(&r->stub, &status))
+		return RUNNER_GONE;
 	r->regs_here = false;
 	r->regs_there = true;
 	if (WSTOPSIG(status) == (SIGTRAP | 0x80))
@@ -367,6 +366,10 @@ int runner_create_with(struct runner **out, const int *fds, unsigned int nr)
 
 	if (!r)
 		return -ENOMEM;
+	if (filter_is_own()) {
+		err = -EACCES;
+		goto fail;
+	}
 	r->xstate = malloc(XSTATE_MAX);
 	err = r->xstate ? stub_start(&r->stub, fds, nr) : -ENOMEM;
 	if (err)

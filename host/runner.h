@@ -13,9 +13,15 @@
  * CPUID of the host where the host lets us forbid them, and it dies with its
  * tracer.
  *
+ * What must not be executed in it, since it would not stop or would not leave
+ * all registers as they were: SYSENTER, INT 80, RDPID, and CPUID unless
+ * runner_traps_cpuid(); and whatever differs between guest and host.
+ *
  * The client notices this much: SIGCHLD's action gets SA_NOCLDSTOP, and a
  * SIGCHLD comes when a runner ends.  Its processor time counts as the client's
- * children's when it is destroyed.
+ * children's when it is destroyed.  A client that waits for any child at all in
+ * another thread may take a stop from us; runner_run() notices at the next
+ * signal that interrupts it.
  *
  * All functions but runner_kick() and runner_destroy() are for the thread that
  * created the runner.
@@ -36,9 +42,10 @@ enum runner_stop {
 	RUNNER_FP,	/* SIGFPE: #DE, #MF, #XM */
 	RUNNER_TRAP,	/* SIGTRAP: INT3, ICEBP, single step */
 	RUNNER_KICKED,	/* runner_kick(), or any other signal */
-	RUNNER_FAILED,	/* runner_sync() failed: code has its -errno */
-	RUNNER_GONE,	/* it died (killed from outside): only runner_destroy()
-			   is of use */
+	RUNNER_FAILED,	/* it did not go, all registers are as set: code is what
+			   runner_sync() failed with, or -ESRCH if it is dead */
+	RUNNER_GONE,	/* it died on the way (killed from outside), and its
+			   registers with it: only runner_destroy() is of use */
 };
 
 struct runner_info {
@@ -48,7 +55,8 @@ struct runner_info {
 
 /*
  * runner_probe - whether this host lets us have runners: tried once, with all
- * that they need.  0, or -errno of the first thing that failed.
+ * that they need.  0, or -errno of the first thing that failed: -EPERM or
+ * -EACCES where ptrace() or programs in memory files are not allowed.
  */
 int runner_probe(void);
 
@@ -59,7 +67,8 @@ bool runner_traps_cpuid(void);
 /*
  * runner_create - a runner with an empty address space, stopped.  It has the
  * memory files that share_fds() names at this time (host/share.h); of others
- * runner_map() knows nothing.  0, -errno.
+ * runner_map() knows nothing.  0; -EACCES: the calling thread is under a
+ * seccomp filter of the client's, which could end the client; -errno.
  */
 int runner_create(struct runner **r);
 
@@ -83,7 +92,8 @@ int runner_thread(const struct runner *r);
  *
  * Neighbours that follow one another become one mapping.  After an error of
  * runner_sync() (-ENOMEM: too many mappings; -EPERM: an address that the host
- * reserves, below its vm.mmap_min_addr) what is mapped is unknown:
+ * reserves, below its vm.mmap_min_addr; -EIO: the guest's FS or GS base is now
+ * one that runner_set_regs() does not take) what is mapped is unknown:
  * runner_clear() or runner_destroy() then.
  */
 int runner_map(struct runner *r, uint64_t gva, size_t len, int fd,

@@ -11,5 +11,5 @@ check-long: all
 	-$(Q)scripts/deps.sh clients
 	$(Q)scripts/deps.sh stress
 	$(Q)BOOT=long LONG=1 FULL=1 test/run-check.sh $(CHECK) guests-tcg guests-tsan matrix hundred \
-		clock parallel stress
+		clock parallel stress compile
 .PHONY: check check-long

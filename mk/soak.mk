@@ -17,4 +17,8 @@ parallel:
 stress:
 	$(Q)scripts/deps.sh test boot stress
 	$(Q)test/boot/stress.sh
-.PHONY: matrix hundred clock parallel stress
+# make compile [SOURCE_LINES=n]: the C compiler in a guest.
+compile:
+	$(Q)scripts/deps.sh test boot
+	$(Q)SOURCE_LINES=$(SOURCE_LINES) test/boot/compile.sh
+.PHONY: matrix hundred clock parallel stress compile

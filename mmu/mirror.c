@@ -73,8 +73,33 @@ void mirror_note_pcid(struct mirror *m, unsigned int pcid)
 			m->space[i].stale = true;
 }
 
+static struct mirror_credit *credit_of(struct mirror *m, uint64_t root)
+{
+	uint64_t h = root * 0x9e3779b97f4a7c15ull;
+	struct mirror_credit *k = &m->credit[h >> 58];
+
+	if (k->root != root)
+		*k = (struct mirror_credit){ .root = root };
+	return k;
+}
+
+uint64_t mirror_credit(struct mirror *m, uint64_t cr3, uint64_t cycles)
+{
+	return credit_of(m, mirror_root(cr3))->cycles += cycles;
+}
+
+static struct mirror_space *space_find(struct mirror *m, uint64_t root)
+{
+	for (unsigned int i = 0; i < MIRROR_SPACES; i++)
+		if (m->space[i].runner && m->space[i].root == root)
+			return &m->space[i];
+	return NULL;
+}
+
 void mirror_note_cr3(struct mirror *m, uint64_t cr3, unsigned int pcid)
 {
+	if (m && !space_find(m, mirror_root(cr3)))
+		credit_of(m, mirror_root(cr3))->cycles = 0;
 	for (unsigned int i = 0; m && i < MIRROR_SPACES; i++)
 		if (m->space[i].pcid == pcid ||
 		    m->space[i].root == mirror_root(cr3))
@@ -196,6 +221,8 @@ static int table_check(struct mirror_space *s, struct mirror_table **pt,
 
 static int check_all(struct mirror_space *s, struct mmu *mmu)
 {
+	unsigned int kept = 0, dropped = 0;
+
 	for (unsigned int h = 0; h < MIRROR_HASH; h++) {
 		struct mirror_table **pt = &s->hash[h], *t;
 
@@ -204,11 +231,15 @@ static int check_all(struct mirror_space *s, struct mmu *mmu)
 
 			if (r)
 				return r;
-			if (*pt == t)
+			if (*pt == t) {
 				pt = &t->next;
+				kept++;
+			} else {
+				dropped++;
+			}
 		}
 	}
-	return 0;
+	return dropped > kept ? -EAGAIN : 0;
 }
 
 static int check_gva(struct mirror_space *s, gva_t gva)
@@ -241,6 +272,8 @@ int mirror_settle(struct mirror_space *s, struct mmu *mmu)
 		r = check_gva(s, s->inval[n]);
 	s->stale = false;
 	s->nr_inval = 0;
+	if (r == -EAGAIN)
+		s->gone = true;
 	return r;
 }
 
@@ -248,14 +281,6 @@ static bool usable(const struct mirror_space *s)
 {
 	return s->runner && s->share_generation == share_generation() &&
 	       runner_thread(s->runner) == syscall(SYS_gettid);
-}
-
-static struct mirror_space *space_find(struct mirror *m, uint64_t root)
-{
-	for (unsigned int i = 0; i < MIRROR_SPACES; i++)
-		if (m->space[i].runner && m->space[i].root == root)
-			return &m->space[i];
-	return NULL;
 }
 
 static struct mirror_space *space_oldest(struct mirror *m)
@@ -308,6 +333,10 @@ int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **out)
 	if (r)
 		return r;
 	r = mirror_settle(s, mmu);
+	if (r == -EAGAIN) {
+		credit_of(m, s->root)->cycles = 0;
+		return r;
+	}
 	if (r) {
 		space_free(s);
 		return r;

@@ -47,8 +47,16 @@ void mirror_note_code(struct mirror *m, gpa_t gpa);
 void mirror_note_written(struct mirror *m);
 
 /*
+ * mirror_credit - adds to what the process of @cr3 has computed, in cycles,
+ * since it began as far as flushes tell.  Returns the sum.
+ */
+uint64_t mirror_credit(struct mirror *m, uint64_t cr3, uint64_t cycles);
+
+/*
  * mirror_enter - the runner of the current CR3, in accordance with the tables
- * as far as flushes ask for it.  0; -errno: there is none to be had.
+ * as far as flushes ask for it.  0; -EAGAIN: nearly all of it is new, so it is
+ * another process, that begins to earn its credit; other -errno: there is none
+ * to be had.
  */
 int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **r);
 

@@ -223,7 +223,7 @@ static int protection(struct mirror_space *s, struct mmu *mmu,
 	if (!(prot & PROT_WRITE) && is_watched(slot, r->gpa))
 		r->rec |= MAPPED_WATCH;
 	if (!may_execute(mmu, t, i)) {
-		r->rec |= MAPPED_BAD;
+		r->rec |= MAPPED_DENIED;
 		return prot;
 	}
 	r->rec |= MAPPED_X;
@@ -236,8 +236,9 @@ static int protection(struct mirror_space *s, struct mmu *mmu,
 static bool may_better(const struct rights *r, uint64_t was,
 		       enum mirror_access access)
 {
+	/* What may not run may do so when more is known of its neighbours. */
 	if (access == MIRROR_FETCH)
-		return !(was & MAPPED_BAD) || (was & MAPPED_W);
+		return true;
 	return r->w && !(was & MAPPED_W) &&
 	       (access == MIRROR_WRITE || !r->alone);
 }
@@ -267,7 +268,7 @@ static bool page_fill(struct mirror_space *s, struct mmu *mmu,
 	if (was == r.rec || (access == MIRROR_WRITE && !(prot & PROT_WRITE)))
 		return false;
 	if (runner_map(s->runner, t->gva + i * PAGE_SIZE, PAGE_SIZE, share.fd,
-		       share.offset, prot, true))
+		       share.offset, prot, false))
 		return false;
 	t->pte[i] = r.rec;
 	return access != MIRROR_FETCH || (prot & PROT_EXEC);

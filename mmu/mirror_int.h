@@ -51,7 +51,15 @@ struct mirror_space {
 	struct mirror_image image;
 };
 
+/* Processes whose computing is remembered. */
+#define MIRROR_CREDITS 64
+
+struct mirror_credit {
+	uint64_t root, cycles;
+};
+
 struct mirror {
+	struct mirror_credit credit[MIRROR_CREDITS];
 	struct mirror_space space[MIRROR_SPACES];
 	struct mirror_space *cur;
 	uint64_t clock;
@@ -69,7 +77,7 @@ struct mirror {
 /* ... as long as the page has PGF_EXEC. */
 #define MAPPED_WATCH BIT(10)
 /* Likewise: it may not because of what the page holds. */
-#define MAPPED_BAD BIT(11)
+#define MAPPED_DENIED BIT(11)
 
 static inline uint64_t mirror_root(uint64_t cr3)
 {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cpu/mode.h"
+#include "host/runner.h"
 #include "irqchip/lapic.h"
 #include "mmu/dirty_ring.h"
 #include "root/exit.h"
@@ -100,6 +101,7 @@ static int idle(struct vcpu *v)
 	bool ok;
 
 	dbt_put_fpu(v->cpu);
+	runner_unpin();
 	steal_leave(&v->pv.steal);
 	lock_drop(&v->mem_lock);
 	ok = sleep_until_event(v);
@@ -336,6 +338,7 @@ int vcpu_run(struct vcpu *v)
 	lock_take(&v->mem_lock);
 	r = run_loop(v);
 	dbt_put_fpu(v->cpu);
+	runner_unpin();
 	steal_leave(&v->pv.steal);
 	lock_drop(&v->mem_lock);
 	return r;

@@ -5,7 +5,8 @@
 #
 #   test/run-check.sh SUITE...   with SUITE of unit, code, asan, fuzz, insn, cli, bench, shim, api, guests-careful,
 #                                guests-fast, boot, firmware, clients, guests-tcg,
-#                                guests-tsan, matrix, hundred, clock, parallel, stress
+#                                guests-tsan, matrix, hundred, clock, parallel, stress,
+#                                compile
 set -u
 cd "$(dirname "$0")/.." || exit 2
 # Not the flags of the make that runs this: each suite is a build of its own.
@@ -35,7 +36,7 @@ suite() {
 	firmware) test/boot/firmware.sh ;;
 	shim) make shim-test ;;
 	clients) test/clients/all.sh ;;
-	matrix | hundred | clock | parallel | stress) "test/boot/$1.sh" ;;
+	matrix | hundred | clock | parallel | stress | compile) "test/boot/$1.sh" ;;
 	*) echo "run-check.sh: unknown suite $1"; return 2 ;;
 	esac
 }

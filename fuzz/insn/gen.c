@@ -711,6 +711,39 @@ static void step(struct work *w)
 	c->len += 4;
 }
 
+/* What comes behind: step, counter, jump back, jump out. */
+#define CLOSE_BYTES 24
+
+/*
+ * ADD and CMP of all registers but @used and @counter, two by two, and of RSP:
+ * the loop leaves none to the translator.
+ */
+static void use_all(struct work *w, uint32_t used, unsigned int counter)
+{
+	struct fuzz_case *c = w->c;
+	const unsigned int nr = c->mode == CODE64 ? 16 : 8;
+	uint32_t rest = MASK(nr) & ~used & ~BIT(counter);
+	unsigned int src = RSP, dst;
+
+	if (c->len + 3 * nr / 2 + 3 + CLOSE_BYTES > CASE_BYTES)
+		return;
+	while (rest) {
+		dst = __builtin_ctz(rest);
+		rest &= rest - 1;
+		if (c->mode == CODE64)
+			c->bytes[c->len++] = 0x48 | (src & 8) >> 1 | dst >> 3;
+		c->bytes[c->len++] = one_in(&w->g, 2) ? 0x01 : 0x39;
+		c->bytes[c->len++] = 0xc0 | (src & 7) << 3 | (dst & 7);
+		if (!rest)
+			return;
+		src = __builtin_ctz(rest);
+		rest &= rest - 1;
+		/* An odd one is compared with the last. */
+		if (!rest)
+			rest = BIT(dst);
+	}
+}
+
 /* SUB counter, 1; JNZ back, with a counter that nothing else touches. */
 static void close_loop(struct work *w)
 {
@@ -725,6 +758,8 @@ static void close_loop(struct work *w)
 	if (used & BIT(reg))
 		return;
 	c->gpr[reg] = 2 + rng_below(&w->g, 10);
+	if (one_in(&w->g, 3))
+		use_all(w, used, reg);
 	if (!one_in(&w->g, 4))
 		step(w);
 	if (c->mode == CODE64)

@@ -6,13 +6,17 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,6 +50,7 @@ PROGRAM(rdtsc, "rdtsc; ud2");
 PROGRAM(rdtscp, "rdtscp; ud2");
 PROGRAM(cpuid, "cpuid; ud2");
 PROGRAM(int80, "int $0x80; ud2");
+PROGRAM(sysenter, "sysenter");
 PROGRAM(cli, "cli");
 /* clang-format on */
 
@@ -77,6 +82,8 @@ static void start_regs(void)
 	regs.rip = CODE;
 	regs.rsp = DATA + PAGE_SIZE;
 	regs.eflags = 0x202;
+	regs.cs = 0x33;
+	regs.ss = 0x2b;
 }
 
 static enum runner_stop run(void)
@@ -259,6 +266,13 @@ static void test_bad_map(void)
 	CHECK_EQ(runner_map(r, DATA, PAGE_SIZE, file, 0, prot, false), 0);
 	CHECK_EQ(runner_map(r, DATA, PAGE_SIZE, file, BIT(63), prot, false), 0);
 	CHECK_EQ(runner_sync(r), -EOVERFLOW);
+	CHECK_EQ(runner_map(r, DATA, PAGE_SIZE, file, BIT(63), prot, false), 0);
+	start_regs();
+	regs.r14 = 14;
+	CHECK_EQ(run(), RUNNER_FAILED);
+	CHECK_EQ(info.code, -EOVERFLOW);
+	CHECK_EQ(regs.r14, 14);
+	CHECK_EQ(regs.rip, CODE);
 	CHECK_EQ(runner_clear(r), 0);
 	map_all();
 	CHECK_EQ(runner_sync(r), 0);
@@ -286,6 +300,30 @@ static void test_many(void)
 	CHECK_EQ(good, nr / 97 + 1);
 	CHECK_EQ(runner_clear(r), 0);
 	map_all();
+}
+
+/* More mappings than the host lets a process have. */
+static void test_too_many(void)
+{
+	unsigned int most = 0, nr = 0;
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "r");
+	int err = 0;
+
+	if (!f || fscanf(f, "%u", &most) != 1 || most > 100000) {
+		printf("SKIP: too many mappings are allowed\n");
+		most = 0;
+	}
+	if (f)
+		fclose(f);
+	while (nr < most && !err)
+		err = runner_map(r, 0x10000000 + nr++ * 8192ull, PAGE_SIZE,
+				 file, 0, PROT_READ, false);
+	if (!err)
+		err = runner_sync(r);
+	CHECK_EQ(err, most ? -ENOMEM : 0);
+	CHECK_EQ(runner_clear(r), 0);
+	map_all();
+	CHECK_EQ(runner_sync(r), 0);
 }
 
 static void *kicker(void *arg)
@@ -460,6 +498,12 @@ static void test_isolation(void)
 	start_regs();
 	regs.rax = 1;
 	CHECK_EQ(run(), RUNNER_SYSCALL);
+	/* It is #UD, or Linux takes it for one of 32-bit code and forgets where
+	 * it was. */
+	PUT(sysenter);
+	start_regs();
+	regs.rax = 1;
+	CHECK(run() != RUNNER_GONE);
 	/* The host's vsyscalls: gettimeofday() would answer. */
 	PUT(call);
 	start_regs();
@@ -527,8 +571,9 @@ static void test_death(void)
 
 	CHECK_EQ(runner_create_with(&b, &file, 1), 0);
 	kill(runner_pid(b), SIGKILL);
-	CHECK_EQ(runner_run(b, &info), RUNNER_GONE);
-	CHECK_EQ(runner_run(b, &info), RUNNER_GONE);
+	CHECK_EQ(runner_run(b, &info), RUNNER_FAILED);
+	CHECK_EQ(info.code, -ESRCH);
+	CHECK_EQ(runner_run(b, &info), RUNNER_FAILED);
 	runner_destroy(b);
 	CHECK_EQ(runner_create_with(&b, &file, 1), 0);
 	kill(runner_pid(b), SIGKILL);
@@ -554,6 +599,52 @@ static void test_death(void)
 		      20000);
 	wait(NULL);
 	CHECK(no_child());
+}
+
+static int thefts;
+
+static void *thief(void *arg)
+{
+	for (;;)
+		if (waitpid(-1, NULL, 0) > 0)
+			thefts++;
+	return NULL;
+}
+
+static void on_alarm(int sig)
+{
+}
+
+/* A client that waits for whatever child takes stops from us. */
+static void test_thief(void)
+{
+	struct itimerval ms = { { 0, 1000 }, { 0, 1000 } };
+	struct itimerval off = { { 0, 0 }, { 0, 0 } };
+	struct sigaction act = { .sa_handler = on_alarm };
+	sigset_t alarm;
+	pthread_t t;
+
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	CHECK_EQ(sigaction(SIGALRM, &act, NULL), 0);
+	pthread_sigmask(SIG_BLOCK, &alarm, NULL);
+	CHECK_EQ(pthread_create(&t, NULL, thief, NULL), 0);
+	pthread_sigmask(SIG_UNBLOCK, &alarm, NULL);
+	setitimer(ITIMER_REAL, &ms, NULL);
+	PUT(syscall);
+	for (int i = 0; i < 500; i++) {
+		start_regs();
+		CHECK_EQ(run(), RUNNER_SYSCALL);
+		CHECK_EQ(regs.rip, CODE + 6);
+		PUT(ud);
+		start_regs();
+		CHECK_EQ(run(), RUNNER_UD);
+		PUT(syscall);
+	}
+	CHECK_EQ(pthread_cancel(t), 0);
+	CHECK_EQ(pthread_join(t, NULL), 0);
+	setitimer(ITIMER_REAL, &off, NULL);
+	printf("%d stops stolen\n", thefts);
 }
 
 static void *in_thread(void *arg)
@@ -583,6 +674,76 @@ static void test_hundred(void)
 	CHECK(no_child());
 }
 
+static bool forbid(uint32_t nr, uint32_t action)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, action),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { ARRAY_SIZE(code), code };
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+static int exit_status(void)
+{
+	int status = 0;
+
+	CHECK(wait(&status) > 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int create_error(void)
+{
+	struct runner *b;
+	int err = runner_create_with(&b, &file, 1);
+
+	if (!err)
+		runner_destroy(b);
+	return no_child() ? -err : ECHILD;
+}
+
+/*
+ * System calls of ours that are not allowed: by the client's own filter, which
+ * is not put to the test, and by one from outside, in a container say.
+ */
+static void test_filter(void)
+{
+	static const struct {
+		uint32_t nr;
+		int err;
+	} cases[] = {
+		{ SYS_swapon, 0 },
+		{ SYS_clone, EAGAIN },
+		{ SYS_ptrace, EPERM },
+		{ SYS_execveat, EACCES },
+		{ SYS_memfd_create, ENFILE },
+		{ SYS_seccomp, EINVAL },
+	};
+
+	if (!fork()) {
+		forbid(SYS_clone, SECCOMP_RET_KILL_PROCESS);
+		_exit(create_error());
+	}
+	CHECK_EQ(exit_status(), EACCES);
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		int err = cases[i].err;
+
+		if (!fork()) {
+			forbid(cases[i].nr, SECCOMP_RET_ERRNO | (uint32_t)err);
+			/* Not by SYS_clone. */
+			if (!syscall(SYS_fork))
+				_exit(create_error());
+			_exit(exit_status());
+		}
+		CHECK_EQ(exit_status(), err);
+	}
+}
+
 int main(void)
 {
 	int err = runner_probe();
@@ -601,6 +762,7 @@ int main(void)
 	test_map();
 	test_bad_map();
 	test_many();
+	test_too_many();
 	test_kick();
 	test_xstate();
 	test_affinity();
@@ -608,7 +770,9 @@ int main(void)
 	test_isolation();
 	test_host_secrets();
 	test_bare();
+	test_thief();
 	test_death();
 	test_hundred();
+	test_filter();
 	return test_done();
 }

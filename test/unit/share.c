@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -318,6 +321,52 @@ static void forked(void)
 	space_free(p);
 }
 
+struct reader {
+	uint8_t *hva;
+	struct share want;
+	bool stop;
+	unsigned long wrong, looks;
+};
+
+static void *read_on(void *arg)
+{
+	struct reader *r = arg;
+	struct share s;
+
+	while (!__atomic_load_n(&r->stop, __ATOMIC_RELAXED)) {
+		r->looks++;
+		if (!share_find(r->hva, &s) || s.fd != r->want.fd ||
+		    s.offset != r->want.offset || s.len != r->want.len)
+			r->wrong++;
+	}
+	return NULL;
+}
+
+/* Readers always find what stays, whatever comes and goes beside it. */
+static void readers(void)
+{
+	uint8_t *p = space(), *low = p, *high = p + SIZE - PAGE_SIZE;
+	struct reader r = { .hva = p + SIZE / 2 };
+	pthread_t thread;
+
+	CHECK_EQ(share_convert(r.hva, PAGE_SIZE), 0);
+	CHECK(share_find(r.hva, &r.want));
+	pthread_create(&thread, NULL, read_on, &r);
+	for (unsigned int i = 0; i < 300; i++) {
+		share_convert(low, PAGE_SIZE);
+		share_convert(high, PAGE_SIZE);
+		map(low, PAGE_SIZE, ANON | MAP_FIXED, -1);
+		share_drop(low, PAGE_SIZE);
+		share_drop(high, PAGE_SIZE);
+		map(high, PAGE_SIZE, ANON | MAP_FIXED, -1);
+	}
+	__atomic_store_n(&r.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	CHECK_EQ(r.wrong, 0);
+	CHECK(r.looks);
+	space_free(p);
+}
+
 /* mremap() may grow it, as it may private memory. */
 static void grown(void)
 {
@@ -334,7 +383,7 @@ static void grown(void)
 	space_free(p);
 }
 
-int main(void)
+static void all(void)
 {
 	contents();
 	pieces();
@@ -348,6 +397,83 @@ int main(void)
 	discard();
 	replaced();
 	forked();
+	readers();
 	grown();
+}
+
+/* without_query - from now on as on hosts whose maps must be read. */
+static bool without_query(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MAPS_QUERY, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOTTY),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { ARRAY_SIZE(code), code };
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
+/* Both ways tell the same; a sanitizer changes what is mapped meanwhile. */
+static void same_maps(struct maps *text)
+{
+	struct maps_area a, b;
+	unsigned int n = 0;
+	struct maps query;
+
+	CHECK_EQ(maps_open(&query), 0);
+	if (query.text)
+		printf("no PROCMAP_QUERY here\n");
+	for (uintptr_t addr = 0; !maps_find(text, addr, &a); addr = a.end) {
+		CHECK_EQ(maps_find(&query, addr, &b), 0);
+#ifndef RING3_SANITIZE
+		CHECK(a.start == b.start && a.end == b.end);
+		CHECK(a.flags == b.flags && a.offset == b.offset);
+		CHECK(a.ino == b.ino && a.major == b.major &&
+		      a.minor == b.minor);
+		CHECK(b.name[0] == '/' || !strcmp(a.name, b.name));
+#endif
+		n++;
+		/* The kernel's own come last, and not by the other way. */
+		if (a.end > BIT(46) && !strncmp(a.name, "[stack]", 7))
+			break;
+	}
+	CHECK(n > 10);
+	maps_close(&query);
+}
+
+static void *by_reading(void *arg)
+{
+	struct maps *text = arg;
+
+	if (!without_query()) {
+		printf("no seccomp filter: maps are not read\n");
+		return NULL;
+	}
+	all();
+	CHECK_EQ(maps_open(text), 0);
+	CHECK(text->text);
+	return text;
+}
+
+int main(void)
+{
+	struct maps text;
+	pthread_t thread;
+	void *opened;
+
+	all();
+	pthread_create(&thread, NULL, by_reading, &text);
+	pthread_join(thread, &opened);
+	if (opened) {
+		same_maps(&text);
+		maps_close(&text);
+	}
 	return test_done();
 }
