@@ -251,21 +251,28 @@ static bool code_before(struct cpu *c, uint8_t *bytes, unsigned int len)
 			&f) == CPU_OK;
 }
 
+/* The length of the INT3, ICEBP or INT 3 that ends at rip; 0: there is none. */
+static unsigned int trap_len(struct cpu *c)
+{
+	uint8_t b[2];
+
+	/* It may be the first byte that can be read. */
+	if (code_before(c, b, 1) && (b[0] == 0xcc || b[0] == 0xf1))
+		return 1;
+	if (code_before(c, b, 2) && b[0] == 0xcd && b[1] == VEC_BP)
+		return 2;
+	return 0;
+}
+
 /* rip = the instruction that has stopped the runner behind it. */
 static void step_back(struct cpu *c, enum runner_stop stop, int code,
 		      const struct user_regs_struct *u)
 {
-	uint8_t b[2];
-
 	if (stop == RUNNER_SYSCALL) {
 		c->gpr[RAX] = u->orig_rax;
 		c->rip -= 2;
-	} else if (stop == RUNNER_TRAP && code != TRAP_TRACE &&
-		   code_before(c, b, 2)) {
-		if (b[1] == 0xcc || b[1] == 0xf1)
-			c->rip -= 1;
-		else if (b[0] == 0xcd && b[1] == 0x03)
-			c->rip -= 2;
+	} else if (stop == RUNNER_TRAP && code != TRAP_TRACE) {
+		c->rip -= trap_len(c);
 	}
 }
 

@@ -1,9 +1,11 @@
 /*
  * libFuzzer target: user code of 64 or 32 bits that may write to itself,
  * through one mapping or another, run by the translator and in careful form.
- * All exits, registers and memory must agree.  Page tables, descriptors and the
- * handlers of faults are out of the code's reach: a TLB may keep what the
- * tables said before, so that such code has no single right outcome.
+ * All exits, registers and memory must agree.  With RING3_DIRECT=always in the
+ * environment (fuzz/smc_direct.c) 64-bit code runs natively, with what Linux
+ * has for user code: selectors, CR4.FSGSBASE, AVX.  Page tables, descriptors
+ * and the handlers of faults are out of the code's reach: a TLB may keep what
+ * the tables said before, so that such code has no single right outcome.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -35,6 +37,10 @@ enum {
 #define PTE_P 1ull
 #define PTE_W 2ull
 #define PTE_U 4ull
+
+/* Selectors of user mode are those that Linux has. */
+#define USER_CS 0x33
+#define USER_SS 0x2b
 
 #define MAX_EXITS 64
 
@@ -112,23 +118,30 @@ static void make_segments(struct guest *g, bool wide, bool avx)
 	struct kvm_sregs s = g->sregs;
 
 	put(g->mem, GDT + 8, 0x00af9b000000ffff);
-	put(g->mem, GDT + 16, 0x00cff3000000ffff);
-	put(g->mem, GDT + 24, wide ? 0x00affb000000ffff : 0x00cffb000000ffff);
+	put(g->mem, GDT + (USER_SS & ~7), 0x00cff3000000ffff);
+	put(g->mem, GDT + (USER_CS & ~7),
+	    wide ? 0x00affb000000ffff : 0x00cffb000000ffff);
 	put(g->mem, TSS + 4, KSTACK);
-	segment(&s.cs, 27, 11, wide);
-	segment(&s.ss, 19, 3, false);
+	segment(&s.cs, USER_CS, 11, wide);
+	segment(&s.ss, USER_SS, 3, false);
 	s.ds = s.es = s.fs = s.gs = s.ss;
+	if (guest_direct()) {
+		s.fs.selector = s.gs.selector = 0;
+		s.fs.unusable = s.gs.unusable = 1;
+	}
 	s.tr = (struct kvm_segment){ .base = TSS,
 				     .limit = 0x67,
-				     .selector = 32,
+				     .selector = 0x40,
 				     .type = 11,
 				     .present = 1 };
 	s.ldt = (struct kvm_segment){ .unusable = 1 };
-	s.gdt = (struct kvm_dtable){ GDT, 31, { 0 } };
+	s.gdt = (struct kvm_dtable){ GDT, 0x47, { 0 } };
 	s.idt = (struct kvm_dtable){ IDT, 64 * 16 - 1, { 0 } };
 	s.cr0 = 0x80010033;
 	s.cr3 = PML4;
 	s.cr4 = avx ? 0x40620 : 0x620;
+	if (guest_direct())
+		s.cr4 |= 0x10000;
 	s.efer = 0xd00;
 	xcrs.xcrs[0].value = avx ? 7 : 1;
 	REQUIRE(!ring3_ioctl(g->vcpu, KVM_SET_XCRS, &xcrs));
@@ -147,8 +160,8 @@ static uint64_t place(struct input *in)
 
 static void load(struct guest *g, struct input in)
 {
-	uint8_t how = take(&in, 1);
-	struct kvm_regs regs = { .rflags = 2 };
+	uint8_t how = take(&in, 1) | (guest_direct() ? 9 : 0);
+	struct kvm_regs regs = { .rflags = guest_direct() ? 0x202 : 2 };
 
 	guest_reset(g);
 	make_tables(g->mem);
@@ -283,7 +296,8 @@ static bool run_both(void)
 	struct seen s[2];
 
 	for (unsigned int n = 0; n < MAX_EXITS; n++) {
-		if (guest_run(&guests[0], 1) || guest_run(&guests[1], 10))
+		if (guest_run(&guests[0], guest_direct() ? 30 : 1) ||
+		    guest_run(&guests[1], 10))
 			return false;
 		look(&guests[0], &s[0]);
 		look(&guests[1], &s[1]);
