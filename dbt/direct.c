@@ -341,7 +341,7 @@ static void expect_page(struct cpu *c)
 static enum runner_stop go(struct cpu *c, struct runner *r)
 {
 	struct direct *d = direct_of(c);
-	struct runner_info info;
+	struct runner_info info = { 0 };
 	enum runner_stop stop;
 
 	do {
