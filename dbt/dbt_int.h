@@ -647,6 +647,9 @@ void epoch_forget(struct vcpu_dbt *v);
 
 /* run_code_write - mmu_ops.code_write: remembers the write. */
 void run_code_write(struct mmu *mmu, gpa_t gpa, unsigned int len);
+/* run_exec_watch, run_exec_unwatch - mmu_ops.exec_watch, exec_unwatch. */
+void run_exec_watch(struct mmu *mmu, gpa_t gpa);
+void run_exec_unwatch(struct mmu *mmu, gpa_t gpa);
 /* run_ring_full - mmu_ops.ring_full. */
 void run_ring_full(struct mmu *mmu);
 void pages_pending(struct cpu *c);

@@ -143,8 +143,9 @@ static bool data_selector(uint16_t sel)
 static bool state_fits(const struct cpu *c)
 {
 	const uint64_t cr4 = CR4_OSFXSR | CR4_OSXSAVE;
+	/* ID is none that a tracer may set. */
 	const uint64_t flags = RFLAGS_IOPL | RFLAGS_NT | RFLAGS_TF | RFLAGS_VM |
-			       RFLAGS_AC | RFLAGS_VIF | RFLAGS_VIP;
+			       RFLAGS_AC | RFLAGS_VIF | RFLAGS_VIP | RFLAGS_ID;
 
 	if (c->cpl != 3 || c->code_size != CODE64 ||
 	    c->seg[SEG_CS].sel != USER_CS || c->seg[SEG_SS].sel != USER_SS ||
@@ -231,7 +232,8 @@ static void take_regs(struct cpu *c, const struct user_regs_struct *u)
 	g[R14] = u->r14;
 	g[R15] = u->r15;
 	c->rip = u->rip;
-	cpu_set_rflags(c, (c->rflags & ~USER_FLAGS) | (u->eflags & USER_FLAGS));
+	cpu_set_rflags(c, (c->rflags & ~(USER_FLAGS | RFLAGS_RF)) |
+				  (u->eflags & USER_FLAGS));
 	c->seg[SEG_FS].base = u->fs_base;
 	c->seg[SEG_GS].base = u->gs_base;
 	take_selector(c, SEG_DS, u->ds);
@@ -250,7 +252,7 @@ static bool code_before(struct cpu *c, uint8_t *bytes, unsigned int len)
 }
 
 /* rip = the instruction that has stopped the runner behind it. */
-static void step_back(struct cpu *c, enum runner_stop stop,
+static void step_back(struct cpu *c, enum runner_stop stop, int code,
 		      const struct user_regs_struct *u)
 {
 	uint8_t b[2];
@@ -258,7 +260,8 @@ static void step_back(struct cpu *c, enum runner_stop stop,
 	if (stop == RUNNER_SYSCALL) {
 		c->gpr[RAX] = u->orig_rax;
 		c->rip -= 2;
-	} else if (stop == RUNNER_TRAP && code_before(c, b, 2)) {
+	} else if (stop == RUNNER_TRAP && code != TRAP_TRACE &&
+		   code_before(c, b, 2)) {
 		if (b[1] == 0xcc || b[1] == 0xf1)
 			c->rip -= 1;
 		else if (b[0] == 0xcd && b[1] == 0x03)
@@ -302,6 +305,8 @@ static int take_fpu(struct cpu *c, struct runner *r)
 	return 0;
 }
 
+/* What the access probably was; mirror_fill() knows whether a page that looks
+ * like the instruction's own could be executed already. */
 static enum mirror_access access_of(struct runner *r,
 				    const struct runner_info *info)
 {
@@ -338,10 +343,10 @@ static void expect_page(struct cpu *c)
 }
 
 /* Runs until there is something to do beside the mirror. */
-static enum runner_stop go(struct cpu *c, struct runner *r)
+static enum runner_stop go(struct cpu *c, struct runner *r,
+			   struct runner_info *info)
 {
 	struct direct *d = direct_of(c);
-	struct runner_info info = { 0 };
 	enum runner_stop stop;
 
 	do {
@@ -350,10 +355,10 @@ static enum runner_stop go(struct cpu *c, struct runner *r)
 		if (!__atomic_load_n(&c->dbt[D_GO], __ATOMIC_SEQ_CST))
 			stop = RUNNER_KICKED;
 		else
-			stop = runner_run(r, &info);
+			stop = runner_run(r, info);
 		__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
-	} while (stop == RUNNER_FAULT && may_go(c) && mended(c, r, &info));
-	d->fault_gva = stop == RUNNER_FAULT ? info.address : NO_GVA;
+	} while (stop == RUNNER_FAULT && may_go(c) && mended(c, r, info));
+	d->fault_gva = stop == RUNNER_FAULT ? info->address : NO_GVA;
 	d->fault_root = c->mmu.cr3;
 	return stop;
 }
@@ -384,7 +389,8 @@ static bool start(struct cpu *c, struct runner **r)
 }
 
 /* One stay in the runner; RUNNER_GONE: the state is lost. */
-static enum runner_stop stay(struct cpu *c, struct runner *r)
+static enum runner_stop stay(struct cpu *c, struct runner *r,
+			     struct runner_info *info)
 {
 	struct user_regs_struct u;
 	enum runner_stop stop;
@@ -392,7 +398,7 @@ static enum runner_stop stay(struct cpu *c, struct runner *r)
 	c->doing = EXIT_DIRECT;
 	c->exits[EXIT_DIRECT]++;
 	expect_page(c);
-	stop = go(c, r);
+	stop = go(c, r, info);
 	if (stop == RUNNER_FAILED) {
 		/* Nothing has run; what is mapped is not known. */
 		mirror_note_gone(direct_of(c)->mirror);
@@ -402,9 +408,19 @@ static enum runner_stop stay(struct cpu *c, struct runner *r)
 		return RUNNER_GONE;
 	c->doing = DOING_LOOP;
 	take_regs(c, &u);
+	/* Nobody but its own POPF could clear it. */
+	if (u.eflags & RFLAGS_ID)
+		mirror_drop(direct_of(c)->mirror);
 	fpu_load(c);
-	step_back(c, stop, &u);
+	step_back(c, stop, info->code, &u);
 	return stop;
+}
+
+/* POPF has set TF, and one instruction has been executed since. */
+static enum careful_result single_step(struct cpu *c, enum exit_reason *reason)
+{
+	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = DR6_BS };
+	return careful_fault(c, reason);
 }
 
 /* Whether to go back to the runner from an instruction done here. */
@@ -423,6 +439,7 @@ static bool goes_on(struct cpu *c, uint64_t rip)
 bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 {
 	struct direct *d = direct_of(c);
+	struct runner_info info = { 0 };
 	bool stayed = false;
 	uint64_t rip;
 	struct runner *r;
@@ -438,7 +455,7 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 			return stayed;
 		stayed = true;
 		d->since = tsc_read();
-		stop = stay(c, r);
+		stop = stay(c, r, &info);
 		direct_ends(c);
 		account(d);
 		if (stop == RUNNER_GONE) {
@@ -449,7 +466,9 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 			return true;
 		}
 		rip = c->rip;
-		if (stop != RUNNER_KICKED)
+		if (stop == RUNNER_TRAP && info.code == TRAP_TRACE)
+			*result = single_step(c, reason);
+		else if (stop != RUNNER_KICKED)
 			*result = careful_step(c, reason);
 	} while (*result == CAREFUL_ON && goes_on(c, rip));
 	return true;

@@ -43,6 +43,9 @@ void mirror_note_gone(struct mirror *m);
  * Any thread. */
 void mirror_note_code(struct mirror *m, gpa_t gpa);
 
+/* mirror_note_written - some pages have lost PGF_EXEC.  Any thread. */
+void mirror_note_written(struct mirror *m);
+
 /*
  * mirror_credit - adds to what the process of @cr3 has computed, in cycles,
  * since it began as far as flushes tell.  Returns the sum.
@@ -61,7 +64,7 @@ int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **r);
 enum mirror_access {
 	MIRROR_ANY,
 	MIRROR_WRITE,
-	MIRROR_FETCH,
+	MIRROR_FETCH, /* or, in a page that can be executed, MIRROR_WRITE */
 };
 
 /*

@@ -5,6 +5,10 @@
 /* Guest processes that a vCPU has runners for. */
 #define MIRROR_SPACES 6
 
+/* Changes of a space between writing a page and executing it, until pages may
+ * be used for both at once. */
+#define MIRROR_FLIPS 64
+
 /* INVLPGs that a space remembers until it is stale as a whole. */
 #define MIRROR_INVALS 32
 
@@ -38,6 +42,8 @@ struct mirror_space {
 	unsigned int pcid; /* with which it was used last */
 	uint64_t used;
 	bool stale, gone;
+	bool written; /* by any thread: see mirror_note_written() */
+	unsigned int flips;
 	uint64_t share_generation;
 	gva_t inval[MIRROR_INVALS];
 	unsigned int nr_inval;
@@ -66,8 +72,12 @@ struct mirror {
 /* In mirror_table.pte: the runner may write.  A bit that PTE_KEEP leaves out.
  */
 #define MAPPED_W PTE_D
-/* ... may not execute, though the tables allow it.  Likewise. */
-#define MAPPED_DENIED BIT(9)
+/* Likewise: it may execute, ... */
+#define MAPPED_X BIT(9)
+/* ... as long as the page has PGF_EXEC. */
+#define MAPPED_WATCH BIT(10)
+/* Likewise: it may not because of what the page holds. */
+#define MAPPED_DENIED BIT(11)
 
 static inline uint64_t mirror_root(uint64_t cr3)
 {
@@ -109,6 +119,10 @@ static inline uint64_t mirror_entry(const struct mirror_table *t,
 
 /* mirror_table_ok - whether the entries above @t are what they were. */
 bool mirror_table_ok(const struct mirror_table *t);
+
+/* mirror_settle - makes the space agree with what has been noted.  0, -errno.
+ */
+int mirror_settle(struct mirror_space *s, struct mmu *mmu);
 
 /* mirror_forget - nothing of the space's memory is mapped, or should be. */
 void mirror_forget(struct mirror_space *s);
