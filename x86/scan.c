@@ -22,6 +22,8 @@ _Static_assert(VOTE_FAR <= SCAN_BEFORE, "voters of the page's first byte");
 
 #define MAX_LEN	     15
 #define SIDE_BY_SIDE 4
+/* Where nothing is known of the page before: too few streams to ask. */
+#define UNSURE 8
 
 /*
  * Those that helpers serve, but that fault at CPL 3 or depend on no host; and
@@ -208,6 +210,8 @@ static bool elect(const struct text *text, unsigned int target,
  */
 static bool sweep(const struct text *text)
 {
+	const unsigned int first =
+		text->start ? PAGE_START + UNSURE : PAGE_START;
 	unsigned int at[SIDE_BY_SIDE], len, living = SIDE_BY_SIDE;
 	uint8_t seen[PAGE_END] = { 0 };
 
@@ -225,7 +229,7 @@ static bool sweep(const struct text *text)
 			}
 			seen[at[i]] = true;
 			if (step(text, at[i], &len) == STEP_FORBIDDEN &&
-			    at[i] >= PAGE_START && elect(text, at[i], 2))
+			    at[i] >= first && elect(text, at[i], 2))
 				return true;
 			at[i] += len;
 		}
