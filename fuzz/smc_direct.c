@@ -107,6 +107,10 @@ static void tame(uint8_t *p, size_t n)
 			if (p[i] == odd[k].opcode && *b >= odd[k].first &&
 			    *b <= odd[k].last)
 				*b = odd[k].instead;
+		/* How soon REP MOVS and STOS see that they are others now. */
+		if ((p[i] & 0xfe) == 0xf2 &&
+		    ((*b & 0xfe) == 0xa4 || (*b & 0xfe) == 0xaa))
+			p[i] = 0x90;
 		/* FSTENV, FSAVE; far calls and jumps */
 		if ((p[i] == 0xd9 || p[i] == 0xdd) && reg == 6)
 			*b ^= 0x08;
@@ -126,8 +130,8 @@ static const struct {
 	{ 7, { 0xff, 0x05, 0xf9, 0xff, 0xff, 0xff, 0x90 } },
 	{ 3, { 0x48, 0x89, 0x07 } },	   /* mov %rax, (%rdi) */
 	{ 3, { 0x48, 0x8b, 0x06 } },	   /* mov (%rsi), %rax */
-	{ 2, { 0xf3, 0xa4 } },		   /* rep movsb */
-	{ 2, { 0xf3, 0xaa } },		   /* rep stosb */
+	{ 1, { 0xa4 } },		   /* movsb */
+	{ 1, { 0xaa } },		   /* stosb */
 	{ 3, { 0xf0, 0x01, 0x02 } },	   /* lock add %eax, (%rdx) */
 	{ 2, { 0xff, 0xd3 } },		   /* call *%rbx */
 	{ 2, { 0xff, 0xe7 } },		   /* jmp *%rdi */
