@@ -157,6 +157,9 @@ static bool state_fits(const struct cpu *c)
 	    !(c->cr4 & CR4_FSGSBASE) == direct_of(c)->fsgsbase ||
 	    c->xcr0 != fpu_supported_xcr0())
 		return false;
+	/* Without it SYSCALL leaves RCX and R11 alone. */
+	if (!(c->efer & EFER_SCE))
+		return false;
 	if ((c->rflags & flags) || !(c->rflags & RFLAGS_IF))
 		return false;
 	return user_address(c->rip) && user_address(c->seg[SEG_FS].base) &&

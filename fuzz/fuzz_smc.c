@@ -18,6 +18,7 @@
 enum {
 	IDT = 0x1000,
 	HANDLERS = 0x2000,
+	SYSCALL_ENTRY = 0x2f00,
 	GDT = 0x3000,
 	TSS = 0x3800,
 	KSTACK = 0x5000,
@@ -142,10 +143,24 @@ static void make_segments(struct guest *g, bool wide, bool avx)
 	s.cr4 = avx ? 0x40620 : 0x620;
 	if (guest_direct())
 		s.cr4 |= 0x10000;
-	s.efer = 0xd00;
+	s.efer = guest_direct() ? 0xd01 : 0xd00;
 	xcrs.xcrs[0].value = avx ? 7 : 1;
 	REQUIRE(!ring3_ioctl(g->vcpu, KVM_SET_XCRS, &xcrs));
 	REQUIRE(!ring3_ioctl(g->vcpu, KVM_SET_SREGS, &s));
+}
+
+/* SYSCALL ends it. */
+static void make_syscall(struct guest *g)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry e[2];
+	} msrs = { .head.nmsrs = 2,
+		   .e = { { .index = 0xc0000081, .data = 8ull << 32 },
+			  { .index = 0xc0000082, .data = SYSCALL_ENTRY } } };
+
+	g->mem[SYSCALL_ENTRY] = 0xf4;
+	REQUIRE(ring3_ioctl(g->vcpu, KVM_SET_MSRS, &msrs) == 2);
 }
 
 /* Where registers point: somewhere in the user's pages or the others. */
@@ -167,6 +182,8 @@ static void load(struct guest *g, struct input in)
 	make_tables(g->mem);
 	make_handlers(g->mem);
 	make_segments(g, how & 1, how & 8);
+	if (guest_direct())
+		make_syscall(g);
 	regs.rip = USER + take(&in, 2) % 0x3000;
 	regs.rsp = USER + 0x7f00;
 	regs.rax = take(&in, 4);
