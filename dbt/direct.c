@@ -24,6 +24,11 @@
 #define LEAVE_US  12
 #define CREDIT_US 8000
 
+/* Of a stop, what is not the guest's; and how many times longer translated code
+ * takes. */
+#define STOP_US 5
+#define SLOWER	4
+
 #define MAX_FAILURES 4
 
 #define NO_GVA	 (~0ull)
@@ -70,6 +75,7 @@ void direct_init(struct cpu *c)
 	d->fsgsbase = getauxval(AT_HWCAP2) & BIT(1);
 	d->enter = ns_to_tsc(ENTER_US * 1000);
 	d->leave = ns_to_tsc(LEAVE_US * 1000);
+	d->stop = ns_to_tsc(STOP_US * 1000);
 }
 
 void direct_exit(struct cpu *c)
@@ -352,6 +358,22 @@ static void expect_page(struct cpu *c)
 	d->fault_gva = NO_GVA;
 }
 
+/*
+ * One turn of the runner.  What of it was the guest's counts as what it would
+ * have been here, so that bursts there and here compare.
+ */
+static enum runner_stop run_once(struct direct *d, struct runner *r,
+				 struct runner_info *info)
+{
+	uint64_t began = tsc_read(), cycles;
+	enum runner_stop stop = runner_run(r, info);
+
+	cycles = tsc_read() - began;
+	d->burst = cycles > d->stop ? (cycles - d->stop) * SLOWER : 1;
+	account(d);
+	return stop;
+}
+
 /* Runs until there is something to do beside the mirror. */
 static enum runner_stop go(struct cpu *c, struct runner *r,
 			   struct runner_info *info)
@@ -365,7 +387,7 @@ static enum runner_stop go(struct cpu *c, struct runner *r,
 		if (!__atomic_load_n(&c->dbt[D_GO], __ATOMIC_SEQ_CST))
 			stop = RUNNER_KICKED;
 		else
-			stop = runner_run(r, info);
+			stop = run_once(d, r, info);
 		__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
 	} while (stop == RUNNER_FAULT && may_go(c) && mended(c, r, info));
 	d->fault_gva = stop == RUNNER_FAULT ? info->address : NO_GVA;
@@ -464,10 +486,7 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 		if (!start(c, &r))
 			return stayed;
 		stayed = true;
-		d->since = tsc_read();
 		stop = stay(c, r, &info);
-		direct_ends(c);
-		account(d);
 		if (stop == RUNNER_GONE) {
 			mirror_drop(d->mirror);
 			fpu_load(c);
