@@ -128,6 +128,11 @@ static bool user_address(uint64_t a)
 	return a < RUNNER_TOP;
 }
 
+static bool in_stub(uint64_t a)
+{
+	return a >= RUNNER_STUB && a < RUNNER_STUB_END;
+}
+
 static bool data_selector(uint16_t sel)
 {
 	return sel == 0 || sel == USER_SS;
@@ -142,8 +147,9 @@ static bool host_has_fsgsbase(void)
 static bool state_fits(const struct cpu *c)
 {
 	const uint64_t cr4 = CR4_OSFXSR | CR4_OSXSAVE;
+	/* PTRACE_SETREGS does not change ID. */
 	const uint64_t flags = RFLAGS_IOPL | RFLAGS_NT | RFLAGS_TF | RFLAGS_VM |
-			       RFLAGS_AC | RFLAGS_VIF | RFLAGS_VIP;
+			       RFLAGS_AC | RFLAGS_VIF | RFLAGS_VIP | RFLAGS_ID;
 
 	if (c->cpl != 3 || c->code_size != CODE64 ||
 	    c->seg[SEG_CS].sel != USER_CS || c->seg[SEG_SS].sel != USER_SS ||
@@ -155,9 +161,13 @@ static bool state_fits(const struct cpu *c)
 	    !(c->cr4 & CR4_FSGSBASE) != !host_has_fsgsbase() ||
 	    c->xcr0 != fpu_supported_xcr0())
 		return false;
+	/* SYSCALL that is not there would have changed RCX and R11. */
+	if (!(c->efer & EFER_SCE) || c->mmu.role.pke)
+		return false;
 	if ((c->rflags & flags) || !(c->rflags & RFLAGS_IF))
 		return false;
-	return user_address(c->rip) && user_address(c->seg[SEG_FS].base) &&
+	return user_address(c->rip) && !in_stub(c->rip) &&
+	       user_address(c->seg[SEG_FS].base) &&
 	       user_address(c->seg[SEG_GS].base);
 }
 
@@ -230,7 +240,8 @@ static void take_regs(struct cpu *c, const struct user_regs_struct *u)
 	g[R14] = u->r14;
 	g[R15] = u->r15;
 	c->rip = u->rip;
-	cpu_set_rflags(c, (c->rflags & ~USER_FLAGS) | (u->eflags & USER_FLAGS));
+	cpu_set_rflags(c, (c->rflags & ~(USER_FLAGS | RFLAGS_RF)) |
+				  (u->eflags & USER_FLAGS));
 	c->seg[SEG_FS].base = u->fs_base;
 	c->seg[SEG_GS].base = u->gs_base;
 	take_selector(c, SEG_DS, u->ds);
@@ -248,8 +259,16 @@ static bool code_before(struct cpu *c, uint8_t *bytes, unsigned int len)
 			&f) == CPU_OK;
 }
 
+/* Whether a trap is the one of RFLAGS.TF. */
+static bool single_stepped(enum runner_stop stop,
+			   const struct runner_info *info)
+{
+	return stop == RUNNER_TRAP && info->code == TRAP_TRACE;
+}
+
 /* rip = the instruction that has stopped the runner behind it. */
 static void step_back(struct cpu *c, enum runner_stop stop,
+		      const struct runner_info *info,
 		      const struct user_regs_struct *u)
 {
 	uint8_t b[2];
@@ -257,7 +276,8 @@ static void step_back(struct cpu *c, enum runner_stop stop,
 	if (stop == RUNNER_SYSCALL) {
 		c->gpr[RAX] = u->orig_rax;
 		c->rip -= 2;
-	} else if (stop == RUNNER_TRAP && code_before(c, b, 2)) {
+	} else if (stop == RUNNER_TRAP && !single_stepped(stop, info) &&
+		   code_before(c, b, 2)) {
 		if (b[1] == 0xcc || b[1] == 0xf1)
 			c->rip -= 1;
 		else if (b[0] == 0xcd && b[1] == 0x03)
@@ -301,14 +321,27 @@ static int take_fpu(struct cpu *c, struct runner *r)
 	return 0;
 }
 
-static enum mirror_access access_of(struct runner *r,
-				    const struct runner_info *info)
+/* What user code at @rip wanted there. */
+static enum mirror_access access_of(const struct runner_info *info,
+				    uint64_t rip)
 {
-	struct user_regs_struct u;
-
-	if (!runner_get_regs(r, &u) && info->address - u.rip < INSN_MAX)
+	if (info->address - rip < INSN_MAX)
 		return MIRROR_FETCH;
 	return info->code == SEGV_ACCERR ? MIRROR_WRITE : MIRROR_ANY;
+}
+
+/* Whether the instruction at @rip lies in the page of @gva: the page cannot be
+ * both, code to run and data to write (mirror.h). */
+static bool beside(uint64_t gva, uint64_t rip)
+{
+	return !((gva ^ rip) & PAGE_MASK) ||
+	       !((gva ^ (rip + INSN_MAX - 1)) & PAGE_MASK);
+}
+
+static bool page_fault(enum runner_stop stop, const struct runner_info *info)
+{
+	return stop == RUNNER_FAULT && info->signo == SIGSEGV &&
+	       (info->code == SEGV_MAPERR || info->code == SEGV_ACCERR);
 }
 
 /* Whether a fault is one of the mirror's alone, which is mended now. */
@@ -316,11 +349,15 @@ static bool mended(struct cpu *c, struct runner *r,
 		   const struct runner_info *info)
 {
 	struct mirror *m = direct_of(c)->mirror;
+	struct user_regs_struct u;
+	enum mirror_access access;
 
-	if (info->signo != SIGSEGV ||
-	    (info->code != SEGV_MAPERR && info->code != SEGV_ACCERR))
+	if (runner_get_regs(r, &u))
 		return false;
-	if (!mirror_fill(m, &c->mmu, info->address, access_of(r, info)))
+	access = access_of(info, u.rip);
+	if (access == MIRROR_WRITE && beside(info->address, u.rip))
+		return false;
+	if (!mirror_fill(m, &c->mmu, info->address, access))
 		return false;
 	c->exits[EXIT_DIRECT_FILL]++;
 	return true;
@@ -336,23 +373,41 @@ static void expect_page(struct cpu *c)
 	d->fault_gva = NO_GVA;
 }
 
-/* Runs until there is something to do beside the mirror. */
-static enum runner_stop go(struct cpu *c, struct runner *r)
+/* As runner_run(), unless the vCPU is to leave. */
+static enum runner_stop go_once(struct cpu *c, struct runner *r,
+				struct runner_info *info)
 {
 	struct direct *d = direct_of(c);
-	struct runner_info info;
+	enum runner_stop stop = RUNNER_KICKED;
+
+	__atomic_store_n(&d->pid, runner_pid(r), __ATOMIC_SEQ_CST);
+	/* Whoever clears it after this look sees the runner. */
+	if (__atomic_load_n(&c->dbt[D_GO], __ATOMIC_SEQ_CST))
+		stop = runner_run(r, info);
+	__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
+	return stop;
+}
+
+/*
+ * Runs until there is something to do beside the mirror; a page that turns from
+ * data to code, or back, counts as such.
+ */
+static enum runner_stop go(struct cpu *c, struct runner *r,
+			   struct runner_info *info)
+{
+	struct direct *d = direct_of(c);
+	unsigned int turns = mirror_turns(d->mirror);
 	enum runner_stop stop;
 
 	do {
-		__atomic_store_n(&d->pid, runner_pid(r), __ATOMIC_SEQ_CST);
-		/* Whoever clears it after this look sees the runner. */
-		if (!__atomic_load_n(&c->dbt[D_GO], __ATOMIC_SEQ_CST))
-			stop = RUNNER_KICKED;
-		else
-			stop = runner_run(r, &info);
-		__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
-	} while (stop == RUNNER_FAULT && may_go(c) && mended(c, r, &info));
-	d->fault_gva = stop == RUNNER_FAULT ? info.address : NO_GVA;
+		stop = go_once(c, r, info);
+		if (!page_fault(stop, info) || !may_go(c))
+			break;
+		if (!mended(c, r, info))
+			break;
+		stop = RUNNER_KICKED;
+	} while (mirror_turns(d->mirror) == turns);
+	d->fault_gva = page_fault(stop, info) ? info->address : NO_GVA;
 	d->fault_root = c->mmu.cr3;
 	return stop;
 }
@@ -362,16 +417,18 @@ static bool start(struct cpu *c, struct runner **r)
 {
 	struct direct *d = direct_of(c);
 	struct user_regs_struct u;
-
 	int err;
 
 	fpu_save(c);
 	give_regs(c, &u);
 	err = mirror_enter(d->mirror, &c->mmu, r);
-	if (!err)
+	if (!err) {
 		err = give_fpu(c, *r);
-	if (!err)
-		err = runner_set_regs(*r, &u);
+		if (!err)
+			err = runner_set_regs(*r, &u);
+		if (err)
+			mirror_drop(d->mirror);
+	}
 	if (!err) {
 		d->failures = 0;
 		return true;
@@ -382,27 +439,48 @@ static bool start(struct cpu *c, struct runner **r)
 	return false;
 }
 
-/* One stay in the runner; RUNNER_GONE: the state is lost. */
-static enum runner_stop stay(struct cpu *c, struct runner *r)
+/* What the runner's user code has made of the state. */
+static bool take(struct cpu *c, struct runner *r, struct user_regs_struct *u)
 {
+	if (runner_get_regs(r, u) || take_fpu(c, r))
+		return false;
+	take_regs(c, u);
+	fpu_load(c);
+	/* It would keep ID. */
+	if (u->eflags & RFLAGS_ID)
+		mirror_drop(direct_of(c)->mirror);
+	return true;
+}
+
+/*
+ * One stay in the runner; RUNNER_FAILED: it is of no use at this time,
+ * RUNNER_GONE: the state is lost.
+ */
+static enum runner_stop stay(struct cpu *c, struct runner *r,
+			     struct runner_info *info)
+{
+	struct direct *d = direct_of(c);
 	struct user_regs_struct u;
 	enum runner_stop stop;
+	uint64_t fills;
 
 	c->doing = EXIT_DIRECT;
 	c->exits[EXIT_DIRECT]++;
 	expect_page(c);
-	stop = go(c, r);
-	if (stop == RUNNER_FAILED) {
+	fills = c->exits[EXIT_DIRECT_FILL];
+	stop = go(c, r, info);
+	if (stop == RUNNER_FAILED && fills == c->exits[EXIT_DIRECT_FILL]) {
 		/* Nothing has run; what is mapped is not known. */
-		mirror_note_gone(direct_of(c)->mirror);
-		stop = RUNNER_KICKED;
+		mirror_drop(d->mirror);
+		fpu_load(c);
+		return stop;
 	}
-	if (stop == RUNNER_GONE || runner_get_regs(r, &u) || take_fpu(c, r))
+	if (stop == RUNNER_FAILED)
+		mirror_note_gone(d->mirror);
+	if (stop == RUNNER_GONE || !take(c, r, &u))
 		return RUNNER_GONE;
 	c->doing = DOING_LOOP;
-	take_regs(c, &u);
-	fpu_load(c);
-	step_back(c, stop, &u);
+	step_back(c, stop, info, &u);
 	return stop;
 }
 
@@ -431,12 +509,13 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 		return false;
 	do {
 		enum runner_stop stop;
+		struct runner_info info = { 0 };
 
 		*result = CAREFUL_ON;
 		if (!start(c, &r))
 			return stayed;
 		stayed = true;
-		stop = stay(c, r);
+		stop = stay(c, r, &info);
 		event(d);
 		if (stop == RUNNER_GONE) {
 			mirror_drop(d->mirror);
@@ -446,7 +525,9 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 			return true;
 		}
 		rip = c->rip;
-		if (stop != RUNNER_KICKED)
+		if (single_stepped(stop, &info))
+			*result = careful_stepped(c, reason);
+		else if (stop != RUNNER_KICKED)
 			*result = careful_step(c, reason);
 	} while (*result == CAREFUL_ON && goes_on(c, rip));
 	return true;

@@ -33,8 +33,10 @@ void mirror_note_pcid(struct mirror *m, unsigned int pcid);
 /* mirror_note_cr3 - the CR3 that is loaded flushes its tag. */
 void mirror_note_cr3(struct mirror *m, uint64_t cr3, unsigned int pcid);
 
-/* mirror_note_gva - INVLPG of @gva in the address space of @cr3. */
-void mirror_note_gva(struct mirror *m, uint64_t cr3, gva_t gva);
+/* mirror_note_gva - INVLPG of @gva in the address space of @cr3 and those that
+ * have been used with the same tag. */
+void mirror_note_gva(struct mirror *m, uint64_t cr3, unsigned int pcid,
+		     gva_t gva);
 
 /* mirror_note_gone - slots have changed.  Any thread. */
 void mirror_note_gone(struct mirror *m);
@@ -52,8 +54,8 @@ uint64_t mirror_credit(struct mirror *m, uint64_t cr3, uint64_t cycles);
 /*
  * mirror_enter - the runner of the current CR3, in accordance with the tables
  * as far as flushes ask for it.  0; -EAGAIN: nearly all of it is new, so it is
- * another process, that begins to earn its credit; other -errno: there is none
- * to be had.
+ * another process, that begins to earn its credit, or it has pages where the
+ * runner has its own; other -errno: there is none to be had.
  */
 int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **r);
 
@@ -71,6 +73,13 @@ enum mirror_access {
  */
 bool mirror_fill(struct mirror *m, struct mmu *mmu, gva_t gva,
 		 enum mirror_access access);
+
+/*
+ * mirror_turns - how many pages have turned from data to code or back.  What
+ * the guest may write and execute a runner may only do one at a time, since
+ * code is looked at before it runs.
+ */
+unsigned int mirror_turns(const struct mirror *m);
 
 /*
  * mirror_image - room for the vector state that the current runner has, and

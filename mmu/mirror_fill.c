@@ -69,6 +69,7 @@ static struct mirror_table *table_make(struct mirror_space *s, struct mmu *mmu,
 	}
 	t->next = *bucket;
 	*bucket = t;
+	s->giant |= !t->ptes && t->shift > 21;
 	return t;
 }
 
@@ -128,50 +129,87 @@ static bool may_execute(struct mmu *mmu, const struct mirror_table *t,
 			  page_bytes(mmu, t, i + 1), faults);
 }
 
+/* Entries that are not for user memory, or not for memory at all. */
+static bool entry_fits(const struct mmu *mmu, const struct mirror_table *t,
+		       uint64_t e)
+{
+	return (e & PTE_P) && (e & PTE_A) && (e & PTE_U) && t->u &&
+	       !(e & PTE_G) && (mmu->role.nx || !(e & PTE_NX)) &&
+	       !((e & MASK(52)) >> mmu->role.maxphyaddr);
+}
+
+/*
+ * How page @i of @t is to be mapped by entry @e: bits of PTE_KEEP and MAPPED_*.
+ * What is for code and writable is either.
+ */
+static uint64_t map_kind(const struct mirror_table *t, unsigned int i,
+			 uint64_t e, const struct memslot *slot, gpa_t gpa,
+			 enum mirror_access access)
+{
+	bool w = (e & PTE_W) && t->w && (e & PTE_D);
+	bool x = !(e & PTE_NX) && !t->nx;
+
+	if (w && x && access != MIRROR_FETCH &&
+	    (access == MIRROR_WRITE || !(t->pte[i] & MAPPED_CODE)))
+		x = false;
+	if (w && !x && may_write(slot, gpa))
+		return (e & PTE_KEEP) | MAPPED_W;
+	return (e & PTE_KEEP) | (x ? MAPPED_CODE : 0);
+}
+
+/* Whether page @i is mapped as @rec says; @again: denials do not count. */
+static bool same(const struct mirror_table *t, unsigned int i, uint64_t rec,
+		 bool again)
+{
+	return (t->pte[i] & ~MAPPED_DENIED) == rec &&
+	       !(again && (t->pte[i] & MAPPED_DENIED));
+}
+
 /*
  * Maps page @i of @t or gives it more rights; false: no need, or no way.  What
- * may not run may do so when more is known of its neighbours: @fetch asks anew.
+ * may not run may do so when more is known of its neighbours: a fetch asks
+ * anew.
  */
-static bool page_fill(struct mirror_space *s, struct mmu *mmu,
-		      struct mirror_table *t, unsigned int i, bool fetch)
+static bool page_fill(struct mirror *m, struct mmu *mmu, struct mirror_table *t,
+		      unsigned int i, enum mirror_access access)
 {
-	uint64_t e = mirror_entry(t, i), rec = e & PTE_KEEP;
+	uint64_t e = mirror_entry(t, i), rec;
 	gpa_t gpa = e & MASK(52) & PAGE_MASK;
 	const struct memslot *slot;
 	int prot = PROT_READ;
 	struct share share;
 
-	if (!(e & PTE_P) || !(e & PTE_A) || !(e & PTE_U) || !t->u ||
-	    (e & PTE_G) || gpa >> mmu->role.maxphyaddr)
+	if (!entry_fits(mmu, t, e))
 		return false;
 	slot = mmu_slot(mmu, gpa);
 	if (!slot || !share_find(memslot_hva(slot, gpa), &share))
 		return false;
-	if ((e & PTE_W) && t->w && (e & PTE_D) && may_write(slot, gpa)) {
-		prot |= PROT_WRITE;
-		rec |= MAPPED_W;
-	}
-	if ((t->pte[i] & ~MAPPED_DENIED) == rec &&
-	    !(fetch && (t->pte[i] & MAPPED_DENIED)))
+	rec = map_kind(t, i, e, slot, gpa, access);
+	if (same(t, i, rec, access == MIRROR_FETCH))
 		return false;
-	if (!(e & PTE_NX) && !t->nx) {
-		if (may_execute(mmu, t, i))
-			prot |= PROT_EXEC;
-		else
-			rec |= MAPPED_DENIED;
-	}
+	if (rec & MAPPED_W)
+		prot |= PROT_WRITE;
+	if ((rec & MAPPED_CODE) && may_execute(mmu, t, i))
+		prot |= PROT_EXEC;
+	else if (rec & MAPPED_CODE)
+		rec |= MAPPED_DENIED;
 	if (t->pte[i] == rec)
 		return false;
-	if (runner_map(s->runner, t->gva + i * PAGE_SIZE, PAGE_SIZE, share.fd,
-		       share.offset, prot, false))
+	if (runner_map(m->cur->runner, t->gva + i * PAGE_SIZE, PAGE_SIZE,
+		       share.fd, share.offset, prot, false))
 		return false;
+	if (t->pte[i] && ((t->pte[i] ^ rec) & MAPPED_CODE))
+		m->turns++;
 	t->pte[i] = rec;
 	return true;
 }
 
+/* Lower addresses a host may reserve (vm.mmap_min_addr). */
+#define LOWEST 0x10000
+
 static bool fillable(const struct mmu *mmu, gva_t gva)
 {
-	return gva < RUNNER_TOP &&
+	return gva >= LOWEST && gva < RUNNER_TOP &&
 	       (gva < RUNNER_STUB || gva >= RUNNER_STUB_END) &&
 	       mmu->role.paging >= PAGING_4LEVEL && !mmu->role.pke;
 }
@@ -194,12 +232,12 @@ bool mirror_fill(struct mirror *m, struct mmu *mmu, gva_t gva,
 	    walk_gva(mmu, gva, how[access], &w, &f) != CPU_OK)
 		return false;
 	t = table_get(s, mmu, gva);
-	if (!t || !page_fill(s, mmu, t, i, access == MIRROR_FETCH))
+	if (!t || !page_fill(m, mmu, t, i, access))
 		return false;
 	n = t->ptes ? AROUND : 512;
 	first = i & ~(n - 1);
 	for (unsigned int k = first; k < first + n; k++)
 		if (k != i && fillable(mmu, t->gva + k * PAGE_SIZE))
-			page_fill(s, mmu, t, k, false);
+			page_fill(m, mmu, t, k, MIRROR_ANY);
 	return true;
 }

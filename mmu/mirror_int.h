@@ -38,6 +38,8 @@ struct mirror_space {
 	unsigned int pcid; /* with which it was used last */
 	uint64_t used;
 	bool stale, gone;
+	bool giant; /* some tables are parts of 1 GiB pages */
+	bool nx;    /* EFER.NXE as the entries were understood */
 	uint64_t share_generation;
 	gva_t inval[MIRROR_INVALS];
 	unsigned int nr_inval;
@@ -57,6 +59,7 @@ struct mirror {
 	struct mirror_space space[MIRROR_SPACES];
 	struct mirror_space *cur;
 	uint64_t clock;
+	unsigned int turns;
 };
 
 /* Bits of an entry that matter to whoever maps what it says. */
@@ -68,6 +71,8 @@ struct mirror {
 #define MAPPED_W PTE_D
 /* ... may not execute, though the tables allow it.  Likewise. */
 #define MAPPED_DENIED BIT(9)
+/* ... is for code: writable as well, it is not so in the runner. */
+#define MAPPED_CODE BIT(10)
 
 static inline uint64_t mirror_root(uint64_t cr3)
 {

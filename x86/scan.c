@@ -72,9 +72,10 @@ bool scan_forbidden(const struct insn *insn, unsigned int faults)
 {
 	const struct insn_row *row = insn->row;
 
-	/* INT 80 would be the host's before it is a stop. */
+	/* INT 80 would be the host's before it is a stop; behind INT 4 the
+	 * host's signal looks like that of a #GP. */
 	if (row->id == ID_INT)
-		return (uint8_t)insn->imm == 0x80;
+		return (uint8_t)insn->imm == 0x80 || insn->imm == 4;
 	if (!FORBIDDEN(row->id, row->action, row->attr)) {
 		/* Group 7 has many forms that are new or not offered. */
 		return row->action == ACT_UD && insn->map == 1 &&
