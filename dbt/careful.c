@@ -53,6 +53,7 @@ static enum careful_result deliver(struct cpu *c, enum exit_reason *reason)
 		*reason = EXIT_HOST_MEMORY;
 		return CAREFUL_LEAVE;
 	}
+	direct_ends(c);
 	c->exits[c->fault.vector == VEC_PF ? EXIT_PAGE_FAULT
 					   : EXIT_EXCEPTION]++;
 	if (event_fault(c) == CPU_OK)

@@ -18,10 +18,10 @@
 #define USER_SS	  0x2b
 #define USER_CS32 0x23
 
-/* Microseconds between events, on average, from which it pays, and until which
- * it still does; and what a process has to have computed before. */
-#define ENTER_US  35
-#define LEAVE_US  20
+/* Microseconds of user code at a time, on average, from which it pays, and
+ * until which it still does; and what a process has to have computed before. */
+#define ENTER_US  25
+#define LEAVE_US  12
 #define CREDIT_US 8000
 
 #define MAX_FAILURES 4
@@ -67,6 +67,7 @@ void direct_init(struct cpu *c)
 		return;
 	}
 	c->mmu.tlb->mirror = d->mirror;
+	d->fsgsbase = getauxval(AT_HWCAP2) & BIT(1);
 	d->enter = ns_to_tsc(ENTER_US * 1000);
 	d->leave = ns_to_tsc(LEAVE_US * 1000);
 }
@@ -84,23 +85,26 @@ void direct_kick(struct cpu *c)
 		runner_kick(pid);
 }
 
-void direct_begin(struct cpu *c)
+void direct_ends(struct cpu *c)
 {
 	struct direct *d = direct_of(c);
 
-	if (d->mode != DIRECT_OFF)
-		d->last = tsc_read();
+	if (!d->since)
+		return;
+	d->burst = tsc_read() - d->since;
+	d->since = 0;
 }
 
-/* An event: the cycles since the last one. */
-static uint64_t event(struct direct *d)
+/* A burst of user code is over.  More than a few times the limit tells nothing
+ * but that the host did something else meanwhile. */
+static void account(struct direct *d)
 {
-	uint64_t now = tsc_read(), cycles = now - d->last;
-	uint64_t most = 16 * d->enter;
+	uint64_t most = 3 * d->enter;
+	uint64_t cycles = d->burst < most ? d->burst : most;
 
-	d->last = now;
-	d->mean += ((int64_t)((cycles < most ? cycles : most) - d->mean)) / 8;
-	return cycles;
+	if (d->burst)
+		d->mean += (int64_t)(cycles - d->mean) / 8;
+	d->burst = 0;
 }
 
 /* Whether the current process has computed for long enough. */
@@ -117,9 +121,11 @@ bool direct_returns(struct cpu *c)
 
 	if (likely(d->mode == DIRECT_OFF))
 		return false;
-	cycles = event(d);
+	cycles = d->burst;
+	account(d);
 	d->want = d->mode == DIRECT_ALWAYS ||
 		  (d->mean > d->enter && has_credit(c, d, cycles));
+	d->since = tsc_read();
 	return d->want;
 }
 
@@ -138,11 +144,6 @@ static bool data_selector(uint16_t sel)
 	return sel == 0 || sel == USER_SS;
 }
 
-static bool host_has_fsgsbase(void)
-{
-	return getauxval(AT_HWCAP2) & BIT(1);
-}
-
 /* Whether user code sees in a runner what it would see in the guest. */
 static bool state_fits(const struct cpu *c)
 {
@@ -158,7 +159,7 @@ static bool state_fits(const struct cpu *c)
 	    c->seg[SEG_GS].sel)
 		return false;
 	if ((c->cr0 & (CR0_EM | CR0_TS)) || (c->cr4 & cr4) != cr4 ||
-	    !(c->cr4 & CR4_FSGSBASE) != !host_has_fsgsbase() ||
+	    !(c->cr4 & CR4_FSGSBASE) == direct_of(c)->fsgsbase ||
 	    c->xcr0 != fpu_supported_xcr0())
 		return false;
 	/* SYSCALL that is not there would have changed RCX and R11. */
@@ -515,8 +516,10 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 		if (!start(c, &r))
 			return stayed;
 		stayed = true;
+		d->since = tsc_read();
 		stop = stay(c, r, &info);
-		event(d);
+		direct_ends(c);
+		account(d);
 		if (stop == RUNNER_GONE) {
 			mirror_drop(d->mirror);
 			fpu_load(c);

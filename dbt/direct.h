@@ -17,16 +17,18 @@ enum direct_mode {
 };
 
 struct direct {
-	uint8_t mode;	  /* enum direct_mode */
-	bool want;	  /* the loop should try */
+	uint8_t mode;  /* enum direct_mode */
+	bool want;     /* the loop should try */
+	bool fsgsbase; /* the host lets user code use RDFSBASE and its like */
 	uint8_t failures; /* to get a runner, in a row */
 	volatile int pid; /* of the runner that runs; 0: none */
 	struct mirror *mirror;
 	/* a page fault of the guest: when it is back it will touch it again */
 	uint64_t fault_root;
 	gva_t fault_gva;
-	uint64_t last;	       /* TSC at the last event */
-	uint64_t mean;	       /* between events, in TSC cycles */
+	uint64_t since;	       /* TSC when the guest entered user mode; or 0 */
+	uint64_t burst;	       /* cycles that it was there the last time */
+	uint64_t mean;	       /* of all bursts lately */
 	uint64_t enter, leave; /* means that make it worth while, or not */
 };
 
@@ -34,8 +36,11 @@ struct direct {
 void direct_init(struct cpu *c);
 void direct_exit(struct cpu *c);
 
-/* direct_begin - dbt_run() begins: time since then does not count. */
-void direct_begin(struct cpu *c);
+/*
+ * direct_ends - translated user code has come to an event that the guest's
+ * kernel or root mode may have to serve.  On the light path.
+ */
+void direct_ends(struct cpu *c);
 
 /*
  * direct_returns - C code is about to go to guest user code; whether the loop

@@ -64,6 +64,8 @@ void *dbt_light(struct cpu *c, const struct light_site *s)
 
 	sees_made(vcpu_dbt(c)->d);
 
+	if (c->cpl == 3)
+		direct_ends(c);
 	c->sti_shadow = false;
 	c->rflags = (c->rflags & ~RFLAGS_STATUS) |
 		    (c->dbt[D_HOST_FLAGS] & RFLAGS_STATUS);

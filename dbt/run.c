@@ -355,7 +355,6 @@ enum exit_reason dbt_run(struct cpu *c)
 
 	c->doing = DOING_LOOP;
 	pages_sample(c);
-	direct_begin(c);
 	run_gate_enter(v);
 	c->mmu.live = true;
 	fault_set_current(c);
@@ -370,6 +369,7 @@ enum exit_reason dbt_run(struct cpu *c)
 	} else {
 		reason = run_loop(c);
 	}
+	direct_ends(c);
 	v = vcpu_dbt(c);
 	fault_set_current(NULL);
 	c->mmu.live = false;

@@ -72,37 +72,42 @@ static const uint8_t prefixes[256] = {
 	[0x64] = PFX_OTHER, [0x65] = PFX_OTHER, [0x40 ... 0x4f] = PFX_REX,
 };
 
-static unsigned int modrm_length(const uint8_t *p)
-{
-	unsigned int mod = p[0] >> 6, rm = p[0] & 7, len = 1;
+/* ModRM, SIB and displacement; but for SIB without a base. */
+#define EIGHT(...)                                                             \
+	__VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__,       \
+		__VA_ARGS__, __VA_ARGS__, __VA_ARGS__
+static const uint8_t modrm_lengths[256] = {
+	EIGHT(1, 1, 1, 1, 2, 5, 1, 1),
+	EIGHT(2, 2, 2, 2, 3, 2, 2, 2),
+	EIGHT(5, 5, 5, 5, 6, 5, 5, 5),
+	EIGHT(1, 1, 1, 1, 1, 1, 1, 1),
+};
 
-	if (mod == 3)
-		return 1;
-	if (rm == 4) {
-		len = 2;
-		rm = p[1] & 7;
-	}
-	if (mod == 1)
-		return len + 1;
-	return mod == 2 || rm == 5 ? len + 4 : len;
+static bool lacks_base(unsigned int modrm, unsigned int sib)
+{
+	return (modrm & 0xc7) == 4 && (sib & 7) == 5;
 }
 
-static unsigned int imm_length(unsigned int shape, unsigned int prefix,
-			       unsigned int rex)
+static unsigned int imm_length(unsigned int shape, bool wide)
 {
-	const bool wide = rex & 8, narrow = prefix & PFX_66 && !wide;
-	/* IMM_1, IMM_2 and IMM_4 in their bits' values. */
-	unsigned int len = shape & (IMM_1 | IMM_2 | IMM_4);
-
-	if (shape & IMM_Z)
-		len += narrow ? 2 : 4;
-	else if (shape & IMM_V)
-		len += wide ? 8 : narrow ? 2 : 4;
-	else if (shape & IMM_A)
-		len += prefix & PFX_67 ? 4 : 8;
-	return len;
+	/* IMM_1, IMM_2 and IMM_4 in their bits' values, the others scaled. */
+	return (shape & (IMM_1 | IMM_2 | IMM_4)) + (shape & IMM_Z) / 2 +
+	       ((shape & IMM_V) / 4 << wide) + (shape & IMM_A) / 4;
 }
-_Static_assert(IMM_1 == 1 && IMM_2 == 2 && IMM_4 == 4, "bits are lengths");
+_Static_assert(IMM_4 == 4 && IMM_Z / 2 == 4 && IMM_V / 4 == 4 && IMM_A / 4 == 8,
+	       "bits are lengths");
+
+/* What the prefixes 66 and 67 take from it. */
+static unsigned int imm_less(unsigned int shape, unsigned int prefix, bool wide)
+{
+	unsigned int less = 0;
+
+	if (prefix & PFX_66 && !wide && shape & (IMM_Z | IMM_V))
+		less = 2;
+	if (prefix & PFX_67 && shape & IMM_A)
+		less += 4;
+	return less;
+}
 
 /*
  * VEX, and EVEX as if it had VEX's opcodes: the maps and the lengths of what
@@ -144,31 +149,59 @@ static unsigned int opcode_shape(const uint8_t **p)
 	}
 }
 
-unsigned int insn_length64(const uint8_t *bytes, unsigned int *opcode)
+static struct insn_length any_length(const uint8_t *bytes)
 {
-	unsigned int prefix = 0, rex = 0, shape, len;
+	unsigned int prefix = 0, rex = 0, shape, opcode, len;
 	const uint8_t *p;
 
 	for (p = bytes; prefixes[*p]; p++) {
 		if (p - bytes == MAX_LEN)
-			return 0;
+			return (struct insn_length){ 0 };
 		prefix |= prefixes[*p];
 		rex = prefixes[*p] & PFX_REX ? *p : 0;
 	}
-	*opcode = p - bytes;
+	opcode = p - bytes;
 	shape = opcode_shape(&p);
 	if (!shape)
-		return 0;
+		return (struct insn_length){ 0 };
 	if (shape & MODRM) {
 		/* What an opcode's first row does not tell. */
-		if ((*p & 0xfe) == 0xf6 && p == bytes + *opcode && p[1] & 0x30)
+		if ((*p & 0xfe) == 0xf6 && p == bytes + opcode && p[1] & 0x30)
 			shape = MODRM; /* group 3: only TEST */
 		else if (*p == 0x78 && p[-1] == 0x0f &&
 			 prefix & (PFX_66 | PFX_F2))
 			shape |= IMM_2; /* EXTRQ, INSERTQ */
-		p += modrm_length(p + 1);
+		p++;
+		p += modrm_lengths[*p] + (lacks_base(p[0], p[1]) ? 4 : 0) - 1;
 	}
 	p++;
-	len = p - bytes + imm_length(shape, prefix, rex);
-	return len <= MAX_LEN ? len : 0;
+	len = p - bytes + imm_length(shape, rex & 8) -
+	      imm_less(shape, prefix, rex & 8);
+	return (struct insn_length){ len <= MAX_LEN ? len : 0, opcode };
+}
+
+/*
+ * Most instructions have no prefix but REX and an opcode of map 0 or 1: few
+ * branches, as they cannot be predicted.
+ */
+struct insn_length insn_length64(const uint8_t *bytes)
+{
+	unsigned int rex, wide, escape, shape, modrm, len;
+	uint64_t word;
+
+	__builtin_memcpy(&word, bytes, 8);
+	rex = (word & 0xf0) == 0x40;
+	wide = rex & word >> 3;
+	word >>= 8 * rex;
+	escape = (uint8_t)word == 0x0f;
+	word >>= 8 * escape;
+	shape = shapes[escape ? M1 : M0][(uint8_t)word];
+	if (unlikely(!shape || ((word & 0xfe) == 0xf6 && !escape)))
+		return any_length(bytes);
+	modrm = (uint8_t)(word >> 8);
+	len = rex + escape + 1 + imm_length(shape, wide);
+	len += modrm_lengths[modrm] & -(shape / MODRM & 1);
+	if (unlikely(lacks_base(modrm, word >> 16) && shape & MODRM))
+		len += 4;
+	return (struct insn_length){ len, rex };
 }

@@ -19,7 +19,10 @@
 #define VOTE_FAR  (VOTE_NEAR + (VOTERS - 1) * VOTE_STEP)
 _Static_assert(VOTE_FAR <= SCAN_BEFORE, "voters of the page's first byte");
 
-#define MAX_LEN 15
+#define MAX_LEN	     15
+#define SIDE_BY_SIDE 4
+/* Where nothing is known of the page before: too few streams to ask. */
+#define UNSURE 8
 
 /*
  * Those that helpers serve, but that fault at CPL 3 or depend on no host; and
@@ -68,6 +71,14 @@ static const bool suspects[2][256] = {
 		 [0xc7] = true },
 };
 
+/* VEX or EVEX, whose map 1 is another one; 62 is no prefix of 0F. */
+static bool is_vector(const struct insn *insn)
+{
+	const unsigned int at = insn->off_opcode;
+
+	return insn->vex || (at >= 4 && insn->bytes[at - 4] == 0x62);
+}
+
 bool scan_forbidden(const struct insn *insn, unsigned int faults)
 {
 	const struct insn_row *row = insn->row;
@@ -79,7 +90,7 @@ bool scan_forbidden(const struct insn *insn, unsigned int faults)
 	if (!FORBIDDEN(row->id, row->action, row->attr)) {
 		/* Group 7 has many forms that are new or not offered. */
 		return row->action == ACT_UD && insn->map == 1 &&
-		       insn->opcode == 0x01 && !insn->vex;
+		       insn->opcode == 0x01 && !is_vector(insn);
 	}
 	if (row->id == ID_RDTSC || row->id == ID_RDTSCP)
 		return !(faults & SCAN_TSC_FAULTS);
@@ -132,15 +143,15 @@ static enum step step(const struct text *text, unsigned int at,
 		      unsigned int *len)
 {
 	const uint8_t *bytes = &text->bytes[at], *p;
-	unsigned int opcode;
+	struct insn_length length = insn_length64(bytes);
 	struct insn insn;
 
-	*len = insn_length64(bytes, &opcode);
+	*len = length.len;
 	if (unlikely(!*len)) {
 		*len = 1;
 		return STEP_BAD;
 	}
-	p = bytes + opcode;
+	p = bytes + length.opcode;
 	if (likely(!suspects[*p == 0x0f][p[*p == 0x0f]]))
 		return STEP_FINE;
 	if (at + *len > text->end)
@@ -191,21 +202,35 @@ static bool elect(const struct text *text, unsigned int target,
 	return yes && yes * share >= yes + no;
 }
 
-/* All streams of the page; they join after a few instructions. */
+/*
+ * All streams of the page; they join after a few instructions.  Four of them go
+ * side by side, because each takes its time to learn where its next instruction
+ * begins.
+ */
 static bool sweep(const struct text *text)
 {
-	uint64_t seen[(PAGE_END + 63) / 64] = { 0 };
-	unsigned int len;
+	const unsigned int first =
+		text->start ? PAGE_START + UNSURE : PAGE_START;
+	unsigned int at[SIDE_BY_SIDE], len, living = SIDE_BY_SIDE;
+	uint8_t seen[PAGE_END] = { 0 };
 
-	for (unsigned int i = 0; i < MAX_LEN; i++) {
-		for (unsigned int at = text->start + i; at < PAGE_END;
-		     at += len) {
-			if (seen[at / 64] & BIT(at % 64))
-				break;
-			seen[at / 64] |= BIT(at % 64);
-			if (step(text, at, &len) == STEP_FORBIDDEN &&
-			    at >= PAGE_START && elect(text, at, 2))
+	for (unsigned int i = 0; i < SIDE_BY_SIDE; i++)
+		at[i] = i ? PAGE_START + i * PAGE_SIZE / SIDE_BY_SIDE
+			  : text->start;
+	for (unsigned int from = 1; living;) {
+		for (unsigned int i = 0; i < living; i++) {
+			if (at[i] >= PAGE_END || seen[at[i]]) {
+				if (from < MAX_LEN)
+					at[i] = text->start + from++;
+				else
+					at[i] = at[--living];
+				continue;
+			}
+			seen[at[i]] = true;
+			if (step(text, at[i], &len) == STEP_FORBIDDEN &&
+			    at[i] >= first && elect(text, at[i], 2))
 				return true;
+			at[i] += len;
 		}
 	}
 	return false;

@@ -30,12 +30,14 @@ bool scan_forbidden(const struct insn *insn, unsigned int faults);
 /*
  * scan_page - whether the 4 KiB of 64-bit code at @page must not run natively.
  * @before: the page that precedes it, of which the last SCAN_BEFORE bytes tell
- * where instructions begin; NULL if it is not known, and then what the first
- * few bytes are is less certain.  @next: the page that follows it, of which
- * SCAN_BEHIND bytes are used for an instruction that crosses; NULL if it is not
- * known, and then all that such an instruction may be counts.  @faults: SCAN_*.
- * An instruction that begins in the page before this one belongs to that page.
- * The page may change meanwhile; the answer then is for a mix.
+ * where instructions begin; NULL if it is not known, and then the first bytes
+ * are judged with less certainty: by opcodes of two bytes only (0F A2), and
+ * more pages wrongly.  @next: the page that follows it, of which SCAN_BEHIND
+ * bytes are used for an instruction that crosses; NULL if it is not known, and
+ * then all that such an instruction may be counts (one page in 30 ends
+ * with 0F).  @faults: SCAN_*. An
+ * instruction that begins in the page before this one belongs to that page. The
+ * page may change meanwhile; the answer then is for a mix.
  */
 bool scan_page(const uint8_t *page, const uint8_t *before, const uint8_t *next,
 	       unsigned int faults);

@@ -9,12 +9,12 @@ static unsigned long cases, undefined, different;
 static void visit(const uint8_t bytes[15], enum code_size cs)
 {
 	uint8_t room[INSN_LENGTH_READS] = { 0 };
-	unsigned int len, opcode;
+	unsigned int len;
 	struct insn insn;
 	bool known;
 
 	memcpy(room, bytes, 15);
-	len = insn_length64(room, &opcode);
+	len = insn_length64(room).len;
 	known = insn_decode(bytes, 15, cs, &insn) == DECODE_OK;
 	cases++;
 	/* EVEX is not offered, but the decoder knows its length. */
