@@ -458,10 +458,10 @@ static bool take(struct cpu *c, struct runner *r, struct user_regs_struct *u)
 	if (runner_get_regs(r, u) || take_fpu(c, r))
 		return false;
 	take_regs(c, u);
-	fpu_load(c);
-	/* It would keep ID. */
+	/* Nobody but its own POPF could clear ID. */
 	if (u->eflags & RFLAGS_ID)
 		mirror_drop(direct_of(c)->mirror);
+	fpu_load(c);
 	return true;
 }
 
