@@ -41,8 +41,10 @@ void mirror_note_pcid(struct mirror *m, unsigned int pcid);
 /* mirror_note_cr3 - the CR3 that is loaded flushes its tag. */
 void mirror_note_cr3(struct mirror *m, uint64_t cr3, unsigned int pcid);
 
-/* mirror_note_gva - INVLPG of @gva in the address space of @cr3. */
-void mirror_note_gva(struct mirror *m, uint64_t cr3, gva_t gva);
+/* mirror_note_gva - INVLPG of @gva in the address space of @cr3 and those that
+ * have been used with the same tag. */
+void mirror_note_gva(struct mirror *m, uint64_t cr3, unsigned int pcid,
+		     gva_t gva);
 
 /* mirror_note_gone - slots have changed.  Any thread. */
 void mirror_note_gone(struct mirror *m);
@@ -63,8 +65,8 @@ uint64_t mirror_credit(struct mirror *m, uint64_t cr3, uint64_t cycles);
 /*
  * mirror_enter - the runner of the current CR3, in accordance with the tables
  * as far as flushes ask for it.  0; -EAGAIN: nearly all of it is new, so it is
- * another process, that begins to earn its credit; other -errno: there is none
- * to be had.
+ * another process, that begins to earn its credit, or it has pages where the
+ * runner has its own; other -errno: there is none to be had.
  */
 int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **r);
 
