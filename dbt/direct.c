@@ -458,10 +458,11 @@ static bool take(struct cpu *c, struct runner *r, struct user_regs_struct *u)
 	if (runner_get_regs(r, u) || take_fpu(c, r))
 		return false;
 	take_regs(c, u);
-	fpu_load(c);
-	/* It would keep ID. */
+	/* It would keep ID.  The C library may use vector registers for this.
+	 */
 	if (u->eflags & RFLAGS_ID)
 		mirror_drop(direct_of(c)->mirror);
+	fpu_load(c);
 	return true;
 }
 
