@@ -458,7 +458,8 @@ static bool take(struct cpu *c, struct runner *r, struct user_regs_struct *u)
 	if (runner_get_regs(r, u) || take_fpu(c, r))
 		return false;
 	take_regs(c, u);
-	/* Nobody but its own POPF could clear ID. */
+	/* It would keep ID.  The C library may use vector registers for this.
+	 */
 	if (u->eflags & RFLAGS_ID)
 		mirror_drop(direct_of(c)->mirror);
 	fpu_load(c);

@@ -23,7 +23,7 @@ suite() {
 	unit) make unit ;;
 	code) make code-test ;;
 	asan) make MODE=asan unit ;;
-	fuzz) make fuzz-replay && make MODE=asan fuzz-replay ;;
+	fuzz) make fuzz-replay && make smc-direct COUNT=1000 && make MODE=asan fuzz-replay ;;
 	insn) make insn-test LONG="${LONG-}" ;;
 	cli) test/cli/run.sh ;;
 	bench) make bench-test ;;
