@@ -383,7 +383,8 @@ static void expect_page(struct cpu *c)
 	struct direct *d = direct_of(c);
 
 	if (d->fault_root == c->mmu.cr3 && d->fault_gva != NO_GVA)
-		mirror_fill(d->mirror, &c->mmu, d->fault_gva, MIRROR_ANY);
+		mirror_fill(d->mirror, &c->mmu, d->fault_gva,
+			    d->fault_fetch ? MIRROR_FETCH : MIRROR_ANY);
 	d->fault_gva = NO_GVA;
 }
 
@@ -421,6 +422,9 @@ static enum runner_stop go(struct cpu *c, struct runner *r,
 		stop = go_once(c, r, info);
 	} while (page_fault(stop, info) && may_go(c) && mended(c, r, info));
 	d->fault_gva = page_fault(stop, info) ? info->address : NO_GVA;
+	/* Of a page that is not there it is no write; see mirror_fill(). */
+	d->fault_fetch = page_fault(stop, info) && info->code == SEGV_MAPERR &&
+			 access_of(r, info) == MIRROR_FETCH;
 	d->fault_root = c->mmu.cr3;
 	return stop;
 }
