@@ -29,7 +29,9 @@
 
 static const struct mmu_ops mmu_ops = { .code_write = run_code_write,
 					.ring_full = run_ring_full,
-					.enter_write = run_enter_write };
+					.enter_write = run_enter_write,
+					.exec_watch = run_exec_watch,
+					.exec_unwatch = run_exec_unwatch };
 
 struct dbt *dbt_create(void)
 {

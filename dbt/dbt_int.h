@@ -519,8 +519,6 @@ enum exit_reason exit_of_insn(unsigned int id);
  * its fault, if any.  CAREFUL_LEAVE: dbt_run returns *@reason.
  */
 enum careful_result careful_step(struct cpu *c, enum exit_reason *reason);
-/* careful_stepped - the #DB behind an instruction that ran with RFLAGS.TF. */
-enum careful_result careful_stepped(struct cpu *c, enum exit_reason *reason);
 /*
  * careful_conclude - what is left to do after an instruction of translated
  * code has ended with @r.  @sti_shadow: STI stood before it.
@@ -649,6 +647,9 @@ void epoch_forget(struct vcpu_dbt *v);
 
 /* run_code_write - mmu_ops.code_write: remembers the write. */
 void run_code_write(struct mmu *mmu, gpa_t gpa, unsigned int len);
+/* run_exec_watch, run_exec_unwatch - mmu_ops.exec_watch, exec_unwatch. */
+void run_exec_watch(struct mmu *mmu, gpa_t gpa);
+void run_exec_unwatch(struct mmu *mmu, gpa_t gpa);
 /* run_ring_full - mmu_ops.ring_full. */
 void run_ring_full(struct mmu *mmu);
 void pages_pending(struct cpu *c);

@@ -148,7 +148,7 @@ static bool data_selector(uint16_t sel)
 static bool state_fits(const struct cpu *c)
 {
 	const uint64_t cr4 = CR4_OSFXSR | CR4_OSXSAVE;
-	/* PTRACE_SETREGS does not change ID. */
+	/* ID is none that a tracer may set. */
 	const uint64_t flags = RFLAGS_IOPL | RFLAGS_NT | RFLAGS_TF | RFLAGS_VM |
 			       RFLAGS_AC | RFLAGS_VIF | RFLAGS_VIP | RFLAGS_ID;
 
@@ -260,16 +260,8 @@ static bool code_before(struct cpu *c, uint8_t *bytes, unsigned int len)
 			&f) == CPU_OK;
 }
 
-/* Whether a trap is the one of RFLAGS.TF. */
-static bool single_stepped(enum runner_stop stop,
-			   const struct runner_info *info)
-{
-	return stop == RUNNER_TRAP && info->code == TRAP_TRACE;
-}
-
 /* rip = the instruction that has stopped the runner behind it. */
-static void step_back(struct cpu *c, enum runner_stop stop,
-		      const struct runner_info *info,
+static void step_back(struct cpu *c, enum runner_stop stop, int code,
 		      const struct user_regs_struct *u)
 {
 	uint8_t b[2];
@@ -277,7 +269,7 @@ static void step_back(struct cpu *c, enum runner_stop stop,
 	if (stop == RUNNER_SYSCALL) {
 		c->gpr[RAX] = u->orig_rax;
 		c->rip -= 2;
-	} else if (stop == RUNNER_TRAP && !single_stepped(stop, info) &&
+	} else if (stop == RUNNER_TRAP && code != TRAP_TRACE &&
 		   code_before(c, b, 2)) {
 		if (b[1] == 0xcc || b[1] == 0xf1)
 			c->rip -= 1;
@@ -322,21 +314,16 @@ static int take_fpu(struct cpu *c, struct runner *r)
 	return 0;
 }
 
-/* What user code at @rip wanted there. */
-static enum mirror_access access_of(const struct runner_info *info,
-				    uint64_t rip)
+/* What the access probably was; mirror_fill() knows whether a page that looks
+ * like the instruction's own could be executed already. */
+static enum mirror_access access_of(struct runner *r,
+				    const struct runner_info *info)
 {
-	if (info->address - rip < INSN_MAX)
+	struct user_regs_struct u;
+
+	if (!runner_get_regs(r, &u) && info->address - u.rip < INSN_MAX)
 		return MIRROR_FETCH;
 	return info->code == SEGV_ACCERR ? MIRROR_WRITE : MIRROR_ANY;
-}
-
-/* Whether the instruction at @rip lies in the page of @gva: the page cannot be
- * both, code to run and data to write (mirror.h). */
-static bool beside(uint64_t gva, uint64_t rip)
-{
-	return !((gva ^ rip) & PAGE_MASK) ||
-	       !((gva ^ (rip + INSN_MAX - 1)) & PAGE_MASK);
 }
 
 static bool page_fault(enum runner_stop stop, const struct runner_info *info)
@@ -350,15 +337,8 @@ static bool mended(struct cpu *c, struct runner *r,
 		   const struct runner_info *info)
 {
 	struct mirror *m = direct_of(c)->mirror;
-	struct user_regs_struct u;
-	enum mirror_access access;
 
-	if (runner_get_regs(r, &u))
-		return false;
-	access = access_of(info, u.rip);
-	if (access == MIRROR_WRITE && beside(info->address, u.rip))
-		return false;
-	if (!mirror_fill(m, &c->mmu, info->address, access))
+	if (!mirror_fill(m, &c->mmu, info->address, access_of(r, info)))
 		return false;
 	c->exits[EXIT_DIRECT_FILL]++;
 	return true;
@@ -374,40 +354,22 @@ static void expect_page(struct cpu *c)
 	d->fault_gva = NO_GVA;
 }
 
-/* As runner_run(), unless the vCPU is to leave. */
-static enum runner_stop go_once(struct cpu *c, struct runner *r,
-				struct runner_info *info)
-{
-	struct direct *d = direct_of(c);
-	enum runner_stop stop = RUNNER_KICKED;
-
-	__atomic_store_n(&d->pid, runner_pid(r), __ATOMIC_SEQ_CST);
-	/* Whoever clears it after this look sees the runner. */
-	if (__atomic_load_n(&c->dbt[D_GO], __ATOMIC_SEQ_CST))
-		stop = runner_run(r, info);
-	__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
-	return stop;
-}
-
-/*
- * Runs until there is something to do beside the mirror; a page that turns from
- * data to code, or back, counts as such.
- */
+/* Runs until there is something to do beside the mirror. */
 static enum runner_stop go(struct cpu *c, struct runner *r,
 			   struct runner_info *info)
 {
 	struct direct *d = direct_of(c);
-	unsigned int turns = mirror_turns(d->mirror);
 	enum runner_stop stop;
 
 	do {
-		stop = go_once(c, r, info);
-		if (!page_fault(stop, info) || !may_go(c))
-			break;
-		if (!mended(c, r, info))
-			break;
-		stop = RUNNER_KICKED;
-	} while (mirror_turns(d->mirror) == turns);
+		__atomic_store_n(&d->pid, runner_pid(r), __ATOMIC_SEQ_CST);
+		/* Whoever clears it after this look sees the runner. */
+		if (!__atomic_load_n(&c->dbt[D_GO], __ATOMIC_SEQ_CST))
+			stop = RUNNER_KICKED;
+		else
+			stop = runner_run(r, info);
+		__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
+	} while (page_fault(stop, info) && may_go(c) && mended(c, r, info));
 	d->fault_gva = page_fault(stop, info) ? info->address : NO_GVA;
 	d->fault_root = c->mmu.cr3;
 	return stop;
@@ -440,14 +402,13 @@ static bool start(struct cpu *c, struct runner **r)
 	return false;
 }
 
-/* What the runner's user code has made of the state. */
+/* What user code has made of the state, vector registers not live. */
 static bool take(struct cpu *c, struct runner *r, struct user_regs_struct *u)
 {
 	if (runner_get_regs(r, u) || take_fpu(c, r))
 		return false;
 	take_regs(c, u);
-	fpu_load(c);
-	/* It would keep ID. */
+	/* Nobody but its own POPF could clear it. */
 	if (u->eflags & RFLAGS_ID)
 		mirror_drop(direct_of(c)->mirror);
 	return true;
@@ -471,18 +432,27 @@ static enum runner_stop stay(struct cpu *c, struct runner *r,
 	fills = c->exits[EXIT_DIRECT_FILL];
 	stop = go(c, r, info);
 	if (stop == RUNNER_FAILED && fills == c->exits[EXIT_DIRECT_FILL]) {
-		/* Nothing has run; what is mapped is not known. */
+		/* Nothing has run; it may be dead. */
 		mirror_drop(d->mirror);
 		fpu_load(c);
 		return stop;
 	}
+	/* What is mapped is not known. */
 	if (stop == RUNNER_FAILED)
 		mirror_note_gone(d->mirror);
 	if (stop == RUNNER_GONE || !take(c, r, &u))
 		return RUNNER_GONE;
+	fpu_load(c);
 	c->doing = DOING_LOOP;
-	step_back(c, stop, info, &u);
+	step_back(c, stop, info->code, &u);
 	return stop;
+}
+
+/* POPF has set TF, and one instruction has been executed since. */
+static enum careful_result single_step(struct cpu *c, enum exit_reason *reason)
+{
+	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = DR6_BS };
+	return careful_fault(c, reason);
 }
 
 /* Whether to go back to the runner from an instruction done here. */
@@ -501,6 +471,7 @@ static bool goes_on(struct cpu *c, uint64_t rip)
 bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 {
 	struct direct *d = direct_of(c);
+	struct runner_info info = { 0 };
 	bool stayed = false;
 	uint64_t rip;
 	struct runner *r;
@@ -510,7 +481,6 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 		return false;
 	do {
 		enum runner_stop stop;
-		struct runner_info info = { 0 };
 
 		*result = CAREFUL_ON;
 		if (!start(c, &r))
@@ -528,8 +498,8 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 			return true;
 		}
 		rip = c->rip;
-		if (single_stepped(stop, &info))
-			*result = careful_stepped(c, reason);
+		if (stop == RUNNER_TRAP && info.code == TRAP_TRACE)
+			*result = single_step(c, reason);
 		else if (stop != RUNNER_KICKED)
 			*result = careful_step(c, reason);
 	} while (*result == CAREFUL_ON && goes_on(c, rip));

@@ -43,7 +43,8 @@ static bool enter(struct cpu *c, const struct memslot *slot, gva_t gva,
 	    !(__atomic_load_n(flags, __ATOMIC_RELAXED) & PGF_WRITABLE))
 		__atomic_or_fetch(flags, PGF_WRITABLE, __ATOMIC_SEQ_CST);
 	/* A translation may have begun meanwhile; it drops write entries. */
-	if (writable && (__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE))
+	if (writable &&
+	    (__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_WATCHED))
 		return false;
 	tt = tlb_current(c->mmu.tlb, tlb_mode_of(c));
 	return tt && tlb_fill(c->mmu.tlb, tt, gva,
@@ -60,7 +61,7 @@ void run_enter_write(struct mmu *mmu, gva_t gva, unsigned int access,
 
 	/* An implicit access of the processor is of another mode. */
 	if (access != (cpu_access(c) | ACCESS_WRITE) ||
-	    (__atomic_load_n(flags, __ATOMIC_RELAXED) & PGF_CODE))
+	    (__atomic_load_n(flags, __ATOMIC_RELAXED) & PGF_WATCHED))
 		return;
 	mmu_mark_dirty(mmu, slot, w->gpa);
 	enter(c, slot, gva, w, true);
@@ -92,7 +93,7 @@ static enum filled fill_page(struct cpu *c, const struct miss_stub *s,
 	if (!slot || (s->write && (slot->flags & MEMSLOT_READONLY)))
 		return FILL_NOT;
 	flags = &slot->page_flags[(w.gpa - slot->gpa) >> PAGE_SHIFT];
-	is_code = __atomic_load_n(flags, __ATOMIC_RELAXED) & PGF_CODE;
+	is_code = __atomic_load_n(flags, __ATOMIC_RELAXED) & PGF_WATCHED;
 	if (s->write && is_code)
 		return whole && permit(c, s, slot, gva, w.gpa) ? FILL_ONCE
 							       : FILL_NOT;

@@ -78,8 +78,8 @@ static bool permit(struct dbt *d, gpa_t gpa, unsigned int len, uint8_t *flags)
 	unsigned int start = gpa & ~PAGE_MASK;
 	struct code_page *p = page_find(d, gpa);
 
-	if (!p || !(flags_now(flags) & PGF_CODE) || p->writes >= WRITES_MAX ||
-	    page_holds(p, start, start + len))
+	if (!p || (flags_now(flags) & PGF_WATCHED) != PGF_CODE ||
+	    p->writes >= WRITES_MAX || page_holds(p, start, start + len))
 		return false;
 	p->writes += WRITE_BESIDE;
 	if (d->nr_cpus > 1)
@@ -103,6 +103,26 @@ bool pages_permit(struct cpu *c, gpa_t gpa, unsigned int len)
 	return ok;
 }
 
+/* What runners execute has changed; they look when they are entered. */
+static void exec_written(struct cpu *c, uint8_t *flags)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+
+	__atomic_and_fetch(flags, (uint8_t)~PGF_EXEC, __ATOMIC_SEQ_CST);
+	for (unsigned int i = 0; i < d->nr_cpus; i++)
+		if (d->cpu[i])
+			mirror_note_written(d->cpu[i]->mmu.tlb->mirror);
+}
+
+void run_exec_unwatch(struct mmu *mmu, gpa_t gpa)
+{
+	struct cpu *c = container_of(mmu, struct cpu, mmu);
+	uint8_t *flags;
+
+	if (find_flags(c, gpa, &flags))
+		exec_written(c, flags);
+}
+
 void code_page_write(struct cpu *c, gpa_t gpa, unsigned int len)
 {
 	struct dbt *d = vcpu_dbt(c)->d;
@@ -115,6 +135,8 @@ void code_page_write(struct cpu *c, gpa_t gpa, unsigned int len)
 		now = __atomic_or_fetch(flags, 0, __ATOMIC_SEQ_CST);
 	else
 		now = flags_now(flags);
+	if (unlikely(now & PGF_EXEC))
+		exec_written(c, flags);
 	if (!(now & PGF_CODE))
 		return;
 	c->exits[EXIT_CODE_WRITE]++;
@@ -152,6 +174,19 @@ static void flush_translations(struct cpu *c)
 	quiet_self_leave(c);
 }
 
+/* More writes to watched pages than can be remembered. */
+static void written_anywhere(struct cpu *c)
+{
+	struct dbt *d = vcpu_dbt(c)->d;
+
+	quiet_self_enter(c);
+	for (unsigned int i = 0; i < d->nr_cpus; i++)
+		if (d->cpu[i])
+			mirror_note_gone(d->cpu[i]->mmu.tlb->mirror);
+	dbt_drop_all(d);
+	quiet_self_leave(c);
+}
+
 void pages_pending(struct cpu *c)
 {
 	struct vcpu_dbt *v = vcpu_dbt(c);
@@ -160,7 +195,7 @@ void pages_pending(struct cpu *c)
 	v->nr_writes = 0;
 	if (unlikely(v->drop_all)) {
 		v->drop_all = false;
-		flush_translations(c);
+		written_anywhere(c);
 		return;
 	}
 	for (unsigned int i = 0; i < n; i++)
@@ -200,23 +235,28 @@ static void drop_write_entries(struct cpu *c, gpa_t gpa)
 }
 
 /*
- * The slot of @gpa, its page marked as holding code, with no write entry left.
+ * The slot of @gpa, its page marked with @mark, with no write entry left.
  * While this vCPU waits to stop the others, one of them may write to the page
  * and unmark it, or change the slots: only a look without a wait is final.
  */
-static const struct memslot *code_slot(struct cpu *c, gpa_t gpa)
+static const struct memslot *code_slot(struct cpu *c, gpa_t gpa, uint8_t mark)
 {
 	const struct memslot *s;
 	uint8_t *flags;
 
 	while ((s = find_flags(c, gpa, &flags))) {
-		if (!(flags_now(flags) & PGF_CODE))
-			__atomic_or_fetch(flags, PGF_CODE, __ATOMIC_SEQ_CST);
+		if (!(flags_now(flags) & mark))
+			__atomic_or_fetch(flags, mark, __ATOMIC_SEQ_CST);
 		if (!(flags_now(flags) & (PGF_WRITABLE | PGF_PERMITTED)))
 			break;
 		drop_write_entries(c, gpa);
 	}
 	return s;
+}
+
+void run_exec_watch(struct mmu *mmu, gpa_t gpa)
+{
+	code_slot(container_of(mmu, struct cpu, mmu), gpa, PGF_EXEC);
 }
 
 bool page_fresh(struct cpu *c, struct code_page *p, bool now)
@@ -287,7 +327,7 @@ static const struct memslot *watch(struct cpu *c, gpa_t gpa)
 	uint8_t *flags;
 
 	return is_self(vcpu_dbt(c)->d, gpa) ? find_flags(c, gpa, &flags)
-					    : code_slot(c, gpa);
+					    : code_slot(c, gpa, PGF_CODE);
 }
 
 /* Whether they still are.  With the lock, so that it stays true. */

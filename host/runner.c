@@ -156,6 +156,9 @@ int runner_sync(struct runner *r)
 	err = fetch_regs(r);
 	if (err)
 		return err;
+	/* They would not be taken back: WRFSBASE takes more than we may. */
+	if (!allowed(&r->regs))
+		return -EIO;
 	r->regs_there = false;
 	return stub_calls(&r->stub, nr);
 }

@@ -92,7 +92,8 @@ int runner_thread(const struct runner *r);
  *
  * Neighbours that follow one another become one mapping.  After an error of
  * runner_sync() (-ENOMEM: too many mappings; -EPERM: an address that the host
- * reserves, below its vm.mmap_min_addr) what is mapped is unknown:
+ * reserves, below its vm.mmap_min_addr; -EIO: the guest's FS or GS base is now
+ * one that runner_set_regs() does not take) what is mapped is unknown:
  * runner_clear() or runner_destroy() then.
  */
 int runner_map(struct runner *r, uint64_t gva, size_t len, int fd,

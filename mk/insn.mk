@@ -1,4 +1,4 @@
-# make fuzz-insn [TIME=seconds] [SEED=n] [COUNT=n] [JOBS=n]
+# make fuzz-insn [TIME=seconds] [SEED=n] [COUNT=n] [JOBS=n] [DIRECT=1]
 # Instructions made from the instruction table, on the processor and in both
 # forms of the engine (fuzz/insn).  A failure leaves a reproducer there, which
 # goes to test/insn when its bug is fixed.
@@ -18,12 +18,16 @@ $(FUZZ_INSN): $(FUZZ_INSN_OBJ) $O/engine.a
 fuzz-insn: $(FUZZ_INSN)
 	$(Q)$< $(if $(COUNT),--count $(COUNT),--time $(TIME)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) \
+		$(if $(DIRECT),--direct) \
 		--save $O/fuzz/insn
 
-# make insn-test: the kept reproducers and a run that is always the same; with
-# LONG=1 ten million cases.
+# make insn-test: the kept reproducers and runs that are always the same; with
+# LONG=1 ten million cases, and a million in runners.
 insn-test: $(FUZZ_INSN)
 	$(Q)$< --replay test/insn/*.cases
+	$(Q)$< --direct --replay test/insn/*.cases
 	$(Q)$< --seed 1 --count $(if $(LONG),10000000,100000) \
+		--jobs $(if $(LONG),$(shell nproc),1)
+	$(Q)$< --direct --seed 2 --count $(if $(LONG),1000000,5000) \
 		--jobs $(if $(LONG),$(shell nproc),1)
 .PHONY: fuzz-insn insn-test

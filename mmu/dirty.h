@@ -24,6 +24,6 @@ static inline void mmu_wrote(struct mmu *mmu, const struct memslot *s,
 
 	if (unlikely(s->dirty))
 		mmu_mark_dirty(mmu, s, gpa);
-	if (unlikely(__atomic_load_n(pgf, __ATOMIC_RELAXED) & PGF_CODE))
+	if (unlikely(__atomic_load_n(pgf, __ATOMIC_RELAXED) & PGF_WATCHED))
 		mmu->ops->code_write(mmu, gpa, len);
 }

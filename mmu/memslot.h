@@ -30,6 +30,10 @@ struct memslot {
 #define PGF_WRITABLE  BIT(1) /* some TLB may hold a write entry for it */
 #define PGF_PERMITTED BIT(2) /* a vCPU may be writing beside the code */
 #define PGF_MIRRORED  BIT(3) /* a runner may write to it (mirror.h) */
+#define PGF_EXEC      BIT(4) /* a runner executes it as it is now */
+
+/* A write must be reported. */
+#define PGF_WATCHED (PGF_CODE | PGF_EXEC)
 
 struct memslots {
 	uint32_t nr;

@@ -30,6 +30,7 @@ void mirror_forget(struct mirror_space *s)
 		s->hash[h] = NULL;
 	}
 	s->nr_inval = 0;
+	s->flips = 0;
 	s->stale = s->gone = s->giant = false;
 }
 
@@ -127,6 +128,12 @@ void mirror_note_gone(struct mirror *m)
 		m->space[i].gone = true;
 }
 
+void mirror_note_written(struct mirror *m)
+{
+	for (unsigned int i = 0; m && i < MIRROR_SPACES; i++)
+		__atomic_store_n(&m->space[i].written, true, __ATOMIC_SEQ_CST);
+}
+
 static void table_note_code(struct mirror_space *s, struct mirror_table *t,
 			    gpa_t gpa)
 {
@@ -160,27 +167,44 @@ bool mirror_table_ok(const struct mirror_table *t)
 	return true;
 }
 
-/* Whether what the runner maps as page @i is still right. */
-static bool page_ok(const struct mirror_table *t, unsigned int i)
+/* Whether nobody has written to the page since it is executed. */
+static bool exec_ok(struct mmu *mmu, uint64_t pte)
+{
+	gpa_t gpa = pte & MASK(52) & PAGE_MASK;
+	const struct memslot *s = mmu_slot(mmu, gpa);
+
+	return s &&
+	       (__atomic_load_n(&s->page_flags[(gpa - s->gpa) >> PAGE_SHIFT],
+				__ATOMIC_SEQ_CST) &
+		PGF_EXEC);
+}
+
+/* Whether what the runner maps as page @i is still right; @mmu: pages that are
+ * executed, too. */
+static bool page_ok(const struct mirror_table *t, unsigned int i,
+		    struct mmu *mmu)
 {
 	uint64_t now = mirror_entry(t, i), was = t->pte[i];
 
 	if ((now & PTE_KEEP) != (was & PTE_KEEP))
 		return false;
+	if (mmu && (was & MAPPED_WATCH) && !exec_ok(mmu, was))
+		return false;
 	return !(was & MAPPED_W) || (now & PTE_D);
 }
 
 static int page_check(struct mirror_space *s, struct mirror_table *t,
-		      unsigned int i)
+		      unsigned int i, struct mmu *mmu)
 {
-	if (!t->pte[i] || page_ok(t, i))
+	if (!t->pte[i] || page_ok(t, i, mmu))
 		return 0;
 	t->pte[i] = 0;
 	return runner_unmap(s->runner, t->gva + i * PAGE_SIZE, PAGE_SIZE);
 }
 
 /* Drops the table at *@pt or what has changed of it. */
-static int table_check(struct mirror_space *s, struct mirror_table **pt)
+static int table_check(struct mirror_space *s, struct mirror_table **pt,
+		       struct mmu *mmu)
 {
 	struct mirror_table *t = *pt;
 	int r = 0;
@@ -193,11 +217,11 @@ static int table_check(struct mirror_space *s, struct mirror_table **pt)
 		return runner_unmap(s->runner, gva, TABLE_SIZE);
 	}
 	for (unsigned int i = 0; i < 512 && !r; i++)
-		r = page_check(s, t, i);
+		r = page_check(s, t, i, mmu);
 	return r;
 }
 
-static int check_all(struct mirror_space *s)
+static int check_all(struct mirror_space *s, struct mmu *mmu)
 {
 	unsigned int kept = 0, dropped = 0;
 
@@ -205,7 +229,7 @@ static int check_all(struct mirror_space *s)
 		struct mirror_table **pt = &s->hash[h], *t;
 
 		while ((t = *pt)) {
-			int r = table_check(s, pt);
+			int r = table_check(s, pt, mmu);
 
 			if (r)
 				return r;
@@ -229,21 +253,23 @@ static int check_gva(struct mirror_space *s, gva_t gva)
 	if (!*pt)
 		return 0;
 	if ((*pt)->ptes && mirror_table_ok(*pt))
-		return page_check(s, *pt, gva >> PAGE_SHIFT & 511);
-	return table_check(s, pt);
+		return page_check(s, *pt, gva >> PAGE_SHIFT & 511, NULL);
+	return table_check(s, pt, NULL);
 }
 
-/* What flushes have asked for since the space was used last. */
-static int settle(struct mirror_space *s)
+int mirror_settle(struct mirror_space *s, struct mmu *mmu)
 {
+	bool written =
+		__atomic_load_n(&s->written, __ATOMIC_RELAXED) &&
+		__atomic_exchange_n(&s->written, false, __ATOMIC_SEQ_CST);
 	int r = 0;
 
 	if (s->gone) {
 		mirror_forget(s);
 		return runner_clear(s->runner);
 	}
-	if (s->stale)
-		r = check_all(s);
+	if (s->stale || written)
+		r = check_all(s, written ? mmu : NULL);
 	for (unsigned int n = 0; n < s->nr_inval && !s->stale && !r; n++)
 		r = check_gva(s, s->inval[n]);
 	s->stale = false;
@@ -303,24 +329,25 @@ static bool collides(struct mmu *mmu)
 {
 	unsigned int level = mmu->role.paging == PAGING_5LEVEL ? 5 : 4;
 	gpa_t table = mirror_root(mmu->cr3);
-	uint64_t e;
 
 	for (; level > 1; level--) {
 		gpa_t at = table + (RUNNER_STUB >> (3 + 9 * level) & 511) * 8;
 		const struct memslot *slot = mmu_slot(mmu, at);
+		uint64_t e = 0;
 
-		if (!slot)
-			return false;
-		e = __atomic_load_n((uint64_t *)memslot_hva(slot, at),
-				    __ATOMIC_RELAXED);
+		if (slot)
+			e = __atomic_load_n((uint64_t *)memslot_hva(slot, at),
+					    __ATOMIC_RELAXED);
 		if (!(e & PTE_P) || (e & PTE_PS))
 			return e & PTE_P;
 		table = e & MASK(52) & PAGE_MASK;
 	}
 	return true;
 }
+_Static_assert(RUNNER_STUB >> 21 == (RUNNER_STUB_END - 1) >> 21,
+	       "one page table");
 
-/* Entries mean something else than they did, or are another tag's. */
+/* Entries may mean something else than they did, or belong to another tag. */
 static void note_use(struct mirror_space *s, const struct mmu *mmu)
 {
 	unsigned int pcid = mmu->role.pcide ? mmu->cr3 & 0xfff : 0;
@@ -329,11 +356,6 @@ static void note_use(struct mirror_space *s, const struct mmu *mmu)
 	s->gone |= s->nx != mmu->role.nx;
 	s->pcid = pcid;
 	s->nx = mmu->role.nx;
-}
-
-unsigned int mirror_turns(const struct mirror *m)
-{
-	return m->turns;
 }
 
 int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **out)
@@ -349,7 +371,7 @@ int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **out)
 	r = space_start(s);
 	if (r)
 		return r;
-	r = settle(s);
+	r = mirror_settle(s, mmu);
 	if (r == -EAGAIN) {
 		credit_of(m, s->root)->cycles = 0;
 		return r;

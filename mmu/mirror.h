@@ -45,6 +45,9 @@ void mirror_note_gone(struct mirror *m);
  * Any thread. */
 void mirror_note_code(struct mirror *m, gpa_t gpa);
 
+/* mirror_note_written - some pages have lost PGF_EXEC.  Any thread. */
+void mirror_note_written(struct mirror *m);
+
 /*
  * mirror_credit - adds to what the process of @cr3 has computed, in cycles,
  * since it began as far as flushes tell.  Returns the sum.
@@ -63,7 +66,7 @@ int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **r);
 enum mirror_access {
 	MIRROR_ANY,
 	MIRROR_WRITE,
-	MIRROR_FETCH,
+	MIRROR_FETCH, /* or, in a page that can be executed, MIRROR_WRITE */
 };
 
 /*
@@ -73,13 +76,6 @@ enum mirror_access {
  */
 bool mirror_fill(struct mirror *m, struct mmu *mmu, gva_t gva,
 		 enum mirror_access access);
-
-/*
- * mirror_turns - how many pages have turned from data to code or back.  What
- * the guest may write and execute a runner may only do one at a time, since
- * code is looked at before it runs.
- */
-unsigned int mirror_turns(const struct mirror *m);
 
 /*
  * mirror_image - room for the vector state that the current runner has, and

@@ -92,18 +92,37 @@ static struct mirror_table *table_get(struct mirror_space *s, struct mmu *mmu,
 	return table_make(s, mmu, gva);
 }
 
+static uint8_t *flags_of(const struct memslot *slot, gpa_t gpa)
+{
+	return &slot->page_flags[(gpa - slot->gpa) >> PAGE_SHIFT];
+}
+
 /* Whether runners may write to the page; notes that one may. */
 static bool may_write(const struct memslot *slot, gpa_t gpa)
 {
-	uint8_t *flags = &slot->page_flags[(gpa - slot->gpa) >> PAGE_SHIFT];
+	uint8_t *flags = flags_of(slot, gpa);
 	const uint8_t note = PGF_WRITABLE | PGF_MIRRORED;
 
-	if (slot->dirty || (slot->flags & MEMSLOT_READONLY))
+	if (slot->dirty || (slot->flags & MEMSLOT_READONLY) ||
+	    (__atomic_load_n(flags, __ATOMIC_RELAXED) & PGF_WATCHED))
 		return false;
 	if ((__atomic_load_n(flags, __ATOMIC_RELAXED) & note) != note)
 		__atomic_or_fetch(flags, note, __ATOMIC_SEQ_CST);
 	/* A translation may have begun meanwhile; it looks at the note. */
-	return !(__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_CODE);
+	return !(__atomic_load_n(flags, __ATOMIC_SEQ_CST) & PGF_WATCHED);
+}
+
+/* Whether a write to the page as it is now would be noticed, without anything
+ * being dropped for it. */
+static bool is_watched(const struct memslot *slot, gpa_t gpa)
+{
+	const uint8_t writable = PGF_WRITABLE | PGF_PERMITTED;
+	uint8_t *flags = flags_of(slot, gpa);
+
+	if (!(__atomic_load_n(flags, __ATOMIC_RELAXED) & writable))
+		__atomic_or_fetch(flags, PGF_EXEC, __ATOMIC_SEQ_CST);
+	return (__atomic_load_n(flags, __ATOMIC_SEQ_CST) &
+		(writable | PGF_EXEC)) == PGF_EXEC;
 }
 
 /* The bytes of page @i, or NULL. */
@@ -129,79 +148,132 @@ static bool may_execute(struct mmu *mmu, const struct mirror_table *t,
 			  page_bytes(mmu, t, i + 1), faults);
 }
 
-/* Entries that are not for user memory, or not for memory at all. */
-static bool entry_fits(const struct mmu *mmu, const struct mirror_table *t,
-		       uint64_t e)
+/* What the guest's tables allow of a page, and what the runner gets of it. */
+struct rights {
+	gpa_t gpa;
+	uint64_t rec; /* for mirror_table.pte */
+	bool w, x;
+	bool alone; /* if both are allowed, one at a time */
+};
+
+static bool rights_get(const struct mirror_space *s, const struct mmu *mmu,
+		       const struct mirror_table *t, unsigned int i,
+		       struct rights *r)
 {
+	uint64_t e = mirror_entry(t, i);
+
+	*r = (struct rights){
+		.gpa = e & MASK(52) & PAGE_MASK,
+		.rec = e & PTE_KEEP,
+		.w = (e & PTE_W) && t->w && (e & PTE_D),
+		.x = !(e & PTE_NX) && !t->nx,
+	};
+	r->alone = (e & PTE_W) && t->w && r->x && s->flips < MIRROR_FLIPS;
 	return (e & PTE_P) && (e & PTE_A) && (e & PTE_U) && t->u &&
-	       !(e & PTE_G) && (mmu->role.nx || !(e & PTE_NX)) &&
-	       !((e & MASK(52)) >> mmu->role.maxphyaddr);
+	       !(e & PTE_G) && !(r->gpa >> mmu->role.maxphyaddr) &&
+	       (mmu->role.nx || !(e & PTE_NX));
 }
 
 /*
- * How page @i of @t is to be mapped by entry @e: bits of PTE_KEEP and MAPPED_*.
- * What is for code and writable is either.
+ * A page that the guest may write and execute is written, or it is looked at
+ * and executed, and a fault changes it: so code is seen that has been made
+ * since.  Where that happens again and again it is believed to be harmless.
  */
-static uint64_t map_kind(const struct mirror_table *t, unsigned int i,
-			 uint64_t e, const struct memslot *slot, gpa_t gpa,
-			 enum mirror_access access)
+static void choose(struct mirror_space *s, struct mmu *mmu, struct rights *r,
+		   uint64_t was, enum mirror_access access)
 {
-	bool w = (e & PTE_W) && t->w && (e & PTE_D);
-	bool x = !(e & PTE_NX) && !t->nx;
+	const struct memslot *slot = mmu_slot(mmu, r->gpa);
 
-	if (w && x && access != MIRROR_FETCH &&
-	    (access == MIRROR_WRITE || !(t->pte[i] & MAPPED_CODE)))
-		x = false;
-	if (w && !x && may_write(slot, gpa))
-		return (e & PTE_KEEP) | MAPPED_W;
-	return (e & PTE_KEEP) | (x ? MAPPED_CODE : 0);
+	if (r->alone && access == MIRROR_FETCH) {
+		r->w = false;
+		mmu->ops->exec_watch(mmu, r->gpa);
+	} else if (r->alone) {
+		r->x = false;
+		s->flips += !!(was & MAPPED_X);
+	}
+	if (access == MIRROR_WRITE && r->w && slot &&
+	    (__atomic_load_n(flags_of(slot, r->gpa), __ATOMIC_RELAXED) &
+	     PGF_EXEC))
+		mmu->ops->exec_unwatch(mmu, r->gpa);
 }
 
-/* Whether page @i is mapped as @rec says; @again: denials do not count. */
-static bool same(const struct mirror_table *t, unsigned int i, uint64_t rec,
-		 bool again)
+/* Page @i is executed in its present form; what begins before it may be
+ * another instruction now. */
+static void look_before(struct mirror_space *s, struct mmu *mmu,
+			struct mirror_table *t, unsigned int i)
 {
-	return (t->pte[i] & ~MAPPED_DENIED) == rec &&
-	       !(again && (t->pte[i] & MAPPED_DENIED));
+	if (!i || !(t->pte[i - 1] & MAPPED_X) || may_execute(mmu, t, i - 1))
+		return;
+	t->pte[i - 1] &= ~PTE_P;
+	s->stale = true;
 }
 
-/*
- * Maps page @i of @t or gives it more rights; false: no need, or no way.  What
- * may not run may do so when more is known of its neighbours: a fetch asks
- * anew.
- */
-static bool page_fill(struct mirror *m, struct mmu *mmu, struct mirror_table *t,
-		      unsigned int i, enum mirror_access access)
+/* The protection of page @i, and the rest of @r->rec. */
+static int protection(struct mirror_space *s, struct mmu *mmu,
+		      struct mirror_table *t, unsigned int i,
+		      const struct memslot *slot, struct rights *r)
 {
-	uint64_t e = mirror_entry(t, i), rec;
-	gpa_t gpa = e & MASK(52) & PAGE_MASK;
-	const struct memslot *slot;
 	int prot = PROT_READ;
-	struct share share;
 
-	if (!entry_fits(mmu, t, e))
-		return false;
-	slot = mmu_slot(mmu, gpa);
-	if (!slot || !share_find(memslot_hva(slot, gpa), &share))
-		return false;
-	rec = map_kind(t, i, e, slot, gpa, access);
-	if (same(t, i, rec, access == MIRROR_FETCH))
-		return false;
-	if (rec & MAPPED_W)
+	if (r->w && may_write(slot, r->gpa)) {
 		prot |= PROT_WRITE;
-	if ((rec & MAPPED_CODE) && may_execute(mmu, t, i))
-		prot |= PROT_EXEC;
-	else if (rec & MAPPED_CODE)
-		rec |= MAPPED_DENIED;
-	if (t->pte[i] == rec)
+		r->rec |= MAPPED_W;
+	}
+	if (!r->x)
+		return prot;
+	/* Before the look: what is written then is noticed. */
+	if (!(prot & PROT_WRITE) && is_watched(slot, r->gpa))
+		r->rec |= MAPPED_WATCH;
+	if (!may_execute(mmu, t, i)) {
+		r->rec |= MAPPED_DENIED;
+		return prot;
+	}
+	r->rec |= MAPPED_X;
+	if (r->alone)
+		look_before(s, mmu, t, i);
+	return prot | PROT_EXEC;
+}
+
+/* Whether a page that is mapped as @was may be had otherwise. */
+static bool may_better(const struct rights *r, uint64_t was,
+		       enum mirror_access access)
+{
+	/* What may not run may do so when more is known of its neighbours. */
+	if (access == MIRROR_FETCH)
+		return true;
+	return r->w && !(was & MAPPED_W) &&
+	       (access == MIRROR_WRITE || !r->alone);
+}
+
+/* Maps page @i of @t or gives it other rights; false: no need, or no way. */
+static bool page_fill(struct mirror_space *s, struct mmu *mmu,
+		      struct mirror_table *t, unsigned int i,
+		      enum mirror_access access)
+{
+	uint64_t was = t->pte[i];
+	const struct memslot *slot;
+	struct share share;
+	struct rights r;
+	int prot;
+
+	if (!rights_get(s, mmu, t, i, &r))
 		return false;
-	if (runner_map(m->cur->runner, t->gva + i * PAGE_SIZE, PAGE_SIZE,
-		       share.fd, share.offset, prot, false))
+	if ((was & PTE_KEEP) == r.rec && !may_better(&r, was, access))
 		return false;
-	if (t->pte[i] && ((t->pte[i] ^ rec) & MAPPED_CODE))
-		m->turns++;
-	t->pte[i] = rec;
-	return true;
+	choose(s, mmu, &r, was, access);
+	if (s->gone)
+		return false;
+	slot = mmu_slot(mmu, r.gpa);
+	if (!slot || !share_find(memslot_hva(slot, r.gpa), &share))
+		return false;
+	prot = protection(s, mmu, t, i, slot, &r);
+	if (was == r.rec || (access == MIRROR_WRITE && !(prot & PROT_WRITE)))
+		return false;
+	if (runner_map(s->runner, t->gva + i * PAGE_SIZE, PAGE_SIZE, share.fd,
+		       share.offset, prot, false))
+		return false;
+	t->pte[i] = r.rec;
+	return access != MIRROR_FETCH || (prot & PROT_EXEC);
 }
 
 /* Lower addresses a host may reserve (vm.mmap_min_addr). */
@@ -214,6 +286,21 @@ static bool fillable(const struct mmu *mmu, gva_t gva)
 	       mmu->role.paging >= PAGING_4LEVEL && !mmu->role.pke;
 }
 
+/* Page @i and some that lie about it. */
+static bool fill_around(struct mirror_space *s, struct mmu *mmu,
+			struct mirror_table *t, unsigned int i,
+			enum mirror_access access)
+{
+	unsigned int n = t->ptes ? AROUND : 512, first = i & ~(n - 1);
+
+	if (!page_fill(s, mmu, t, i, access))
+		return false;
+	for (unsigned int k = first; k < first + n && !s->gone; k++)
+		if (k != i && fillable(mmu, t->gva + k * PAGE_SIZE))
+			page_fill(s, mmu, t, k, MIRROR_ANY);
+	return true;
+}
+
 bool mirror_fill(struct mirror *m, struct mmu *mmu, gva_t gva,
 		 enum mirror_access access)
 {
@@ -223,21 +310,24 @@ bool mirror_fill(struct mirror *m, struct mmu *mmu, gva_t gva,
 		[MIRROR_FETCH] = ACCESS_USER | ACCESS_FETCH,
 	};
 	struct mirror_space *s = m->cur;
-	unsigned int i = gva >> PAGE_SHIFT & 511, first, n;
-	struct mirror_table *t;
+	struct mirror_table *t = mirror_find(s, gva);
+	unsigned int i = gva >> PAGE_SHIFT & 511;
 	struct x86_fault f;
 	struct walk w;
+	bool done;
 
+	/* It was no fetch then. */
+	if (access == MIRROR_FETCH && t && (t->pte[i] & MAPPED_X))
+		access = MIRROR_WRITE;
 	if (!fillable(mmu, gva) ||
 	    walk_gva(mmu, gva, how[access], &w, &f) != CPU_OK)
 		return false;
 	t = table_get(s, mmu, gva);
-	if (!t || !page_fill(m, mmu, t, i, access))
+	if (!t)
 		return false;
-	n = t->ptes ? AROUND : 512;
-	first = i & ~(n - 1);
-	for (unsigned int k = first; k < first + n; k++)
-		if (k != i && fillable(mmu, t->gva + k * PAGE_SIZE))
-			page_fill(m, mmu, t, k, MIRROR_ANY);
-	return true;
+	done = fill_around(s, mmu, t, i, access);
+	/* Other mappings of the pages had to go. */
+	if (s->stale || s->written)
+		s->gone = mirror_settle(s, mmu) || s->gone;
+	return done && !s->gone;
 }

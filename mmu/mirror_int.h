@@ -5,6 +5,10 @@
 /* Guest processes that a vCPU has runners for. */
 #define MIRROR_SPACES 6
 
+/* Changes of a space between writing a page and executing it, until pages may
+ * be used for both at once. */
+#define MIRROR_FLIPS 64
+
 /* INVLPGs that a space remembers until it is stale as a whole. */
 #define MIRROR_INVALS 32
 
@@ -38,8 +42,10 @@ struct mirror_space {
 	unsigned int pcid; /* with which it was used last */
 	uint64_t used;
 	bool stale, gone;
-	bool giant; /* some tables are parts of 1 GiB pages */
-	bool nx;    /* EFER.NXE as the entries were understood */
+	bool giant;   /* some tables are parts of 1 GiB pages */
+	bool nx;      /* EFER.NXE as the entries were understood */
+	bool written; /* by any thread: see mirror_note_written() */
+	unsigned int flips;
 	uint64_t share_generation;
 	gva_t inval[MIRROR_INVALS];
 	unsigned int nr_inval;
@@ -59,7 +65,6 @@ struct mirror {
 	struct mirror_space space[MIRROR_SPACES];
 	struct mirror_space *cur;
 	uint64_t clock;
-	unsigned int turns;
 };
 
 /* Bits of an entry that matter to whoever maps what it says. */
@@ -69,10 +74,12 @@ struct mirror {
 /* In mirror_table.pte: the runner may write.  A bit that PTE_KEEP leaves out.
  */
 #define MAPPED_W PTE_D
-/* ... may not execute, though the tables allow it.  Likewise. */
-#define MAPPED_DENIED BIT(9)
-/* ... is for code: writable as well, it is not so in the runner. */
-#define MAPPED_CODE BIT(10)
+/* Likewise: it may execute, ... */
+#define MAPPED_X BIT(9)
+/* ... as long as the page has PGF_EXEC. */
+#define MAPPED_WATCH BIT(10)
+/* Likewise: it may not because of what the page holds. */
+#define MAPPED_DENIED BIT(11)
 
 static inline uint64_t mirror_root(uint64_t cr3)
 {
@@ -114,6 +121,10 @@ static inline uint64_t mirror_entry(const struct mirror_table *t,
 
 /* mirror_table_ok - whether the entries above @t are what they were. */
 bool mirror_table_ok(const struct mirror_table *t);
+
+/* mirror_settle - makes the space agree with what has been noted.  0, -errno.
+ */
+int mirror_settle(struct mirror_space *s, struct mmu *mmu);
 
 /* mirror_forget - nothing of the space's memory is mapped, or should be. */
 void mirror_forget(struct mirror_space *s);

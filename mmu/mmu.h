@@ -46,8 +46,8 @@ struct tlb;
 struct dirty_ring;
 
 struct mmu_ops {
-	/* A write by C code to a page with PGF_CODE: translated code must go.
-	 */
+	/* A write by C code to a page with PGF_WATCHED: translated code must
+	 * go. */
 	void (*code_write)(struct mmu *mmu, gpa_t gpa, unsigned int len);
 	/* The dirty ring is full: leave the guest soon. */
 	void (*ring_full)(struct mmu *mmu);
@@ -55,6 +55,13 @@ struct mmu_ops {
 	 * of kind @access, has found, unless it needs bookkeeping. */
 	void (*enter_write)(struct mmu *mmu, gva_t gva, unsigned int access,
 			    const struct memslot *slot, const struct walk *w);
+	/*
+	 * For runners (mirror.h), outside of translated code: sets PGF_EXEC
+	 * and drops all ways to write unnoticed; clears it, and tells all
+	 * mirrors.  The first may wait for other vCPUs.
+	 */
+	void (*exec_watch)(struct mmu *mmu, gpa_t gpa);
+	void (*exec_unwatch)(struct mmu *mmu, gpa_t gpa);
 };
 
 struct mmu {

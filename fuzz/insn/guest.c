@@ -1,7 +1,9 @@
 #include "fuzz/insn/guest.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "cpu/cpuid.h"
 #include "cpu/desc.h"
@@ -10,7 +12,9 @@
 #include "dbt/dbt_int.h"
 #include "fuzz/insn/arena.h"
 #include "fuzz/insn/native.h"
+#include "host/share.h"
 #include "mmu/memslot.h"
+#include "mmu/mirror.h"
 #include "mmu/tlb.h"
 
 /*
@@ -38,6 +42,7 @@ static uint64_t next_table = TABLES;
 static struct dbt *dbt;
 static struct cpu *cpu;
 static struct arena arena;
+static uint64_t direct_runs;
 
 static gpa_t page_gpa(unsigned int n)
 {
@@ -185,17 +190,27 @@ static int make_cpu(void)
 	return 0;
 }
 
-int guest_start(void)
+/* Before the vCPU: it asks the environment. */
+static int want_direct(bool direct)
+{
+	if (setenv("RING3_DIRECT", direct ? "always" : "off", 1))
+		return -1;
+	return direct ? share_convert(ram, RAM_SIZE) : 0;
+}
+
+int guest_start(bool direct)
 {
 	ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (ram == MAP_FAILED)
+	if (ram == MAP_FAILED || want_direct(direct))
 		return -1;
 	map_all();
 	make_kernel();
 	arena_reset(&arena);
 	arena.code_changed = code_changed;
-	return make_cpu();
+	if (make_cpu())
+		return -1;
+	return direct && vcpu_dbt(cpu)->direct.mode != DIRECT_ALWAYS ? -1 : 0;
 }
 
 void guest_forget(void)
@@ -214,6 +229,20 @@ void guest_kick(void)
 {
 	cpu->exit_req = 1;
 	dbt_kick(cpu);
+}
+
+uint64_t guest_direct_runs(void)
+{
+	return direct_runs;
+}
+
+uint64_t guest_clock(void)
+{
+	int pid = vcpu_dbt(cpu)->direct.pid;
+	clockid_t clock;
+
+	return pid && !clock_getcpuclockid(pid, &clock) ? cpu_time_ns(clock)
+							: 0;
 }
 
 static void set_seg(unsigned int reg, uint16_t sel)
@@ -250,6 +279,8 @@ static void load(const struct fuzz_case *c, enum executor exec)
 	cpu_set_rflags(cpu, c->rflags);
 	memcpy(cpu->xsave, c->fpu, FPU_BYTES);
 	cpu->careful = exec == EXEC_CAREFUL;
+	vcpu_dbt(cpu)->direct.mode =
+		exec == EXEC_DIRECT ? DIRECT_ALWAYS : DIRECT_OFF;
 	cpu_derive(cpu);
 }
 
@@ -328,11 +359,29 @@ static bool at_out(void)
 		cpu->rip == OUT_HIGH + OUT_64);
 }
 
+/*
+ * Runners are to see each case as if they had not seen many that change their
+ * own code (MIRROR_FLIPS), which they come to trust.
+ */
+#define DISTRUST_FILLS 32
+
+static void distrust(void)
+{
+	static uint64_t since;
+
+	if (cpu->exits[EXIT_DIRECT_FILL] - since < DISTRUST_FILLS)
+		return;
+	since = cpu->exits[EXIT_DIRECT_FILL];
+	mirror_note_gone(vcpu_dbt(cpu)->direct.mirror);
+}
+
 void guest_run(const struct fuzz_case *c, enum executor exec, struct result *r)
 {
+	uint64_t runs = cpu->exits[EXIT_DIRECT];
 	enum exit_reason reason;
 
 	load(c, exec);
+	distrust();
 	arena_enter(&arena, c);
 	r->mmio_hash = 0;
 	do {
@@ -342,6 +391,7 @@ void guest_run(const struct fuzz_case *c, enum executor exec, struct result *r)
 			device(r);
 	} while (reason == EXIT_EPT_VIOLATION);
 	store(r);
+	direct_runs += cpu->exits[EXIT_DIRECT] != runs;
 	if (reason == EXIT_VMCALL && at_out()) {
 		r->kind = RESULT_DONE;
 	} else if (reason == EXIT_HLT && cpu->cpl == 0) {

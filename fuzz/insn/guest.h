@@ -4,10 +4,23 @@
 
 /* The engine: cases run as user-mode code of a guest in long mode. */
 
-enum executor { EXEC_FAST, EXEC_CAREFUL };
+enum executor {
+	EXEC_FAST,
+	EXEC_CAREFUL,
+	EXEC_DIRECT, /* fast, and in a runner where that is possible */
+};
 
-/* guest_start - after native_start.  0 or -1. */
-int guest_start(void);
+/* guest_start - after native_start; @direct: EXEC_DIRECT will be used.  0 or
+ * -1.
+ */
+int guest_start(bool direct);
+
+/* guest_direct_runs - how many cases a runner has had something of. */
+uint64_t guest_direct_runs(void);
+
+/* guest_clock - processor time that cases have taken in runners, in ns.  Any
+ * thread. */
+uint64_t guest_clock(void);
 
 /* guest_run - runs @c from the start; all of @r is filled. */
 void guest_run(const struct fuzz_case *c, enum executor exec, struct result *r);

@@ -22,7 +22,7 @@ static struct {
 	unsigned int time, jobs;
 	unsigned int max_bad;
 	const char *save;
-	bool coverage, verbose;
+	bool coverage, verbose, direct;
 } opt = { .seed = 1, .max_bad = 10, .jobs = 1 };
 
 #define MAX_JOBS 64
@@ -30,7 +30,7 @@ static struct {
 
 /* What was run; each job has its own, in shared memory. */
 struct count {
-	uint64_t cases, insns, bad, flaky;
+	uint64_t cases, insns, bad, flaky, direct;
 	uint64_t twin[3];
 	uint64_t rows[MAX_ROWS];
 };
@@ -144,14 +144,14 @@ static int start_job(unsigned int job)
 	int r, cpu = 0;
 
 	if (opt.jobs == 1 || sched_getaffinity(0, sizeof(all), &all))
-		return run_start();
+		return run_start(opt.direct);
 	for (unsigned int n = job % CPU_COUNT(&all); n || !CPU_ISSET(cpu, &all);
 	     cpu++)
 		n -= CPU_ISSET(cpu, &all);
 	CPU_ZERO(&one);
 	CPU_SET(cpu, &one);
 	sched_setaffinity(0, sizeof(one), &one);
-	r = run_start();
+	r = run_start(opt.direct);
 	sched_setaffinity(0, sizeof(all), &all);
 	return r;
 }
@@ -164,6 +164,7 @@ static int run_job(unsigned int job)
 		return 2;
 	}
 	fuzz(job);
+	count->direct = guest_direct_runs();
 	native_stop();
 	return 0;
 }
@@ -174,6 +175,7 @@ static void add_up(const struct count *c)
 	total.insns += c->insns;
 	total.bad += c->bad;
 	total.flaky += c->flaky;
+	total.direct += c->direct;
 	for (unsigned int n = 0; n < ARRAY_SIZE(c->twin); n++)
 		total.twin[n] += c->twin[n];
 	for (unsigned int n = 0; n < MAX_ROWS; n++)
@@ -215,7 +217,7 @@ static int run_jobs(void)
 	}
 	count = &total;
 	/* What is offered is the guest's to say. */
-	return r || opt.jobs == 1 ? r : guest_start();
+	return r || opt.jobs == 1 ? r : guest_start(opt.direct);
 }
 
 static void print_row(unsigned int n, const char *what, const char *reason)
@@ -306,8 +308,8 @@ static void usage(void)
 	fputs("usage: fuzz_insn [--seed N] [--first N] [--count N | --time S]\n"
 	      "                 [--jobs N] [--save DIR] [--max-bad N] "
 	      "[--coverage]\n"
-	      "                 [--code16] [-v]\n"
-	      "       fuzz_insn --replay FILE...\n",
+	      "                 [--code16] [--direct] [-v]\n"
+	      "       fuzz_insn [--direct] --replay FILE...\n",
 	      stderr);
 	exit(2);
 }
@@ -320,7 +322,7 @@ static int options(int argc, char **argv, bool *replaying)
 		{ "jobs", 1, NULL, 'j' },     { "code16", 0, NULL, 'b' },
 		{ "save", 1, NULL, 'd' },     { "max-bad", 1, NULL, 'm' },
 		{ "coverage", 0, NULL, 'o' }, { "replay", 0, NULL, 'r' },
-		{ NULL, 0, NULL, 0 },
+		{ "direct", 0, NULL, 'x' },   { NULL, 0, NULL, 0 },
 	};
 	int o;
 
@@ -346,6 +348,8 @@ static int options(int argc, char **argv, bool *replaying)
 			opt.coverage = true;
 		else if (o == 'b')
 			gen_code16 = true;
+		else if (o == 'x')
+			opt.direct = true;
 		else if (o == 'r')
 			*replaying = true;
 		else if (o == 'v')
@@ -363,7 +367,7 @@ int main(int argc, char **argv)
 	int at = options(argc, argv, &replaying), r;
 
 	forms_init();
-	if (replaying && run_start()) {
+	if (replaying && run_start(opt.direct)) {
 		fputs("fuzz_insn: cannot start\n", stderr);
 		return 2;
 	}
@@ -378,12 +382,13 @@ int main(int argc, char **argv)
 	coverage();
 	printf("seed %llu: %llu cases with %llu instructions in %.1f s; "
 	       "%llu native, %llu careful and fast only, %llu undefined; "
-	       "%llu not repeatable\n",
+	       "%llu directly; %llu not repeatable\n",
 	       (unsigned long long)opt.seed, (unsigned long long)count->cases,
 	       (unsigned long long)count->insns, (now_ns() - start) / 1e9,
 	       (unsigned long long)count->twin[TWIN_NATIVE],
 	       (unsigned long long)count->twin[TWIN_NONE],
 	       (unsigned long long)count->twin[TWIN_UD],
+	       (unsigned long long)count->direct,
 	       (unsigned long long)count->flaky);
 	printf("%llu passed, %llu failed\n",
 	       (unsigned long long)(count->cases - count->bad),

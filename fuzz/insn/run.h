@@ -20,8 +20,8 @@ bool run_one(const struct fuzz_case *c, FILE *f);
 /* run_show - what each executor makes of @c. */
 void run_show(const struct fuzz_case *c, FILE *f);
 
-/* run_start - everything that is needed; 0 or -1. */
-int run_start(void);
+/* run_start - everything that is needed; @direct: with runners.  0 or -1. */
+int run_start(bool direct);
 
 /* shrink - makes @c, which differs, as simple as it can be and still does. */
 void shrink(struct fuzz_case *c);

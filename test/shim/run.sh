@@ -22,7 +22,7 @@ check() {
 # The client counts its own checks.
 for form in fast careful; do
 	echo "== client, $form"
-	timeout 60 $ring3 exec --exec $form -- $client || failed=$((failed + 1))
+	timeout 150 $ring3 exec --exec $form -- $client || failed=$((failed + 1))
 done
 
 # Programs that do not use KVM notice nothing, and nothing is written.
