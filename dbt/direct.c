@@ -24,6 +24,11 @@
 #define LEAVE_US  12
 #define CREDIT_US 8000
 
+/* Of a stop, what is not the guest's; and how many times longer translated code
+ * takes. */
+#define STOP_US 5
+#define SLOWER	4
+
 #define MAX_FAILURES 4
 
 #define NO_GVA	 (~0ull)
@@ -70,6 +75,7 @@ void direct_init(struct cpu *c)
 	d->fsgsbase = getauxval(AT_HWCAP2) & BIT(1);
 	d->enter = ns_to_tsc(ENTER_US * 1000);
 	d->leave = ns_to_tsc(LEAVE_US * 1000);
+	d->stop = ns_to_tsc(STOP_US * 1000);
 }
 
 void direct_exit(struct cpu *c)
@@ -162,7 +168,7 @@ static bool state_fits(const struct cpu *c)
 	    !(c->cr4 & CR4_FSGSBASE) == direct_of(c)->fsgsbase ||
 	    c->xcr0 != fpu_supported_xcr0())
 		return false;
-	/* SYSCALL that is not there would have changed RCX and R11. */
+	/* Without it SYSCALL leaves RCX and R11 alone. */
 	if (!(c->efer & EFER_SCE) || c->mmu.role.pke)
 		return false;
 	if ((c->rflags & flags) || !(c->rflags & RFLAGS_IF))
@@ -260,21 +266,28 @@ static bool code_before(struct cpu *c, uint8_t *bytes, unsigned int len)
 			&f) == CPU_OK;
 }
 
+/* The length of the INT3, ICEBP or INT 3 that ends at rip; 0: there is none. */
+static unsigned int trap_len(struct cpu *c)
+{
+	uint8_t b[2];
+
+	/* It may be the first byte that can be read. */
+	if (code_before(c, b, 1) && (b[0] == 0xcc || b[0] == 0xf1))
+		return 1;
+	if (code_before(c, b, 2) && b[0] == 0xcd && b[1] == VEC_BP)
+		return 2;
+	return 0;
+}
+
 /* rip = the instruction that has stopped the runner behind it. */
 static void step_back(struct cpu *c, enum runner_stop stop, int code,
 		      const struct user_regs_struct *u)
 {
-	uint8_t b[2];
-
 	if (stop == RUNNER_SYSCALL) {
 		c->gpr[RAX] = u->orig_rax;
 		c->rip -= 2;
-	} else if (stop == RUNNER_TRAP && code != TRAP_TRACE &&
-		   code_before(c, b, 2)) {
-		if (b[1] == 0xcc || b[1] == 0xf1)
-			c->rip -= 1;
-		else if (b[0] == 0xcd && b[1] == 0x03)
-			c->rip -= 2;
+	} else if (stop == RUNNER_TRAP && code != TRAP_TRACE) {
+		c->rip -= trap_len(c);
 	}
 }
 
@@ -354,6 +367,22 @@ static void expect_page(struct cpu *c)
 	d->fault_gva = NO_GVA;
 }
 
+/*
+ * One turn of the runner.  What of it was the guest's counts as what it would
+ * have been here, so that bursts there and here compare.
+ */
+static enum runner_stop run_once(struct direct *d, struct runner *r,
+				 struct runner_info *info)
+{
+	uint64_t began = tsc_read(), cycles;
+	enum runner_stop stop = runner_run(r, info);
+
+	cycles = tsc_read() - began;
+	d->burst = cycles > d->stop ? (cycles - d->stop) * SLOWER : 1;
+	account(d);
+	return stop;
+}
+
 /* Runs until there is something to do beside the mirror. */
 static enum runner_stop go(struct cpu *c, struct runner *r,
 			   struct runner_info *info)
@@ -367,7 +396,7 @@ static enum runner_stop go(struct cpu *c, struct runner *r,
 		if (!__atomic_load_n(&c->dbt[D_GO], __ATOMIC_SEQ_CST))
 			stop = RUNNER_KICKED;
 		else
-			stop = runner_run(r, info);
+			stop = run_once(d, r, info);
 		__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
 	} while (page_fault(stop, info) && may_go(c) && mended(c, r, info));
 	d->fault_gva = page_fault(stop, info) ? info->address : NO_GVA;
@@ -486,10 +515,7 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 		if (!start(c, &r))
 			return stayed;
 		stayed = true;
-		d->since = tsc_read();
 		stop = stay(c, r, &info);
-		direct_ends(c);
-		account(d);
 		if (stop == RUNNER_GONE) {
 			mirror_drop(d->mirror);
 			fpu_load(c);

@@ -30,6 +30,7 @@ struct direct {
 	uint64_t burst;	       /* cycles that it was there the last time */
 	uint64_t mean;	       /* of all bursts lately */
 	uint64_t enter, leave; /* means that make it worth while, or not */
+	uint64_t stop;	       /* what a stop takes */
 };
 
 /* direct_init - for a vCPU whose TLB there is; without memory, off. */

@@ -57,15 +57,13 @@ static void *go(struct cpu *c)
 
 void *dbt_light(struct cpu *c, const struct light_site *s)
 {
-	bool sti_shadow = c->sti_shadow;
+	bool sti_shadow = c->sti_shadow, user = c->cpl == 3;
 	enum exit_reason reason;
 	enum cpu_result r;
 	uint64_t next;
 
 	sees_made(vcpu_dbt(c)->d);
 
-	if (c->cpl == 3)
-		direct_ends(c);
 	c->sti_shadow = false;
 	c->rflags = (c->rflags & ~RFLAGS_STATUS) |
 		    (c->dbt[D_HOST_FLAGS] & RFLAGS_STATUS);
@@ -80,6 +78,8 @@ void *dbt_light(struct cpu *c, const struct light_site *s)
 		r = cpu_raise_gp(c);
 	else
 		r = s->op(c, &s->insn);
+	if (user && c->cpl != 3)
+		direct_ends(c);
 	if (careful_conclude(c, &s->insn, r, sti_shadow, &reason) ==
 	    CAREFUL_LEAVE)
 		return leave(c, CAREFUL_LEAVE, reason);

@@ -1,9 +1,11 @@
 /*
  * libFuzzer target: user code of 64 or 32 bits that may write to itself,
  * through one mapping or another, run by the translator and in careful form.
- * All exits, registers and memory must agree.  Page tables, descriptors and the
- * handlers of faults are out of the code's reach: a TLB may keep what the
- * tables said before, so that such code has no single right outcome.
+ * All exits, registers and memory must agree.  With RING3_DIRECT=always in the
+ * environment (fuzz/smc_direct.c) 64-bit code runs natively, with what Linux
+ * has for user code: selectors, CR4.FSGSBASE, AVX.  Page tables, descriptors
+ * and the handlers of faults are out of the code's reach: a TLB may keep what
+ * the tables said before, so that such code has no single right outcome.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@
 enum {
 	IDT = 0x1000,
 	HANDLERS = 0x2000,
+	SYSCALL_ENTRY = 0x2f00,
 	GDT = 0x3000,
 	TSS = 0x3800,
 	KSTACK = 0x5000,
@@ -35,6 +38,10 @@ enum {
 #define PTE_P 1ull
 #define PTE_W 2ull
 #define PTE_U 4ull
+
+/* Selectors of user mode are those that Linux has. */
+#define USER_CS 0x33
+#define USER_SS 0x2b
 
 #define MAX_EXITS 64
 
@@ -112,27 +119,48 @@ static void make_segments(struct guest *g, bool wide, bool avx)
 	struct kvm_sregs s = g->sregs;
 
 	put(g->mem, GDT + 8, 0x00af9b000000ffff);
-	put(g->mem, GDT + 16, 0x00cff3000000ffff);
-	put(g->mem, GDT + 24, wide ? 0x00affb000000ffff : 0x00cffb000000ffff);
+	put(g->mem, GDT + (USER_SS & ~7), 0x00cff3000000ffff);
+	put(g->mem, GDT + (USER_CS & ~7),
+	    wide ? 0x00affb000000ffff : 0x00cffb000000ffff);
 	put(g->mem, TSS + 4, KSTACK);
-	segment(&s.cs, 27, 11, wide);
-	segment(&s.ss, 19, 3, false);
+	segment(&s.cs, USER_CS, 11, wide);
+	segment(&s.ss, USER_SS, 3, false);
 	s.ds = s.es = s.fs = s.gs = s.ss;
+	if (guest_direct()) {
+		s.fs.selector = s.gs.selector = 0;
+		s.fs.unusable = s.gs.unusable = 1;
+	}
 	s.tr = (struct kvm_segment){ .base = TSS,
 				     .limit = 0x67,
-				     .selector = 32,
+				     .selector = 0x40,
 				     .type = 11,
 				     .present = 1 };
 	s.ldt = (struct kvm_segment){ .unusable = 1 };
-	s.gdt = (struct kvm_dtable){ GDT, 31, { 0 } };
+	s.gdt = (struct kvm_dtable){ GDT, 0x47, { 0 } };
 	s.idt = (struct kvm_dtable){ IDT, 64 * 16 - 1, { 0 } };
 	s.cr0 = 0x80010033;
 	s.cr3 = PML4;
 	s.cr4 = avx ? 0x40620 : 0x620;
-	s.efer = 0xd00;
+	if (guest_direct())
+		s.cr4 |= 0x10000;
+	s.efer = guest_direct() ? 0xd01 : 0xd00;
 	xcrs.xcrs[0].value = avx ? 7 : 1;
 	REQUIRE(!ring3_ioctl(g->vcpu, KVM_SET_XCRS, &xcrs));
 	REQUIRE(!ring3_ioctl(g->vcpu, KVM_SET_SREGS, &s));
+}
+
+/* SYSCALL ends it. */
+static void make_syscall(struct guest *g)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry e[2];
+	} msrs = { .head.nmsrs = 2,
+		   .e = { { .index = 0xc0000081, .data = 8ull << 32 },
+			  { .index = 0xc0000082, .data = SYSCALL_ENTRY } } };
+
+	g->mem[SYSCALL_ENTRY] = 0xf4;
+	REQUIRE(ring3_ioctl(g->vcpu, KVM_SET_MSRS, &msrs) == 2);
 }
 
 /* Where registers point: somewhere in the user's pages or the others. */
@@ -147,13 +175,15 @@ static uint64_t place(struct input *in)
 
 static void load(struct guest *g, struct input in)
 {
-	uint8_t how = take(&in, 1);
-	struct kvm_regs regs = { .rflags = 2 };
+	uint8_t how = take(&in, 1) | (guest_direct() ? 9 : 0);
+	struct kvm_regs regs = { .rflags = guest_direct() ? 0x202 : 2 };
 
 	guest_reset(g);
 	make_tables(g->mem);
 	make_handlers(g->mem);
 	make_segments(g, how & 1, how & 8);
+	if (guest_direct())
+		make_syscall(g);
 	regs.rip = USER + take(&in, 2) % 0x3000;
 	regs.rsp = USER + 0x7f00;
 	regs.rax = take(&in, 4);
@@ -283,7 +313,8 @@ static bool run_both(void)
 	struct seen s[2];
 
 	for (unsigned int n = 0; n < MAX_EXITS; n++) {
-		if (guest_run(&guests[0], 1) || guest_run(&guests[1], 10))
+		if (guest_run(&guests[0], guest_direct() ? 30 : 1) ||
+		    guest_run(&guests[1], 10))
 			return false;
 		look(&guests[0], &s[0]);
 		look(&guests[1], &s[1]);

@@ -35,6 +35,9 @@ struct guest {
  * host's), most MSRs.
  */
 void guest_open(struct guest *g, bool irqchip, bool careful, bool exact);
+/* guest_direct - user code may run natively (RING3_DIRECT=always), where the
+ * x87 unit is there whatever CPUID says. */
+bool guest_direct(void);
 void guest_close(struct guest *g);
 
 /* guest_reset - power-up state and zeroed memory, no translation left. */

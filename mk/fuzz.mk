@@ -88,4 +88,16 @@ fuzz-replay: $(patsubst %,$O/fuzz/replay_%,$(REPLAY)) $(FUZZ_O)/seeds
 	$(Q)fuzz/replay.sh $O/fuzz $(REPLAY)
 .PHONY: fuzz-replay
 
+# make smc-direct [TIME=seconds] [SEED=n]: inputs of fuzz_smc, changed at random,
+# with user code that runs natively (RING3_DIRECT) and in careful form.
+$O/fuzz/smc_direct: $O/fuzz/fuzz_smc.c.o $O/fuzz/smc_direct.c.o $O/fuzz/guest.c.o $O/engine.a
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(CC) $(FLAGS) $^ -o $@
+smc-direct: $O/fuzz/smc_direct $(FUZZ_O)/seeds
+	$(Q)mkdir -p $(FUZZ_O)/seeds-smc
+	$(Q)$(FUZZ_O)/seeds smc $(FUZZ_O)/seeds-smc
+	$(Q)cd $O/fuzz && ./smc_direct $(TIME) $(or $(SEED),1) \
+		$(CURDIR)/$(FUZZ_O)/seeds-smc $(CURDIR)/fuzz/corpus/smc
+.PHONY: smc-direct
+
 -include $(shell find $(FUZZ_O) -name '*.d' 2>/dev/null)

@@ -15,6 +15,14 @@ struct runner;
  * if all its entries have A set, and as in tlb.h never writable while it holds
  * code (PGF_CODE).
  *
+ * Code is looked at before it is mapped (x86/scan.h), and then the page has
+ * PGF_EXEC if that is to be had without dropping write entries: whoever writes
+ * to it unsets that, and the mapping goes when the space is used next.  A page
+ * that the guest may write and execute at once gets PGF_EXEC whatever it costs,
+ * and is mapped for one or the other, as faults ask for it, until a space has
+ * changed between them MIRROR_FLIPS times: just-in-time compilers write code all
+ * the time, and it is plain code.  From then on such pages are mapped for both.
+ *
  * The notes may be made in non-root mode's light path (no C library); those
  * marked so by other threads while the world is stopped.
  */

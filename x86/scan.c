@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "x86/defs.h"
 #include "x86/length.h"
 #include "x86/table.h"
 
@@ -83,10 +84,10 @@ bool scan_forbidden(const struct insn *insn, unsigned int faults)
 {
 	const struct insn_row *row = insn->row;
 
-	/* INT 80 would be the host's before it is a stop; behind INT 4 the
-	 * host's signal looks like that of a #GP. */
+	/* INT 80 would be the host's before it is a stop; INT 4 is like a #GP
+	 * of the next instruction. */
 	if (row->id == ID_INT)
-		return (uint8_t)insn->imm == 0x80 || insn->imm == 4;
+		return (uint8_t)insn->imm == 0x80 || insn->imm == VEC_OF;
 	if (!FORBIDDEN(row->id, row->action, row->attr)) {
 		/* Group 7 has many forms that are new or not offered. */
 		return row->action == ACT_UD && insn->map == 1 &&

@@ -341,6 +341,7 @@ static const struct {
 	BYTES("\x0f\xae\x64\x24\x40"), /* XSAVE */
 	BYTES("\x0f\x01\xc1"),	       /* VMCALL */
 	BYTES("\xcd\x80"),	       /* INT 80 */
+	BYTES("\xcd\x04"),	       /* INT 4 */
 	BYTES("\x0f\x01\xd9"),	       /* VMMCALL */
 	BYTES("\x0f\x01\xd4"),	       /* VMFUNC */
 	BYTES("\xf3\x41\x0f\xc7\xf8"), /* RDPID */
