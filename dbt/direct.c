@@ -363,7 +363,8 @@ static void expect_page(struct cpu *c)
 	struct direct *d = direct_of(c);
 
 	if (d->fault_root == c->mmu.cr3 && d->fault_gva != NO_GVA)
-		mirror_fill(d->mirror, &c->mmu, d->fault_gva, MIRROR_ANY);
+		mirror_fill(d->mirror, &c->mmu, d->fault_gva,
+			    d->fault_fetch ? MIRROR_FETCH : MIRROR_ANY);
 	d->fault_gva = NO_GVA;
 }
 
@@ -400,6 +401,9 @@ static enum runner_stop go(struct cpu *c, struct runner *r,
 		__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
 	} while (page_fault(stop, info) && may_go(c) && mended(c, r, info));
 	d->fault_gva = page_fault(stop, info) ? info->address : NO_GVA;
+	/* Of a page that is not there it is no write; see mirror_fill(). */
+	d->fault_fetch = page_fault(stop, info) && info->code == SEGV_MAPERR &&
+			 access_of(r, info) == MIRROR_FETCH;
 	d->fault_root = c->mmu.cr3;
 	return stop;
 }
