@@ -422,9 +422,6 @@ static enum runner_stop go(struct cpu *c, struct runner *r,
 		stop = go_once(c, r, info);
 	} while (page_fault(stop, info) && may_go(c) && mended(c, r, info));
 	d->fault_gva = page_fault(stop, info) ? info->address : NO_GVA;
-	/* Of a page that is not there it is no write; see mirror_fill(). */
-	d->fault_fetch = page_fault(stop, info) && info->code == SEGV_MAPERR &&
-			 access_of(r, info) == MIRROR_FETCH;
 	d->fault_root = c->mmu.cr3;
 	return stop;
 }
@@ -498,6 +495,9 @@ static enum runner_stop stay(struct cpu *c, struct runner *r,
 	if (stop == RUNNER_GONE || !take(c, r, &u))
 		return RUNNER_GONE;
 	c->doing = DOING_LOOP;
+	/* Of a page that is not there it is no write; see mirror_fill(). */
+	d->fault_fetch = d->fault_gva != NO_GVA && info->code == SEGV_MAPERR &&
+			 access_of(info, c->rip) == MIRROR_FETCH;
 	step_back(c, stop, info, &u);
 	return stop;
 }
