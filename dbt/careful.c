@@ -628,6 +628,11 @@ enum careful_result careful_step(struct cpu *c, enum exit_reason *reason)
 	return conclude(c, i, r, &a, reason);
 }
 
+enum careful_result careful_stepped(struct cpu *c, enum exit_reason *reason)
+{
+	return trap(c, DR6_BS, reason);
+}
+
 enum careful_result careful_conclude(struct cpu *c, const struct insn *i,
 				     enum cpu_result r, bool sti_shadow,
 				     enum exit_reason *reason)

@@ -519,6 +519,8 @@ enum exit_reason exit_of_insn(unsigned int id);
  * its fault, if any.  CAREFUL_LEAVE: dbt_run returns *@reason.
  */
 enum careful_result careful_step(struct cpu *c, enum exit_reason *reason);
+/* careful_stepped - the #DB behind an instruction that ran with RFLAGS.TF. */
+enum careful_result careful_stepped(struct cpu *c, enum exit_reason *reason);
 /*
  * careful_conclude - what is left to do after an instruction of translated
  * code has ended with @r.  @sti_shadow: STI stood before it.

@@ -140,6 +140,11 @@ static bool user_address(uint64_t a)
 	return a < RUNNER_TOP;
 }
 
+static bool in_stub(uint64_t a)
+{
+	return a >= RUNNER_STUB && a < RUNNER_STUB_END;
+}
+
 static bool data_selector(uint16_t sel)
 {
 	return sel == 0 || sel == USER_SS;
@@ -163,12 +168,13 @@ static bool state_fits(const struct cpu *c)
 	    !(c->cr4 & CR4_FSGSBASE) == direct_of(c)->fsgsbase ||
 	    c->xcr0 != fpu_supported_xcr0())
 		return false;
-	/* Without it SYSCALL leaves RCX and R11 alone. */
-	if (!(c->efer & EFER_SCE))
+	/* SYSCALL that is not there would have changed RCX and R11. */
+	if (!(c->efer & EFER_SCE) || c->mmu.role.pke)
 		return false;
 	if ((c->rflags & flags) || !(c->rflags & RFLAGS_IF))
 		return false;
-	return user_address(c->rip) && user_address(c->seg[SEG_FS].base) &&
+	return user_address(c->rip) && !in_stub(c->rip) &&
+	       user_address(c->seg[SEG_FS].base) &&
 	       user_address(c->seg[SEG_GS].base);
 }
 
@@ -273,14 +279,22 @@ static unsigned int trap_len(struct cpu *c)
 	return 0;
 }
 
+/* Whether a trap is the one of RFLAGS.TF. */
+static bool single_stepped(enum runner_stop stop,
+			   const struct runner_info *info)
+{
+	return stop == RUNNER_TRAP && info->code == TRAP_TRACE;
+}
+
 /* rip = the instruction that has stopped the runner behind it. */
-static void step_back(struct cpu *c, enum runner_stop stop, int code,
+static void step_back(struct cpu *c, enum runner_stop stop,
+		      const struct runner_info *info,
 		      const struct user_regs_struct *u)
 {
 	if (stop == RUNNER_SYSCALL) {
 		c->gpr[RAX] = u->orig_rax;
 		c->rip -= 2;
-	} else if (stop == RUNNER_TRAP && code != TRAP_TRACE) {
+	} else if (stop == RUNNER_TRAP && !single_stepped(stop, info)) {
 		c->rip -= trap_len(c);
 	}
 }
@@ -321,16 +335,27 @@ static int take_fpu(struct cpu *c, struct runner *r)
 	return 0;
 }
 
-/* What the access probably was; mirror_fill() knows whether a page that looks
- * like the instruction's own could be executed already. */
-static enum mirror_access access_of(struct runner *r,
-				    const struct runner_info *info)
+/* What user code at @rip wanted there. */
+static enum mirror_access access_of(const struct runner_info *info,
+				    uint64_t rip)
 {
-	struct user_regs_struct u;
-
-	if (!runner_get_regs(r, &u) && info->address - u.rip < INSN_MAX)
+	if (info->address - rip < INSN_MAX)
 		return MIRROR_FETCH;
 	return info->code == SEGV_ACCERR ? MIRROR_WRITE : MIRROR_ANY;
+}
+
+/* Whether the instruction at @rip lies in the page of @gva: the page cannot be
+ * both, code to run and data to write (mirror.h). */
+static bool beside(uint64_t gva, uint64_t rip)
+{
+	return !((gva ^ rip) & PAGE_MASK) ||
+	       !((gva ^ (rip + INSN_MAX - 1)) & PAGE_MASK);
+}
+
+static bool page_fault(enum runner_stop stop, const struct runner_info *info)
+{
+	return stop == RUNNER_FAULT && info->signo == SIGSEGV &&
+	       (info->code == SEGV_MAPERR || info->code == SEGV_ACCERR);
 }
 
 /* Whether a fault is one of the mirror's alone, which is mended now. */
@@ -338,11 +363,15 @@ static bool mended(struct cpu *c, struct runner *r,
 		   const struct runner_info *info)
 {
 	struct mirror *m = direct_of(c)->mirror;
+	struct user_regs_struct u;
+	enum mirror_access access;
 
-	if (info->signo != SIGSEGV ||
-	    (info->code != SEGV_MAPERR && info->code != SEGV_ACCERR))
+	if (runner_get_regs(r, &u))
 		return false;
-	if (!mirror_fill(m, &c->mmu, info->address, access_of(r, info)))
+	access = access_of(info, u.rip);
+	if (access == MIRROR_WRITE && beside(info->address, u.rip))
+		return false;
+	if (!mirror_fill(m, &c->mmu, info->address, access))
 		return false;
 	c->exits[EXIT_DIRECT_FILL]++;
 	return true;
@@ -358,19 +387,26 @@ static void expect_page(struct cpu *c)
 	d->fault_gva = NO_GVA;
 }
 
-/*
- * One turn of the runner.  What of it was the guest's counts as what it would
- * have been here, so that bursts there and here compare.
- */
-static enum runner_stop run_once(struct direct *d, struct runner *r,
-				 struct runner_info *info)
+/* As runner_run(), unless the vCPU is to leave.  What of the time was the
+ * guest's counts as what it would have been here, so that bursts there and here
+ * compare. */
+static enum runner_stop go_once(struct cpu *c, struct runner *r,
+				struct runner_info *info)
 {
-	uint64_t began = tsc_read(), cycles;
-	enum runner_stop stop = runner_run(r, info);
+	struct direct *d = direct_of(c);
+	enum runner_stop stop = RUNNER_KICKED;
+	uint64_t began, cycles;
 
-	cycles = tsc_read() - began;
-	d->burst = cycles > d->stop ? (cycles - d->stop) * SLOWER : 1;
-	account(d);
+	__atomic_store_n(&d->pid, runner_pid(r), __ATOMIC_SEQ_CST);
+	/* Whoever clears it after this look sees the runner. */
+	if (__atomic_load_n(&c->dbt[D_GO], __ATOMIC_SEQ_CST)) {
+		began = tsc_read();
+		stop = runner_run(r, info);
+		cycles = tsc_read() - began;
+		d->burst = cycles > d->stop ? (cycles - d->stop) * SLOWER : 1;
+		account(d);
+	}
+	__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
 	return stop;
 }
 
@@ -382,15 +418,9 @@ static enum runner_stop go(struct cpu *c, struct runner *r,
 	enum runner_stop stop;
 
 	do {
-		__atomic_store_n(&d->pid, runner_pid(r), __ATOMIC_SEQ_CST);
-		/* Whoever clears it after this look sees the runner. */
-		if (!__atomic_load_n(&c->dbt[D_GO], __ATOMIC_SEQ_CST))
-			stop = RUNNER_KICKED;
-		else
-			stop = run_once(d, r, info);
-		__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
-	} while (stop == RUNNER_FAULT && may_go(c) && mended(c, r, info));
-	d->fault_gva = stop == RUNNER_FAULT ? info->address : NO_GVA;
+		stop = go_once(c, r, info);
+	} while (page_fault(stop, info) && may_go(c) && mended(c, r, info));
+	d->fault_gva = page_fault(stop, info) ? info->address : NO_GVA;
 	d->fault_root = c->mmu.cr3;
 	return stop;
 }
@@ -400,16 +430,18 @@ static bool start(struct cpu *c, struct runner **r)
 {
 	struct direct *d = direct_of(c);
 	struct user_regs_struct u;
-
 	int err;
 
 	fpu_save(c);
 	give_regs(c, &u);
 	err = mirror_enter(d->mirror, &c->mmu, r);
-	if (!err)
+	if (!err) {
 		err = give_fpu(c, *r);
-	if (!err)
-		err = runner_set_regs(*r, &u);
+		if (!err)
+			err = runner_set_regs(*r, &u);
+		if (err)
+			mirror_drop(d->mirror);
+	}
 	if (!err) {
 		d->failures = 0;
 		return true;
@@ -420,39 +452,50 @@ static bool start(struct cpu *c, struct runner **r)
 	return false;
 }
 
-/* One stay in the runner; RUNNER_GONE: the state is lost. */
+/* What the runner's user code has made of the state. */
+static bool take(struct cpu *c, struct runner *r, struct user_regs_struct *u)
+{
+	if (runner_get_regs(r, u) || take_fpu(c, r))
+		return false;
+	take_regs(c, u);
+	/* It would keep ID.  The C library may use vector registers for this.
+	 */
+	if (u->eflags & RFLAGS_ID)
+		mirror_drop(direct_of(c)->mirror);
+	fpu_load(c);
+	return true;
+}
+
+/*
+ * One stay in the runner; RUNNER_FAILED: it is of no use at this time,
+ * RUNNER_GONE: the state is lost.
+ */
 static enum runner_stop stay(struct cpu *c, struct runner *r,
 			     struct runner_info *info)
 {
+	struct direct *d = direct_of(c);
 	struct user_regs_struct u;
 	enum runner_stop stop;
+	uint64_t fills;
 
 	c->doing = EXIT_DIRECT;
 	c->exits[EXIT_DIRECT]++;
 	expect_page(c);
+	fills = c->exits[EXIT_DIRECT_FILL];
 	stop = go(c, r, info);
-	if (stop == RUNNER_FAILED) {
+	if (stop == RUNNER_FAILED && fills == c->exits[EXIT_DIRECT_FILL]) {
 		/* Nothing has run; what is mapped is not known. */
-		mirror_note_gone(direct_of(c)->mirror);
-		stop = RUNNER_KICKED;
+		mirror_drop(d->mirror);
+		fpu_load(c);
+		return stop;
 	}
-	if (stop == RUNNER_GONE || runner_get_regs(r, &u) || take_fpu(c, r))
+	if (stop == RUNNER_FAILED)
+		mirror_note_gone(d->mirror);
+	if (stop == RUNNER_GONE || !take(c, r, &u))
 		return RUNNER_GONE;
 	c->doing = DOING_LOOP;
-	take_regs(c, &u);
-	/* Nobody but its own POPF could clear it. */
-	if (u.eflags & RFLAGS_ID)
-		mirror_drop(direct_of(c)->mirror);
-	fpu_load(c);
-	step_back(c, stop, info->code, &u);
+	step_back(c, stop, info, &u);
 	return stop;
-}
-
-/* POPF has set TF, and one instruction has been executed since. */
-static enum careful_result single_step(struct cpu *c, enum exit_reason *reason)
-{
-	c->fault = (struct x86_fault){ .vector = VEC_DB, .address = DR6_BS };
-	return careful_fault(c, reason);
 }
 
 /* Whether to go back to the runner from an instruction done here. */
@@ -471,7 +514,6 @@ static bool goes_on(struct cpu *c, uint64_t rip)
 bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 {
 	struct direct *d = direct_of(c);
-	struct runner_info info = { 0 };
 	bool stayed = false;
 	uint64_t rip;
 	struct runner *r;
@@ -481,6 +523,7 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 		return false;
 	do {
 		enum runner_stop stop;
+		struct runner_info info = { 0 };
 
 		*result = CAREFUL_ON;
 		if (!start(c, &r))
@@ -495,8 +538,8 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 			return true;
 		}
 		rip = c->rip;
-		if (stop == RUNNER_TRAP && info.code == TRAP_TRACE)
-			*result = single_step(c, reason);
+		if (single_stepped(stop, &info))
+			*result = careful_stepped(c, reason);
 		else if (stop != RUNNER_KICKED)
 			*result = careful_step(c, reason);
 	} while (*result == CAREFUL_ON && goes_on(c, rip));

@@ -1,8 +1,8 @@
 /*
- * smc_direct SECONDS SEED DIRECTORY...: inputs of fuzz_smc, changed at random,
- * with the guest that is not in careful form in runners.  The libFuzzer target
- * cannot do that: under a sanitizer there are none.  An input that fails is
- * written to smc-direct-SEED.
+ * smc_direct COUNT SEED DIRECTORY...: inputs of fuzz_smc as they are, and COUNT
+ * changed at random, with the guest that is not in careful form in runners. The
+ * libFuzzer target cannot do that: under a sanitizer there are none.  An input
+ * that fails is written to smc-direct-SEED.
  */
 #include <dirent.h>
 #include <signal.h>
@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/types.h"
@@ -192,9 +191,8 @@ static void change(struct rng *g, struct text *t)
 int main(int argc, char **argv)
 {
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
-	time_t end = time(NULL) + (argc > 1 ? atoi(argv[1]) : 10);
+	unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 0) : 0;
 	struct rng g = { seed };
-	unsigned long n = 0;
 
 	for (int i = 3; i < argc; i++)
 		load_all(argv[i]);
@@ -203,13 +201,18 @@ int main(int argc, char **argv)
 	snprintf(out_name, sizeof(out_name), "smc-direct-%llu",
 		 (unsigned long long)seed);
 	signal(SIGABRT, on_abort);
-	for (; time(NULL) < end; n++) {
+	for (unsigned int i = 0; i < nr_seeds; i++) {
+		now = seeds[i];
+		tame(now.data + HEADER, now.size - HEADER);
+		LLVMFuzzerTestOneInput(now.data, now.size);
+	}
+	for (unsigned long n = 0; n < count; n++) {
 		now = seeds[rng_below(&g, nr_seeds)];
 		for (unsigned int k = 1 + rng_below(&g, 12); k; k--)
 			change(&g, &now);
 		tame(now.data + HEADER, now.size - HEADER);
 		LLVMFuzzerTestOneInput(now.data, now.size);
 	}
-	printf("%lu passed, 0 failed\n", n);
+	printf("%lu passed, 0 failed\n", count + nr_seeds);
 	return 0;
 }

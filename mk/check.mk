@@ -1,6 +1,6 @@
 # make check: what must pass before a change goes in.  make check-long: more
 # of it, with QEMU's TCG as a second opinion on the guests.
-CHECK := unit code asan fuzz insn cli bench shim api guests-careful guests-fast boot firmware clients
+CHECK := unit code asan fuzz insn cli bench shim api guests-careful guests-fast guests-direct boot firmware clients
 
 check: all
 	$(Q)scripts/deps.sh test boot firmware

@@ -88,7 +88,7 @@ fuzz-replay: $(patsubst %,$O/fuzz/replay_%,$(REPLAY)) $(FUZZ_O)/seeds
 	$(Q)fuzz/replay.sh $O/fuzz $(REPLAY)
 .PHONY: fuzz-replay
 
-# make smc-direct [TIME=seconds] [SEED=n]: inputs of fuzz_smc, changed at random,
+# make smc-direct [COUNT=n] [SEED=n]: inputs of fuzz_smc, changed at random,
 # with user code that runs natively (RING3_DIRECT) and in careful form.
 $O/fuzz/smc_direct: $O/fuzz/fuzz_smc.c.o $O/fuzz/smc_direct.c.o $O/fuzz/guest.c.o $O/engine.a
 	$(if $(V),,@echo "  LD      $@")
@@ -96,7 +96,7 @@ $O/fuzz/smc_direct: $O/fuzz/fuzz_smc.c.o $O/fuzz/smc_direct.c.o $O/fuzz/guest.c.
 smc-direct: $O/fuzz/smc_direct $(FUZZ_O)/seeds
 	$(Q)mkdir -p $(FUZZ_O)/seeds-smc
 	$(Q)$(FUZZ_O)/seeds smc $(FUZZ_O)/seeds-smc
-	$(Q)cd $O/fuzz && ./smc_direct $(TIME) $(or $(SEED),1) \
+	$(Q)cd $O/fuzz && ./smc_direct $(or $(COUNT),10000) $(or $(SEED),1) \
 		$(CURDIR)/$(FUZZ_O)/seeds-smc $(CURDIR)/fuzz/corpus/smc
 .PHONY: smc-direct
 

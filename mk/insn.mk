@@ -30,4 +30,5 @@ insn-test: $(FUZZ_INSN)
 		--jobs $(if $(LONG),$(shell nproc),1)
 	$(Q)$< --direct --seed 2 --count $(if $(LONG),1000000,5000) \
 		--jobs $(if $(LONG),$(shell nproc),1)
+	$(Q)$< --direct --disturb --seed 3 --count $(if $(LONG),100000,2000)
 .PHONY: fuzz-insn insn-test

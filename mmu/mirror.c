@@ -31,7 +31,7 @@ void mirror_forget(struct mirror_space *s)
 	}
 	s->nr_inval = 0;
 	s->flips = 0;
-	s->stale = s->gone = false;
+	s->stale = s->gone = s->giant = false;
 }
 
 static void space_free(struct mirror_space *s)
@@ -106,14 +106,16 @@ void mirror_note_cr3(struct mirror *m, uint64_t cr3, unsigned int pcid)
 			m->space[i].stale = true;
 }
 
-void mirror_note_gva(struct mirror *m, uint64_t cr3, gva_t gva)
+void mirror_note_gva(struct mirror *m, uint64_t cr3, unsigned int pcid,
+		     gva_t gva)
 {
 	for (unsigned int i = 0; m && i < MIRROR_SPACES; i++) {
 		struct mirror_space *s = &m->space[i];
 
-		if (!s->runner || s->root != mirror_root(cr3))
+		if (!s->runner ||
+		    (s->root != mirror_root(cr3) && s->pcid != pcid))
 			continue;
-		if (s->nr_inval < MIRROR_INVALS)
+		if (!s->giant && s->nr_inval < MIRROR_INVALS)
 			s->inval[s->nr_inval++] = gva;
 		else
 			s->stale = true;
@@ -322,13 +324,49 @@ static int space_start(struct mirror_space *s)
 	return r;
 }
 
+/* Whether the guest has a page table for what the runner has as its own. */
+static bool collides(struct mmu *mmu)
+{
+	unsigned int level = mmu->role.paging == PAGING_5LEVEL ? 5 : 4;
+	gpa_t table = mirror_root(mmu->cr3);
+	uint64_t e;
+
+	for (; level > 1; level--) {
+		gpa_t at = table + (RUNNER_STUB >> (3 + 9 * level) & 511) * 8;
+		const struct memslot *slot = mmu_slot(mmu, at);
+
+		if (!slot)
+			return false;
+		e = __atomic_load_n((uint64_t *)memslot_hva(slot, at),
+				    __ATOMIC_RELAXED);
+		if (!(e & PTE_P) || (e & PTE_PS))
+			return e & PTE_P;
+		table = e & MASK(52) & PAGE_MASK;
+	}
+	return true;
+}
+
+/* Entries mean something else than they did, or are another tag's. */
+static void note_use(struct mirror_space *s, const struct mmu *mmu)
+{
+	unsigned int pcid = mmu->role.pcide ? mmu->cr3 & 0xfff : 0;
+
+	s->stale |= s->pcid != pcid;
+	s->gone |= s->nx != mmu->role.nx;
+	s->pcid = pcid;
+	s->nx = mmu->role.nx;
+}
+
 int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **out)
 {
 	struct mirror_space *s = space_find(m, mirror_root(mmu->cr3));
 	int r;
 
+	if (collides(mmu))
+		return -EAGAIN;
 	if (!s)
 		s = space_make(m, mirror_root(mmu->cr3));
+	note_use(s, mmu);
 	r = space_start(s);
 	if (r)
 		return r;
@@ -341,7 +379,6 @@ int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **out)
 		space_free(s);
 		return r;
 	}
-	s->pcid = mmu->role.pcide ? mmu->cr3 & 0xfff : 0;
 	s->used = ++m->clock;
 	m->cur = s;
 	*out = s->runner;

@@ -20,8 +20,9 @@ struct runner;
  * to it unsets that, and the mapping goes when the space is used next.  A page
  * that the guest may write and execute at once gets PGF_EXEC whatever it costs,
  * and is mapped for one or the other, as faults ask for it, until a space has
- * changed between them MIRROR_FLIPS times: just-in-time compilers write code all
- * the time, and it is plain code.  From then on such pages are mapped for both.
+ * changed between them MIRROR_FLIPS times: just-in-time compilers write code
+ * all the time, and it is plain code.  From then on such pages are mapped for
+ * both.
  *
  * The notes may be made in non-root mode's light path (no C library); those
  * marked so by other threads while the world is stopped.
@@ -41,8 +42,10 @@ void mirror_note_pcid(struct mirror *m, unsigned int pcid);
 /* mirror_note_cr3 - the CR3 that is loaded flushes its tag. */
 void mirror_note_cr3(struct mirror *m, uint64_t cr3, unsigned int pcid);
 
-/* mirror_note_gva - INVLPG of @gva in the address space of @cr3. */
-void mirror_note_gva(struct mirror *m, uint64_t cr3, gva_t gva);
+/* mirror_note_gva - INVLPG of @gva in the address space of @cr3 and those that
+ * have been used with the same tag. */
+void mirror_note_gva(struct mirror *m, uint64_t cr3, unsigned int pcid,
+		     gva_t gva);
 
 /* mirror_note_gone - slots have changed.  Any thread. */
 void mirror_note_gone(struct mirror *m);
@@ -63,8 +66,8 @@ uint64_t mirror_credit(struct mirror *m, uint64_t cr3, uint64_t cycles);
 /*
  * mirror_enter - the runner of the current CR3, in accordance with the tables
  * as far as flushes ask for it.  0; -EAGAIN: nearly all of it is new, so it is
- * another process, that begins to earn its credit; other -errno: there is none
- * to be had.
+ * another process, that begins to earn its credit, or it has pages where the
+ * runner has its own; other -errno: there is none to be had.
  */
 int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **r);
 

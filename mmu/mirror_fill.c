@@ -69,6 +69,7 @@ static struct mirror_table *table_make(struct mirror_space *s, struct mmu *mmu,
 	}
 	t->next = *bucket;
 	*bucket = t;
+	s->giant |= !t->ptes && t->shift > 21;
 	return t;
 }
 
@@ -169,7 +170,8 @@ static bool rights_get(const struct mirror_space *s, const struct mmu *mmu,
 	};
 	r->alone = (e & PTE_W) && t->w && r->x && s->flips < MIRROR_FLIPS;
 	return (e & PTE_P) && (e & PTE_A) && (e & PTE_U) && t->u &&
-	       !(e & PTE_G) && !(r->gpa >> mmu->role.maxphyaddr);
+	       !(e & PTE_G) && (mmu->role.nx || !(e & PTE_NX)) &&
+	       !((e & MASK(52)) >> mmu->role.maxphyaddr);
 }
 
 /*
@@ -274,9 +276,12 @@ static bool page_fill(struct mirror_space *s, struct mmu *mmu,
 	return access != MIRROR_FETCH || (prot & PROT_EXEC);
 }
 
+/* Lower addresses a host may reserve (vm.mmap_min_addr). */
+#define LOWEST 0x10000
+
 static bool fillable(const struct mmu *mmu, gva_t gva)
 {
-	return gva < RUNNER_TOP &&
+	return gva >= LOWEST && gva < RUNNER_TOP &&
 	       (gva < RUNNER_STUB || gva >= RUNNER_STUB_END) &&
 	       mmu->role.paging >= PAGING_4LEVEL && !mmu->role.pke;
 }

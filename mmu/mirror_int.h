@@ -44,6 +44,8 @@ struct mirror_space {
 	bool stale, gone;
 	bool written; /* by any thread: see mirror_note_written() */
 	unsigned int flips;
+	bool giant; /* some tables are parts of 1 GiB pages */
+	bool nx;    /* EFER.NXE as the entries were understood */
 	uint64_t share_generation;
 	gva_t inval[MIRROR_INVALS];
 	unsigned int nr_inval;

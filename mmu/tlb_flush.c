@@ -60,12 +60,17 @@ void tlb_flush_pcid(struct mmu *mmu, unsigned int pcid)
 		tlb_tag_flush(t, shared_tag(t), mmu->role.pge);
 }
 
+static unsigned int pcid_of(const struct mmu *mmu)
+{
+	return mmu->role.pcide ? mmu->cr3 & 0xfff : 0;
+}
+
 void tlb_flush_gva(struct mmu *mmu, gva_t gva)
 {
 	struct tlb *t = mmu->tlb;
 
 	if (t)
-		mirror_note_gva(t->mirror, mmu->cr3, gva);
+		mirror_note_gva(t->mirror, mmu->cr3, pcid_of(mmu), gva);
 	/* Other tags may hold a global entry for it; entries do not say. */
 	for (unsigned int i = 0; t && i <= t->nr_tags; i++)
 		tlb_tag_flush_gva(t, &t->tag[i], gva);

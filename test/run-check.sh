@@ -4,7 +4,7 @@
 # suite that fails without such a line counts as one failure.
 #
 #   test/run-check.sh SUITE...   with SUITE of unit, code, asan, fuzz, insn, cli, bench, shim, api, guests-careful,
-#                                guests-fast, boot, firmware, clients, guests-tcg,
+#                                guests-fast, guests-direct, boot, firmware, clients, guests-tcg,
 #                                guests-tsan, matrix, hundred, clock, parallel, stress,
 #                                compile
 set -u
@@ -23,13 +23,14 @@ suite() {
 	unit) make unit ;;
 	code) make code-test ;;
 	asan) make MODE=asan unit ;;
-	fuzz) make fuzz-replay && make MODE=asan fuzz-replay ;;
+	fuzz) make fuzz-replay && make smc-direct COUNT=1000 && make MODE=asan fuzz-replay ;;
 	insn) make insn-test LONG="${LONG-}" ;;
 	cli) make --no-print-directory check-cli ;;
 	bench) make bench-test ;;
 	api) make api-test ;;
 	guests-careful) RING3_EXEC=careful test/run-guests.sh ;;
 	guests-fast) RING3_EXEC=fast test/run-guests.sh ;;
+	guests-direct) RING3_DIRECT=always test/run-guests.sh $DIRECT_GUESTS ;;
 	guests-tsan) MODE=tsan test/run-guests.sh $TSAN_GUESTS ;;
 	guests-tcg) test/run-guests.sh --vm tcg ;;
 	boot) test/boot/linux.sh ;;
@@ -41,6 +42,8 @@ suite() {
 	esac
 }
 
+# Those with user code.
+DIRECT_GUESTS="direct* except64 paging64 priv64 tlb64"
 # Those that use no vector register and no x87: the sanitizer does.
 TSAN_GUESTS="smp64 race64 litmus64 many64 irq64 tlb64
 	paging64"

@@ -6,7 +6,8 @@
 # COMMAND is split into words; {kernel}, {append} and {smp} are replaced, and a
 # word that is {append} alone stays one word.  ring3 (the default) is
 # "build/ring3 run --accel ring3"; tcg and kvm are QEMU, as oracles.
-# RING3_EXEC=careful|fast chooses the engine's executor, GUEST_TIMEOUT the
+# RING3_EXEC=careful|fast chooses the engine's executor, RING3_DIRECT whether
+# user code may run in host processes, GUEST_TIMEOUT the
 # seconds a guest may take (240), GUEST_JOBS how many run at once (2), MODE the
 # build and O its folder.  Logs are kept in build/test/guest/log.
 #
@@ -137,9 +138,15 @@ run_one() {
 		comm -13 "$log.failed" "$log.known" >"$log.better"
 	fi
 	comm -23 "$log.failed" "$log.known" | comm -23 - "$log.maybe" >"$log.bad"
+	# A host that has no runners; test/unit/runner says why.
+	if [ "${RING3_DIRECT-}" = always ] &&
+		grep -aq '"exits_direct":0,' "$log.err"; then
+		note+="${note:+; }not run directly"
+		skip=1
+	fi
 	pass=$(sed -n 's/^SUMMARY \([0-9]*\) passed.*/\1/p' "$log")
 	[ -n "$pass" ] || pass=$(wc -l <"$log.passed")
-	skip=$(grep -ac '^SKIP' "$log")
+	skip=$((skip + $(grep -ac '^SKIP' "$log")))
 	fail=$(cat "$log.bad" "$log.better" | wc -l)
 	skip=$((skip + $(comm -12 "$log.failed" "$log.known" | wc -l)))
 	while read -r t; do note+="${note:+; }$t"; done < <(head -4 "$log.bad")

@@ -1,9 +1,11 @@
 #include "fuzz/insn/guest.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cpu/cpuid.h"
 #include "cpu/desc.h"
@@ -43,6 +45,7 @@ static struct dbt *dbt;
 static struct cpu *cpu;
 static struct arena arena;
 static uint64_t direct_runs;
+static volatile bool timed_out;
 
 static gpa_t page_gpa(unsigned int n)
 {
@@ -225,7 +228,7 @@ bool guest_has(unsigned int feat)
 	return has_feat(cpu, feat);
 }
 
-void guest_kick(void)
+static void kick(void)
 {
 	cpu->exit_req = 1;
 	dbt_kick(cpu);
@@ -243,6 +246,28 @@ uint64_t guest_clock(void)
 
 	return pid && !clock_getcpuclockid(pid, &clock) ? cpu_time_ns(clock)
 							: 0;
+}
+
+void guest_kick(void)
+{
+	timed_out = true;
+	kick();
+}
+
+static void *disturb(void *arg)
+{
+	for (;;) {
+		usleep(20);
+		kick();
+	}
+	return arg;
+}
+
+int guest_disturb(void)
+{
+	pthread_t thread;
+
+	return pthread_create(&thread, NULL, disturb, NULL);
 }
 
 static void set_seg(unsigned int reg, uint16_t sel)
@@ -375,6 +400,14 @@ static void distrust(void)
 	mirror_note_gone(vcpu_dbt(cpu)->direct.mirror);
 }
 
+static bool was_disturbed(enum exit_reason reason)
+{
+	if (reason != EXIT_EXTERNAL_INTERRUPT || timed_out)
+		return false;
+	cpu->exit_req = 0;
+	return true;
+}
+
 void guest_run(const struct fuzz_case *c, enum executor exec, struct result *r)
 {
 	uint64_t runs = cpu->exits[EXIT_DIRECT];
@@ -384,12 +417,13 @@ void guest_run(const struct fuzz_case *c, enum executor exec, struct result *r)
 	distrust();
 	arena_enter(&arena, c);
 	r->mmio_hash = 0;
+	timed_out = false;
 	do {
 		reason = dbt_run(cpu);
 		dbt_put_fpu(cpu);
 		if (reason == EXIT_EPT_VIOLATION)
 			device(r);
-	} while (reason == EXIT_EPT_VIOLATION);
+	} while (reason == EXIT_EPT_VIOLATION || was_disturbed(reason));
 	store(r);
 	direct_runs += cpu->exits[EXIT_DIRECT] != runs;
 	if (reason == EXIT_VMCALL && at_out()) {

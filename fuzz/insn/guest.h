@@ -31,5 +31,9 @@ void guest_forget(void);
 /* guest_has - whether the guest's CPUID offers @feat (enum x86_feat). */
 bool guest_has(unsigned int feat);
 
+/* guest_disturb - from now on a thread makes all runs be interrupted, and go
+ * on, again and again.  0 or an error. */
+int guest_disturb(void);
+
 /* guest_kick - makes guest_run come back with RESULT_TIMEOUT.  Any thread. */
 void guest_kick(void);

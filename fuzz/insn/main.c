@@ -22,7 +22,7 @@ static struct {
 	unsigned int time, jobs;
 	unsigned int max_bad;
 	const char *save;
-	bool coverage, verbose, direct;
+	bool coverage, verbose, direct, disturb;
 } opt = { .seed = 1, .max_bad = 10, .jobs = 1 };
 
 #define MAX_JOBS 64
@@ -159,7 +159,7 @@ static int start_job(unsigned int job)
 static int run_job(unsigned int job)
 {
 	count = &counts[job];
-	if (start_job(job)) {
+	if (start_job(job) || (opt.disturb && guest_disturb())) {
 		fputs("fuzz_insn: cannot start\n", stderr);
 		return 2;
 	}
@@ -308,7 +308,8 @@ static void usage(void)
 	fputs("usage: fuzz_insn [--seed N] [--first N] [--count N | --time S]\n"
 	      "                 [--jobs N] [--save DIR] [--max-bad N] "
 	      "[--coverage]\n"
-	      "                 [--code16] [--direct] [-v]\n"
+	      "                 [--code16] [--direct] [--disturb] "
+	      "[-v]\n"
 	      "       fuzz_insn [--direct] --replay FILE...\n",
 	      stderr);
 	exit(2);
@@ -322,7 +323,8 @@ static int options(int argc, char **argv, bool *replaying)
 		{ "jobs", 1, NULL, 'j' },     { "code16", 0, NULL, 'b' },
 		{ "save", 1, NULL, 'd' },     { "max-bad", 1, NULL, 'm' },
 		{ "coverage", 0, NULL, 'o' }, { "replay", 0, NULL, 'r' },
-		{ "direct", 0, NULL, 'x' },   { NULL, 0, NULL, 0 },
+		{ "direct", 0, NULL, 'x' },   { "disturb", 0, NULL, 'i' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int o;
 
@@ -348,6 +350,8 @@ static int options(int argc, char **argv, bool *replaying)
 			opt.coverage = true;
 		else if (o == 'b')
 			gen_code16 = true;
+		else if (o == 'i')
+			opt.disturb = true;
 		else if (o == 'x')
 			opt.direct = true;
 		else if (o == 'r')

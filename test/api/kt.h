@@ -124,3 +124,4 @@ void test_wake(void);
 void test_dma(void);
 void test_sample(void);
 void test_hv(void);
+void test_direct(void);

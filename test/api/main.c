@@ -32,6 +32,7 @@ static const struct {
 	{ "dma", test_dma },
 	{ "sample", test_sample },
 	{ "hv", test_hv },
+	{ "direct", test_direct },
 };
 
 /* api [--kvm] [test ...] */
