@@ -14,6 +14,7 @@
 #include "base/types.h"
 #include "cli/client.h"
 #include "cli/cmd.h"
+#include "vmm/direct.h"
 #include "vmm/log.h"
 #include "vmm/probe.h"
 #include "vmm/status.h"
@@ -241,6 +242,24 @@ static void check_run_delay(struct finding *f)
 		    "and flush each other's TLBs by interrupts");
 }
 
+static void check_direct(struct finding *f)
+{
+	char why[384];
+
+	if (direct_why(why, sizeof(why)))
+		say(f, NOTE,
+		    "%s. User code is translated like all other: everything "
+		    "works, but slower",
+		    why);
+	else if (strcmp(direct_mode(), "auto") != 0)
+		say(f, NOTE,
+		    "guest user code can run natively; " DIRECT_VARIABLE
+		    " in the environment says \"%s\"",
+		    direct_mode());
+	else
+		say(f, GOOD, "guest user code can run natively");
+}
+
 static void check_library(struct finding *f)
 {
 	char path[4096], why[256] = "";
@@ -301,6 +320,7 @@ static const struct {
 	{ "page faults", check_userfaultfd },
 	{ "scheduler", check_run_delay },
 	{ "seccomp", check_seccomp },
+	{ "direct", check_direct },
 	{ "library", check_library },
 	{ "/dev/kvm", check_kvm },
 	{ "engine", check_engine },

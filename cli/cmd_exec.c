@@ -8,15 +8,17 @@
 #include "base/types.h"
 #include "cli/client.h"
 #include "cli/cmd.h"
+#include "vmm/direct.h"
 #include "vmm/log.h"
 #include "vmm/status.h"
 
-enum { OPT_EXEC = 256, OPT_LOG, OPT_STATS, OPT_LIBRARY, OPT_CPUID };
+enum { OPT_EXEC = 256, OPT_LOG, OPT_STATS, OPT_LIBRARY, OPT_CPUID, OPT_DIRECT };
 
 /* "+": the client's own options are not ours. */
 static const char short_options[] = "+:h";
 static const struct option long_options[] = {
 	{ "exec", required_argument, NULL, OPT_EXEC },
+	{ "direct", required_argument, NULL, OPT_DIRECT },
 	{ "log", required_argument, NULL, OPT_LOG },
 	{ "stats", optional_argument, NULL, OPT_STATS },
 	{ "cpuid", required_argument, NULL, OPT_CPUID },
@@ -34,6 +36,11 @@ static const char help[] =
 	"a dynamically linked x86-64 program (or a script that runs one).\n\n"
 	"      --exec FORM     fast: translated code (default); careful: one\n"
 	"                      instruction at a time, ring3's second executor\n"
+	"      --direct WHEN   auto, off, always: whether guest user code "
+	"runs\n"
+	"                      natively, in processes of its own; auto "
+	"(default)\n"
+	"                      where it is faster\n"
 	"      --log FILE      write each KVM request and its result there\n"
 	"      --stats[=FILE]  at the end, write counts of requests there\n"
 	"                      (default /dev/stderr)\n"
@@ -51,7 +58,7 @@ static const char help[] =
 	"  127  no such CLIENT\n";
 
 struct exec_args {
-	const char *exec, *log, *stats, *library, *cpuid;
+	const char *exec, *log, *stats, *library, *cpuid, *direct;
 };
 
 static int exec_bad(const char *option, const char *value, const char *want)
@@ -68,6 +75,9 @@ static int exec_option(struct exec_args *a, int opt, const char *arg)
 			return exec_bad("--exec", arg,
 					"must be fast or careful");
 		return 0;
+	case OPT_DIRECT:
+		a->direct = arg;
+		return direct_set(arg);
 	case OPT_LOG:
 		a->log = arg;
 		return 0;
@@ -146,7 +156,11 @@ int cmd_exec(int argc, char **argv)
 	if (optind == argc)
 		return log_error(STATUS_USAGE, "no client given; see "
 					       "\"ring3 exec --help\"");
-	r = client_find(&client, argv[optind]);
+	r = a.direct ? 0 : direct_set(NULL);
+	if (!r)
+		r = client_find(&client, argv[optind]);
+	if (!r && !(a.exec && !strcmp(a.exec, "careful")) && direct_check())
+		r = EXEC_FAILED;
 	if (!r)
 		r = set_environment(&a, &client);
 	if (r)

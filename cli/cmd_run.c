@@ -7,6 +7,7 @@
 #include "cli/cmd.h"
 #include "cli/opt.h"
 #include "vmm/boot/layout.h"
+#include "vmm/direct.h"
 #include "vmm/log.h"
 #include "vmm/status.h"
 #include "vmm/vm.h"
@@ -18,11 +19,13 @@ struct run_args {
 	struct vm_config config;
 	char append[LAYOUT_CMDLINE_MAX];
 	bool cpu_help;
+	bool direct; /* --direct was given */
 };
 
 enum {
 	OPT_ACCEL = 256,
 	OPT_EXEC,
+	OPT_DIRECT,
 	OPT_RAW,
 	OPT_RAW_ADDR,
 	OPT_BOOT,
@@ -48,6 +51,7 @@ static const struct option long_options[] = {
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "accel", required_argument, NULL, OPT_ACCEL },
 	{ "exec", required_argument, NULL, OPT_EXEC },
+	{ "direct", required_argument, NULL, OPT_DIRECT },
 	{ "force-emulation", no_argument, NULL, OPT_FEP },
 	{ "vmware-backdoor", no_argument, NULL, OPT_VMWARE },
 	{ "boot", required_argument, NULL, OPT_BOOT },
@@ -90,6 +94,11 @@ static const char help_head[] =
 	"one\n"
 	"                        instruction at a time, ring3's second "
 	"executor\n"
+	"      --direct WHEN     auto, off, always: whether user code runs "
+	"natively,\n"
+	"                        in processes of its own; auto (default) where "
+	"it is\n"
+	"                        faster\n"
 	"      --force-emulation the bytes of UD2 and \"kvm\" before an "
 	"instruction\n"
 	"                        have it emulated, for test programs\n"
@@ -297,6 +306,9 @@ static int run_option(struct run_args *a, int opt, const char *arg)
 		return run_set_accel(a, arg);
 	case OPT_EXEC:
 		return run_set_exec(a, arg);
+	case OPT_DIRECT:
+		a->direct = true;
+		return direct_set(arg);
 	case OPT_VMWARE:
 		a->config.vmware_backdoor = true;
 		return 0;
@@ -408,6 +420,8 @@ int cmd_run(int argc, char **argv)
 	}
 	if (a.cpu_help)
 		return vm_cpu_help(a.config.accel);
-	r = run_operands(&a, argc, argv);
+	r = a.direct ? 0 : direct_set(NULL);
+	if (!r)
+		r = run_operands(&a, argc, argv);
 	return r ? r : vm_run(&a.config);
 }

@@ -178,12 +178,14 @@ static bool state_fits(const struct cpu *c)
 	       user_address(c->seg[SEG_GS].base);
 }
 
-static bool slots_log(const struct memslots *slots)
+/* Whether dirty pages of the guest's main memory, where its page tables are,
+ * are logged.  Of a display's memory they always may be. */
+static bool memory_logged(struct cpu *c)
 {
-	for (uint32_t i = 0; slots && i < slots->nr; i++)
-		if (slots->slot[i].dirty)
-			return true;
-	return false;
+	const struct memslot *s =
+		mmu_slot(&c->mmu, c->mmu.cr3 & MASK(52) & PAGE_MASK);
+
+	return s && s->dirty;
 }
 
 static void give_regs(const struct cpu *c, struct user_regs_struct *u)
@@ -523,7 +525,7 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 	struct runner *r;
 
 	d->want = false;
-	if (!state_fits(c) || slots_log(c->mmu.slots))
+	if (!state_fits(c) || memory_logged(c))
 		return false;
 	do {
 		enum runner_stop stop;

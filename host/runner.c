@@ -359,11 +359,13 @@ bool runner_traps_cpuid(void)
 	return __atomic_load_n(&traps_cpuid, __ATOMIC_RELAXED);
 }
 
-int runner_create_with(struct runner **out, const int *fds, unsigned int nr)
+int runner_try(struct runner **out, const int *fds, unsigned int nr,
+	       int *refused)
 {
 	struct runner *r = calloc(1, sizeof(*r));
 	int err;
 
+	*refused = 0;
 	if (!r)
 		return -ENOMEM;
 	if (filter_is_own()) {
@@ -372,8 +374,10 @@ int runner_create_with(struct runner **out, const int *fds, unsigned int nr)
 	}
 	r->xstate = malloc(XSTATE_MAX);
 	err = r->xstate ? stub_start(&r->stub, fds, nr) : -ENOMEM;
-	if (err)
+	if (err) {
+		*refused = r->stub.refused;
 		goto fail;
+	}
 	r->thread = gettid();
 	r->nr_fds = nr;
 	__atomic_store_n(&traps_cpuid, r->stub.traps_cpuid, __ATOMIC_RELAXED);
@@ -387,11 +391,19 @@ int runner_create_with(struct runner **out, const int *fds, unsigned int nr)
 	*out = r;
 	return 0;
 fail_kill:
+	*refused = SYS_ptrace;
 	stub_free(&r->stub);
 fail:
 	free(r->xstate);
 	free(r);
 	return err;
+}
+
+int runner_create_with(struct runner **r, const int *fds, unsigned int nr)
+{
+	int refused;
+
+	return runner_try(r, fds, nr, &refused);
 }
 
 int runner_create(struct runner **r)

@@ -60,6 +60,11 @@ struct runner_info {
  */
 int runner_probe(void);
 
+/* runner_refused - the system call that failed the probe (SYS_*); 0: none, but
+ * the seccomp filter of -EACCES below, or code that does not run as it should
+ * (-ENOSYS). */
+int runner_refused(void);
+
 /* runner_traps_cpuid - whether CPUID in a runner faults; after runner_probe().
  * RDTSC and RDTSCP always do. */
 bool runner_traps_cpuid(void);
@@ -74,6 +79,10 @@ int runner_create(struct runner **r);
 
 /* runner_create_with - likewise, with the memory files @fds. */
 int runner_create_with(struct runner **r, const int *fds, unsigned int nr);
+
+/* runner_try - likewise; @refused: the system call that failed, or 0. */
+int runner_try(struct runner **r, const int *fds, unsigned int nr,
+	       int *refused);
 
 /* runner_destroy - kills and reaps; NULL is fine.  Any thread. */
 void runner_destroy(struct runner *r);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/lock.h"
@@ -9,7 +10,7 @@
 static struct {
 	struct lock lock;
 	bool known;
-	int err;
+	int err, refused;
 } probe;
 
 #define TEST_GVA 0x10000000ull
@@ -26,6 +27,8 @@ static int try_code(struct runner *r, int fd)
 
 	if (!err)
 		err = runner_sync(r);
+	if (err)
+		probe.refused = SYS_mmap;
 	if (!err)
 		err = runner_get_regs(r, &regs);
 	if (err)
@@ -46,10 +49,11 @@ static int try_file(int fd)
 	struct runner *r;
 	int err;
 
+	probe.refused = SYS_ftruncate;
 	if (ftruncate(fd, PAGE_SIZE) ||
 	    pwrite(fd, test_code, sizeof(test_code), 0) != sizeof(test_code))
 		return -errno;
-	err = runner_create_with(&r, &fd, 1);
+	err = runner_try(&r, &fd, 1, &probe.refused);
 	if (err)
 		return err;
 	err = try_code(r, fd);
@@ -62,6 +66,7 @@ static int try_all(void)
 	int fd = memfd_create("ring3-probe", MFD_CLOEXEC);
 	int err;
 
+	probe.refused = SYS_memfd_create;
 	if (fd < 0)
 		return -errno;
 	err = try_file(fd);
@@ -88,4 +93,14 @@ int runner_probe(void)
 	err = probe.err;
 	lock_drop(&probe.lock);
 	return err;
+}
+
+int runner_refused(void)
+{
+	int refused;
+
+	lock_take(&probe.lock);
+	refused = probe.err ? probe.refused : 0;
+	lock_drop(&probe.lock);
+	return refused;
 }

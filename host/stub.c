@@ -52,6 +52,7 @@ static long raw_syscall(long nr, long a, long b, long c, long d, long e)
 struct birth {
 	int fd[STUB_FILES + 2]; /* memory files, list, program */
 	unsigned int nr;	/* number of memory files */
+	int call;		/* SYS_* that it tries, with this result */
 	long err;
 };
 
@@ -63,6 +64,7 @@ static int child(void *arg)
 	unsigned int image = b->nr + 1, i;
 
 	/* Out of the way of the numbers they are to have. */
+	b->call = SYS_fcntl;
 	for (i = 0; i <= image; i++) {
 		b->err = raw_syscall(SYS_fcntl, b->fd[i], F_DUPFD_CLOEXEC,
 				     image, 0, 0);
@@ -70,16 +72,19 @@ static int child(void *arg)
 			return 1;
 		b->fd[i] = (int)b->err;
 	}
+	b->call = SYS_dup2;
 	for (i = 0; i < image; i++) {
 		b->err = raw_syscall(SYS_dup2, b->fd[i], i, 0, 0, 0);
 		if (b->err < 0)
 			return 1;
 	}
+	b->call = SYS_ptrace;
 	b->err = raw_syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0, 0);
-	if (!b->err)
-		b->err = raw_syscall(SYS_execveat, b->fd[image], (long)"",
-				     (long)no_strings, (long)no_strings,
-				     AT_EMPTY_PATH);
+	if (b->err)
+		return 1;
+	b->call = SYS_execveat;
+	b->err = raw_syscall(SYS_execveat, b->fd[image], (long)"",
+			     (long)no_strings, (long)no_strings, AT_EMPTY_PATH);
 	return 1;
 }
 
@@ -94,8 +99,11 @@ static int spawn(struct stub *s, struct birth *b)
 		    SIGSET_LEN, 0);
 	pid = clone(child, stack + sizeof(stack),
 		    CLONE_VM | CLONE_VFORK | CLONE_PIDFD, b, &s->pidfd);
-	if (pid < 0)
+	if (pid < 0) {
+		b->call = SYS_clone;
 		b->err = -errno;
+	}
+	s->refused = b->call;
 	raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&old, 0, SIGSET_LEN,
 		    0);
 	if (pid < 0)
@@ -196,11 +204,15 @@ static int go(struct stub *s, struct user_regs_struct *regs)
 int stub_calls(struct stub *s, unsigned int nr)
 {
 	struct user_regs_struct regs = s->idle;
+	int err;
 
 	regs.rip = stub_loop();
 	regs.rbx = STUB_LIST;
 	regs.rbp = nr;
-	return nr ? go(s, &regs) : 0;
+	err = nr ? go(s, &regs) : 0;
+	if (err)
+		s->refused = (int)s->list[nr - (uint32_t)regs.rbp].nr;
+	return err;
 }
 
 /* Before there is a list in the process. */
@@ -332,12 +344,14 @@ static int settle(struct stub *s, unsigned int nr_fds)
 
 	if (err)
 		return err;
+	s->refused = SYS_ptrace;
 	if (ptrace(PTRACE_SETOPTIONS, s->pid, NULL,
 		   PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD) ||
 	    ptrace(PTRACE_SETSIGMASK, s->pid, SIGSET_LEN, &no_signals) ||
 	    ptrace(PTRACE_GETREGS, s->pid, NULL, &s->idle))
 		return -errno;
 	s->idle.orig_rax = ~0ull;
+	s->refused = SYS_mmap;
 	err = map_list(s, nr_fds);
 	if (!err)
 		err = confine(s, nr_fds);
@@ -394,9 +408,9 @@ int stub_start(struct stub *s, const int *fds, unsigned int nr)
 	struct birth b = { .nr = nr };
 	int image, list, err;
 
+	*s = (struct stub){ .refused = SYS_memfd_create };
 	if (nr > STUB_FILES)
 		return -EMFILE;
-	*s = (struct stub){ 0 };
 	image = stub_image();
 	if (image < 0)
 		return image;

@@ -38,6 +38,7 @@ struct stub {
 	bool gone;   /* it has died and is reaped, or was by somebody else */
 	bool kicked; /* a signal came that has not been told to anybody */
 	bool traps_cpuid;
+	int refused;		/* what failed last: SYS_*; 0: nothing yet */
 	struct stub_call *list; /* read-only in the process */
 	struct user_regs_struct idle;
 };
@@ -46,7 +47,7 @@ struct stub {
  * stub_start - a process, stopped, that the calling thread traces.  It has the
  * files @fds under the numbers 0, 1, ... and nothing else: no memory but the
  * stub's, no privileges, and no system call but MMAP and MUNMAP by the stub.
- * 0 or -errno.
+ * 0, or -errno of @s->refused.
  */
 int stub_start(struct stub *s, const int *fds, unsigned int nr);
 

@@ -126,6 +126,16 @@ struct ring3_sample {
 
 RING3_API int ring3_sample(const void *ucontext, struct ring3_sample *s);
 
+/*
+ * ring3_direct - whether this host lets guest user code run natively, in
+ * processes of its own; without, it is translated like all other.  0, or -1:
+ * errno is why, and *@call (NULL is fine) the system call (SYS_*) that was
+ * refused.  0 there: with EACCES, the calling thread is under a seccomp filter
+ * of this process's own; with ENOSYS, such a process did not do what it should;
+ * with EOPNOTSUPP, the library is built without.
+ */
+RING3_API int ring3_direct(int *call);
+
 #ifdef __cplusplus
 }
 #endif

@@ -8,7 +8,11 @@ $O/test/unit/vmm_%: $O/test/unit/vmm_%.c.o $O/libvmm.a $O/libring3.a
 	$(if $(V),,@echo "  LD      $@")
 	$(Q)$(CC) $(FLAGS) $^ -o $@
 
+$O/test/cli/refuse: $O/test/cli/refuse.c.o
+	$(if $(V),,@echo "  LD      $@")
+	$(Q)$(CC) $(FLAGS) $^ -o $@
+
 # What the command line says about bad input, and its exit statuses.
-check-cli: $O/ring3
+check-cli: $O/ring3 $O/test/cli/refuse
 	$(Q)test/cli/run.sh $O/ring3
 .PHONY: check-cli

@@ -25,7 +25,7 @@ suite() {
 	asan) make MODE=asan unit ;;
 	fuzz) make fuzz-replay && make smc-direct COUNT=1000 && make MODE=asan fuzz-replay ;;
 	insn) make insn-test LONG="${LONG-}" ;;
-	cli) test/cli/run.sh ;;
+	cli) make --no-print-directory check-cli ;;
 	bench) make bench-test ;;
 	api) make api-test ;;
 	guests-careful) RING3_EXEC=careful test/run-guests.sh ;;

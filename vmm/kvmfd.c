@@ -140,6 +140,11 @@ bool kvmfd_sample(const void *ucontext, struct profile_sample *s)
 	return true;
 }
 
+int kvmfd_direct(int *call)
+{
+	return ring3_direct(call) ? -errno : 0;
+}
+
 const char *kvmfd_name(const struct kvmfd *f)
 {
 	return f->ops->name;

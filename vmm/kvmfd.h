@@ -65,5 +65,11 @@ void kvmfd_signal(void);
 struct profile_sample;
 bool kvmfd_sample(const void *ucontext, struct profile_sample *s);
 
+/*
+ * kvmfd_direct - whether the host lets ring3 run guest user code natively: 0,
+ * or -errno and the system call that was refused, as ring3_direct() tells them.
+ */
+int kvmfd_direct(int *call);
+
 /* kvmfd_name - "ring3" or "kvm". */
 const char *kvmfd_name(const struct kvmfd *f);

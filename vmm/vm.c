@@ -19,6 +19,7 @@
 #include "vmm/dev/rtc.h"
 #include "vmm/dev/serial.h"
 #include "vmm/dev/testdev.h"
+#include "vmm/direct.h"
 #include "vmm/fw/fwlog.h"
 #include "vmm/log.h"
 #include "vmm/pci/chipset.h"
@@ -97,6 +98,17 @@ static int vm_open_accel(struct vm *vm)
 	log_error(0, "KVM has API version %d; %d is needed", r,
 		  KVM_API_VERSION);
 	return STATUS_HOST;
+}
+
+/* Where every instruction is for the second executor it does not matter. */
+static int vm_check_direct(struct vm *vm)
+{
+	if (strcmp(direct_mode(), "always") != 0 || vm->config->careful)
+		return 0;
+	if (strcmp(kvmfd_name(&vm->sys), "ring3"))
+		return log_error(STATUS_HOST,
+				 "--direct always needs --accel ring3");
+	return direct_check() ? STATUS_HOST : 0;
 }
 
 static int vm_check_cpus(struct vm *vm)
@@ -333,6 +345,8 @@ static int vm_build(struct vm *vm)
 	int r;
 
 	r = vm_open_accel(vm);
+	if (!r)
+		r = vm_check_direct(vm);
 	if (!r)
 		r = vm_check_cpus(vm);
 	if (!r)

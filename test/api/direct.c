@@ -25,6 +25,7 @@
 /* Counts, and tells what is at MEM2. */
 KT_ASM(user_loop, "1: incq 0x4000; mov 0x200000, %rax; mov %rax, 0x4010; "
 		  "jmp 1b");
+KT_ASM(user_both, "1: incq 0x4000; incq 0x200000; jmp 1b");
 KT_ASM(user_count, "1: incq 0x4000; jmp 1b");
 
 static struct kt_vm vm;
@@ -342,6 +343,33 @@ static void dirty_log(void)
 	kt_vm_close(&vm);
 }
 
+/* Memory of a display: the guest runs natively, what it writes there is noted.
+ */
+static void dirty_log_other(void)
+{
+	uint8_t map[MEM2_SIZE / 4096 / 8];
+	struct kvm_dirty_log log = { .slot = 5, .dirty_bitmap = map };
+	uint64_t *mem = some_memory();
+	pthread_t thread;
+	int pids[4];
+
+	BEGIN(user_both);
+	set_slot(KVM_MEM_LOG_DIRTY_PAGES, mem, MEM2_SIZE);
+	thread = start();
+	for (int k = 0; k < 3; k++) {
+		KT_CHECK(moves(KT_COUNTER));
+		KT_CHECK(moves(KT_COUNTER));
+		memset(map, 0, sizeof(map));
+		OK(kt_ioctl(vm.vm, KVM_GET_DIRTY_LOG, &log));
+		KT_CHECK(map[0] == 1);
+	}
+	KT_CHECK(children(pids, 4) == 1);
+	stop(thread);
+	KT_CHECK(!errors);
+	kt_vm_close(&vm);
+	munmap(mem, MEM2_SIZE);
+}
+
 /* Whoever runs the vCPU, and whether he stays. */
 static void threads(void)
 {
@@ -485,6 +513,7 @@ void test_direct(void)
 		interrupts();
 		slots();
 		dirty_log();
+		dirty_log_other();
 		threads();
 		killed_idle();
 		killed();

@@ -6,6 +6,7 @@
 set -u
 here=$(dirname "$(realpath "$0")")
 ring3=$(realpath "${1:-$here/../../build/ring3}")
+refuse=${ring3%/*}/test/cli/refuse
 accel=ring3
 accels=${ACCEL:-ring3}
 if [ -z "${ACCEL:-}" ] && [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
@@ -71,6 +72,8 @@ expect 2 "no client given" exec
 expect 2 "unknown option" exec --fly true
 expect 2 "must be fast or careful" exec --exec slow true
 expect 2 "must be on, off or auto" exec --cpuid 1 true
+expect 2 '--direct "on": must be auto, off or always' exec --direct on true
+expect 2 '--direct ""' exec --direct= true
 expect 125 "No such file" exec --library /none true
 expect 127 "no such program" exec no-such-client
 expect 126 "not an executable file" exec "$tmp/text"
@@ -81,6 +84,7 @@ expect 3 "" exec -- sh -c 'exit 3'
 expect 0 "exit status:" doctor --help
 expect 2 "no arguments" doctor all
 expect 0 "guests can run here" doctor
+expect 0 " direct " doctor
 expect 0 "ring3 0" run --version
 expect 2 "no kernel given" run
 expect 2 "no kernel given" run --mem 1G
@@ -102,10 +106,63 @@ expect 2 '--cpu: unknown model "486"' run --cpu 486 "$tmp/ok.bin"
 expect 0 "+x2apic" run --accel ring3 --cpu help
 expect 2 '--accel "tcg"' run --accel tcg "$tmp/ok.bin"
 expect 2 '--boot "grub"' run --boot grub "$tmp/ok.bin"
+expect 2 '--direct "on": must be auto, off or always' run --direct on \
+	"$tmp/ok.bin"
 expect 2 '--stats "xml"' run --stats=xml "$tmp/ok.bin"
 expect 2 '--raw-addr "0xa0000"' run --raw-addr 0xa0000 "$tmp/ok.bin"
 expect 2 "command line" run --append "$(head -c 9000 /dev/zero | tr '\0' a)" \
 	"$tmp/ok.bin"
+
+# User code that runs natively, and hosts that refuse something it needs.
+# refused STATUS TEXT CALL ERRNO ARG... - see refuse.c.
+refused() {
+	status=$1 words=$2 call=$3 errno=$4 program=$ring3
+	shift 4
+	ring3=$refuse
+	expect "$status" "$words" "$call" "$errno" "$program" "$@"
+	ring3=$program
+}
+printf '\260\020\346\364\364' >"$tmp/quits.bin" # mov al,0x10; out 0xf4,al
+quits="run --accel ring3 --mem 4M $tmp/quits.bin"
+for mode in auto off; do
+	# shellcheck disable=SC2086
+	expect 33 "" $quits --direct=$mode
+	expect 0 "RING3_DIRECT=$mode" exec --direct=$mode env
+done
+if [ -x "$refuse" ] && RING3_DIRECT='' "$ring3" doctor | grep -q '^ok *direct '
+then
+	# shellcheck disable=SC2086
+	set -- $quits --direct=always
+	expect 33 "" "$@"
+	expect 0 "RING3_DIRECT=always" exec --direct always env
+	refused 0 "ptrace: Operation not permitted: a container" ptrace 1 doctor
+	refused 0 "close_range: Function not implem" close_range 38 doctor
+	refused 0 "memory file: Permission denied: " execveat 13 doctor
+	refused 0 "personality: Operation not permitted: " personality 1 doctor
+	refused 0 "seccomp: Invalid argument: " seccomp 22 doctor
+	refused 0 "the parent process does not have" own 0 doctor
+	refused 0 "everything works, but slower" ptrace 1 doctor
+	refused 0 "guests can run here" ptrace 1 doctor
+	refused 6 "--direct always: not on this host: ptrace" ptrace 1 "$@"
+	refused 33 "" ptrace 1 "$@" --direct auto
+	refused 33 "" ptrace 1 "$@" --exec careful
+	refused 125 "--direct always: not" ptrace 1 exec --direct always env
+	refused 0 "RING3_DIRECT=auto" ptrace 1 exec --direct auto env
+	export RING3_DIRECT=always
+	expect 0 'RING3_DIRECT in the environment says "always"' doctor
+	# shellcheck disable=SC2086
+	refused 6 "--direct always: not on this host: ptrace" ptrace 1 $quits
+	# shellcheck disable=SC2086
+	expect 33 "" $quits --direct=off
+	unset RING3_DIRECT
+fi
+export RING3_DIRECT=on
+# shellcheck disable=SC2086
+expect 2 'RING3_DIRECT "on": must be' $quits
+expect 2 'RING3_DIRECT "on": must be' exec true
+# shellcheck disable=SC2086
+expect 33 "" $quits --direct=auto
+unset RING3_DIRECT
 
 # Files.
 expect 4 "$tmp/none" run "$tmp/none"
@@ -241,6 +298,8 @@ if [ "$accels" != "${accels#*ring3}" ]; then
 fi
 if [ "$accels" != "${accels#*kvm}" ]; then
 	expect 6 "needs --accel ring3" run --accel kvm --exec careful \
+		"$tmp/ok.bin"
+	expect 6 "needs --accel ring3" run --accel kvm --direct always \
 		"$tmp/ok.bin"
 fi
 
