@@ -383,7 +383,8 @@ static void expect_page(struct cpu *c)
 	struct direct *d = direct_of(c);
 
 	if (d->fault_root == c->mmu.cr3 && d->fault_gva != NO_GVA)
-		mirror_fill(d->mirror, &c->mmu, d->fault_gva, MIRROR_ANY);
+		mirror_fill(d->mirror, &c->mmu, d->fault_gva,
+			    d->fault_fetch ? MIRROR_FETCH : MIRROR_ANY);
 	d->fault_gva = NO_GVA;
 }
 
@@ -494,6 +495,9 @@ static enum runner_stop stay(struct cpu *c, struct runner *r,
 	if (stop == RUNNER_GONE || !take(c, r, &u))
 		return RUNNER_GONE;
 	c->doing = DOING_LOOP;
+	/* Of a page that is not there it is no write; see mirror_fill(). */
+	d->fault_fetch = d->fault_gva != NO_GVA && info->code == SEGV_MAPERR &&
+			 access_of(info, c->rip) == MIRROR_FETCH;
 	step_back(c, stop, info, &u);
 	return stop;
 }

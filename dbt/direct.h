@@ -26,6 +26,7 @@ struct direct {
 	/* a page fault of the guest: when it is back it will touch it again */
 	uint64_t fault_root;
 	gva_t fault_gva;
+	bool fault_fetch;      /* ... as an instruction */
 	uint64_t since;	       /* TSC when the guest entered user mode; or 0 */
 	uint64_t burst;	       /* cycles that it was there the last time */
 	uint64_t mean;	       /* of all bursts lately */

@@ -186,15 +186,18 @@ static void choose(struct mirror_space *s, struct mmu *mmu, struct rights *r,
 
 	if (r->alone && access == MIRROR_FETCH) {
 		r->w = false;
-		mmu->ops->exec_watch(mmu, r->gpa);
 	} else if (r->alone) {
 		r->x = false;
 		s->flips += !!(was & MAPPED_X);
 	}
+	if (access == MIRROR_FETCH && r->x && s->flips < MIRROR_FLIPS)
+		mmu->ops->exec_watch(mmu, r->gpa);
 	if (access == MIRROR_WRITE && r->w && slot &&
 	    (__atomic_load_n(flags_of(slot, r->gpa), __ATOMIC_RELAXED) &
-	     PGF_EXEC))
+	     PGF_EXEC)) {
 		mmu->ops->exec_unwatch(mmu, r->gpa);
+		s->flips += !r->alone;
+	}
 }
 
 /* Page @i is executed in its present form; what begins before it may be
@@ -211,7 +214,8 @@ static void look_before(struct mirror_space *s, struct mmu *mmu,
 /* The protection of page @i, and the rest of @r->rec. */
 static int protection(struct mirror_space *s, struct mmu *mmu,
 		      struct mirror_table *t, unsigned int i,
-		      const struct memslot *slot, struct rights *r)
+		      const struct memslot *slot, struct rights *r,
+		      enum mirror_access access)
 {
 	int prot = PROT_READ;
 
@@ -224,6 +228,8 @@ static int protection(struct mirror_space *s, struct mmu *mmu,
 	/* Before the look: what is written then is noticed. */
 	if (!(prot & PROT_WRITE) && is_watched(slot, r->gpa))
 		r->rec |= MAPPED_WATCH;
+	else if (access != MIRROR_FETCH && s->flips < MIRROR_FLIPS)
+		return prot;
 	if (!may_execute(mmu, t, i)) {
 		r->rec |= MAPPED_DENIED;
 		return prot;
@@ -266,7 +272,7 @@ static bool page_fill(struct mirror_space *s, struct mmu *mmu,
 	slot = mmu_slot(mmu, r.gpa);
 	if (!slot || !share_find(memslot_hva(slot, r.gpa), &share))
 		return false;
-	prot = protection(s, mmu, t, i, slot, &r);
+	prot = protection(s, mmu, t, i, slot, &r, access);
 	if (was == r.rec || (access == MIRROR_WRITE && !(prot & PROT_WRITE)))
 		return false;
 	if (runner_map(s->runner, t->gva + i * PAGE_SIZE, PAGE_SIZE, share.fd,

@@ -74,6 +74,17 @@ static void turned_sensitive(void)
 	memcpy((void *)at, sgdt_code, sizeof(sgdt_code));
 	set_pte(VA, page[1] | RU);
 	CHECK_EQ("kernel", user_sgdt(at), (word)gdt);
+	/* Written under another address. */
+	put_code(page[1] + 0x80, 2);
+	CHECK_EQ("plain", user_called(at), 2);
+	memcpy((void *)(page[1] + 0x80), sgdt_code, sizeof(sgdt_code));
+	CHECK_EQ("kernel alias", user_sgdt(at), (word)gdt);
+	put_code(page[1] + 0x80, 3);
+	CHECK_EQ("plain", user_called(at), 3);
+	map4k(VA + PAGE, page[1], RWU | PTE_NX);
+	user_store(at + PAGE, *(u64 *)sgdt_code);
+	user_store(at + PAGE + 8, 0xc3);
+	CHECK_EQ("user alias", user_sgdt(at), (word)gdt);
 }
 
 /* Code and data of one page, alternately. */
@@ -88,6 +99,13 @@ static void code_and_data(void)
 	*(u64 *)(page[2] + 0x800) = 5;
 	CHECK_EQ("called", user_called(VA), 0);
 	CHECK_EQ("counted", *(u64 *)(page[2] + 0x800), 105);
+	/* The same with the data under another address, where alone it may be
+	 * written. */
+	map4k(VA, page[2], RU);
+	map4k(VA + PAGE, page[2], RWU | PTE_NX);
+	*(u32 *)(page[2] + 8) = 0x17f4;
+	CHECK_EQ("called", user_called(VA), 0);
+	CHECK_EQ("counted", *(u64 *)(page[2] + 0x800), 205);
 }
 
 static void page_ends(void)
