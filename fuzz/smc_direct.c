@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MAX_SEEDS 256
 #define MAX_SIZE  4096
-#define HEADER	  32 /* registers; then code */
+#define HEADER	  30 /* registers; then code */
 
 struct text {
 	size_t size;

@@ -333,7 +333,7 @@ bool mirror_fill(struct mirror *m, struct mmu *mmu, gva_t gva,
 		return false;
 	done = fill_around(s, mmu, t, i, access);
 	/* Other mappings of the pages had to go. */
-	if (s->stale || s->written)
+	if (s->stale || __atomic_load_n(&s->written, __ATOMIC_RELAXED))
 		s->gone = mirror_settle(s, mmu) || s->gone;
 	return done && !s->gone;
 }
