@@ -337,21 +337,14 @@ static int take_fpu(struct cpu *c, struct runner *r)
 	return 0;
 }
 
-/* What user code at @rip wanted there. */
+/* What user code at @rip probably wanted there; mirror_fill() knows whether a
+ * page that looks like the instruction's own could be executed already. */
 static enum mirror_access access_of(const struct runner_info *info,
 				    uint64_t rip)
 {
 	if (info->address - rip < INSN_MAX)
 		return MIRROR_FETCH;
 	return info->code == SEGV_ACCERR ? MIRROR_WRITE : MIRROR_ANY;
-}
-
-/* Whether the instruction at @rip lies in the page of @gva: the page cannot be
- * both, code to run and data to write (mirror.h). */
-static bool beside(uint64_t gva, uint64_t rip)
-{
-	return !((gva ^ rip) & PAGE_MASK) ||
-	       !((gva ^ (rip + INSN_MAX - 1)) & PAGE_MASK);
 }
 
 static bool page_fault(enum runner_stop stop, const struct runner_info *info)
@@ -366,14 +359,9 @@ static bool mended(struct cpu *c, struct runner *r,
 {
 	struct mirror *m = direct_of(c)->mirror;
 	struct user_regs_struct u;
-	enum mirror_access access;
 
-	if (runner_get_regs(r, &u))
-		return false;
-	access = access_of(info, u.rip);
-	if (access == MIRROR_WRITE && beside(info->address, u.rip))
-		return false;
-	if (!mirror_fill(m, &c->mmu, info->address, access))
+	if (runner_get_regs(r, &u) ||
+	    !mirror_fill(m, &c->mmu, info->address, access_of(info, u.rip)))
 		return false;
 	c->exits[EXIT_DIRECT_FILL]++;
 	return true;

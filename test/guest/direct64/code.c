@@ -56,8 +56,11 @@ static u64 user_sgdt(u64 va)
 /* What was plain code when it ran first. */
 static void turned_sensitive(void)
 {
-	const u64 at = VA + 0x80;
+	const u64 at = VA + 0x80, home = read_cr3(), root = page_alloc();
 
+	/* An address space that is not yet known for its changes of code. */
+	memcpy((void *)root, (void *)home, PAGE);
+	write_cr3(root);
 	map4k(VA, page[1], RWU);
 	put_code(page[1] + 0x80, 1);
 	CHECK_EQ("plain", user_called(at), 1);
@@ -85,6 +88,8 @@ static void turned_sensitive(void)
 	user_store(at + PAGE, *(u64 *)sgdt_code);
 	user_store(at + PAGE + 8, 0xc3);
 	CHECK_EQ("user alias", user_sgdt(at), (word)gdt);
+	write_cr3(home);
+	page_release(root);
 }
 
 /* Code and data of one page, alternately. */

@@ -268,7 +268,7 @@ static void large_pages(void)
 	CHECK_EQ("split", user_value(BIG + 0x5000), 0x99);
 	CHECK_EQ("split", user_value(BIG + 0x1ff000), 2);
 	*pde = 0;
-	invlpg(BIG);
+	flush_tlb();
 	CHECK_PF("gone", run_user(do_read, BIG + 0x5000), PF_U, BIG + 0x5000);
 	page_release(table);
 }

@@ -36,7 +36,7 @@ static void timer(void)
 	apic_timer(APIC_PERIODIC | V_TIMER, 2000000);
 	CHECK_USER_OK("loop", U(CLEAR LOOP));
 	apic_write(APIC_LVTT, APIC_MASKED);
-	CHECK_EQ("ticks", ticks, TICKS);
+	CHECK("ticks", ticks >= TICKS);
 	CHECK("worked", trap.frame.r14 > 1000);
 	CHECK("in time", longest < 500 * tsc_per_ms());
 	trap_handler(V_TIMER, NULL);
