@@ -281,9 +281,9 @@ expect 2 '--exec "slow"' run --exec slow "$tmp/ok.bin"
 if [ "$accels" != "${accels#*ring3}" ]; then
 	printf '\260\020\346\364\364' >"$tmp/guest.bin"
 	expect 33 "" run --accel ring3 --exec careful "$tmp/guest.bin"
-	# mov ecx, 0x100000; 1: a32 loop 1b; out 0xf4, 0x10: all in careful form.
+	# mov ecx, 0x400000; 1: a32 loop 1b; out 0xf4, 0x10: all in careful form.
 	accel=ring3
-	spin='\146\271\000\000\020\000\147\342\375\260\020\346\364\364'
+	spin='\146\271\000\000\100\000\147\342\375\260\020\346\364\364'
 	guest 33 "engine: careful" "$spin" --profile
 	guest 33 "" "$spin" --profile="$tmp/profile"
 	if grep -q '^  CPU 0  ' "$tmp/profile" &&
