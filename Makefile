@@ -83,4 +83,4 @@ clean:
 -include $(wildcard mk/*.mk)
 .PHONY: all unit clean
 .SECONDARY:
--include $(shell find $O -name '*.d' 2>/dev/null)
+-include $(shell find $O -name '*.d' -type f 2>/dev/null)
