@@ -88,6 +88,8 @@ int runner_probe(void)
 	lock_take(&probe.lock);
 	if (!probe.known) {
 		probe.err = try_all();
+		/* Threads of the client's inherit this one's affinity. */
+		runner_unpin();
 		probe.known = !passes(probe.err);
 	}
 	err = probe.err;

@@ -746,8 +746,13 @@ static void test_filter(void)
 
 int main(void)
 {
-	int err = runner_probe();
+	cpu_set_t before, after;
+	int err;
 
+	sched_getaffinity(0, sizeof(before), &before);
+	err = runner_probe();
+	sched_getaffinity(0, sizeof(after), &after);
+	CHECK(CPU_EQUAL(&before, &after));
 	if (err) {
 		printf("SKIP: no runners on this host: %s\n", strerror(-err));
 		return 0;
