@@ -14,9 +14,8 @@
 #include "mmu/mirror.h"
 
 /* Selectors that a 64-bit Linux has in user mode, as guest and as host. */
-#define USER_CS	  0x33
-#define USER_SS	  0x2b
-#define USER_CS32 0x23
+#define USER_CS 0x33
+#define USER_SS 0x2b
 
 /* Microseconds of user code at a time, on average, from which it pays, and
  * until which it still does; and what a process has to have computed before. */
@@ -97,7 +96,7 @@ void direct_ends(struct cpu *c)
 
 	if (!d->since)
 		return;
-	d->burst = tsc_read() - d->since;
+	d->burst = tsc_rough() - d->since;
 	d->since = 0;
 }
 
@@ -131,7 +130,7 @@ bool direct_returns(struct cpu *c)
 	account(d);
 	d->want = d->mode == DIRECT_ALWAYS ||
 		  (d->mean > d->enter && has_credit(c, d, cycles));
-	d->since = tsc_read();
+	d->since = tsc_rough();
 	return d->want;
 }
 
@@ -391,9 +390,9 @@ static enum runner_stop go_once(struct cpu *c, struct runner *r,
 	__atomic_store_n(&d->pid, runner_pid(r), __ATOMIC_SEQ_CST);
 	/* Whoever clears it after this look sees the runner. */
 	if (__atomic_load_n(&c->dbt[D_GO], __ATOMIC_SEQ_CST)) {
-		began = tsc_read();
+		began = tsc_rough();
 		stop = runner_run(r, info);
-		cycles = tsc_read() - began;
+		cycles = tsc_rough() - began;
 		d->burst = cycles > d->stop ? (cycles - d->stop) * SLOWER : 1;
 		account(d);
 	}

@@ -28,6 +28,15 @@ static inline uint64_t tsc_read(void)
 	return (uint64_t)hi << 32 | lo;
 }
 
+/* tsc_rough - likewise, without a wait for what precedes it. */
+static inline uint64_t tsc_rough(void)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return (uint64_t)hi << 32 | lo;
+}
+
 /*
  * tsc_hz - the host TSC's rate, within 20 ppm of CLOCK_MONOTONIC_RAW.  The
  * first call in a process calibrates and takes up to 45 ms.
