@@ -8,7 +8,8 @@
 #   SCALE=f      of the amount of work (default 0.1)
 #   ROUNDS=n     (default 5)
 #   REAL=1       the kit's real programs instead (root, mmdebstrap)
-#   RING3=PROG   (default build/ring3); RING3="A B" compares builds
+#   RING3=PROG   (default build/ring3); RING3="A B" compares builds;
+#                exec:PROG is QEMU (-accel kvm) by `PROG exec`
 #   ARGS=..      options for `ring3 run`
 #   QEMU=PROG    (default qemu-system-x86_64); QEMU=no leaves TCG out
 #   TCG_ROUNDS=n rounds with TCG, which take longest (default ROUNDS)
@@ -71,15 +72,27 @@ vm() {
 	grep -q 'MARK done' "$log" || say "$log: the guest did not come to its end"
 }
 
-ring3() {
-	vm "$1" "$2" run --accel ring3 $ARGS -m "${mem}M" -k "$KERNEL" \
-		-i "$image" -a "$append"
-}
-
-tcg() {
-	vm "$1" "$QEMU" -accel tcg,thread=multi -cpu max -M q35 -m "$mem" -smp 1 \
+# qemu LOG ACCELERATOR COMMAND...
+qemu() {
+	log=$1 accel=$2
+	shift 2
+	vm "$log" "$@" -accel "$accel" -cpu max -M q35 -m "$mem" -smp 1 \
 		-nodefaults -no-user-config -display none -serial stdio -no-reboot \
 		-kernel "$KERNEL" -initrd "$image" -append "$append"
+}
+
+ring3() {
+	case $2 in
+	exec:*)
+		client=$QEMU
+		[ "$client" != no ] || client=qemu-system-x86_64
+		qemu "$1" kvm "${2#exec:}" exec -- "$client"
+		;;
+	*)
+		vm "$1" "$2" run --accel ring3 $ARGS -m "${mem}M" -k "$KERNEL" \
+			-i "$image" -a "$append"
+		;;
+	esac
 }
 
 for round in $(seq "$ROUNDS"); do
@@ -91,7 +104,7 @@ for round in $(seq "$ROUNDS"); do
 		ring3 "$logs/ring3-$n.$round.log" "$program"
 	done
 	[ "$QEMU" = no ] || [ "$round" -gt "$TCG_ROUNDS" ] ||
-		tcg "$logs/tcg.$round.log"
+		qemu "$logs/tcg.$round.log" tcg,thread=multi "$QEMU"
 done
 "$out/bench" -l >"$logs/list"
 echo "# scale $SCALE, $ROUNDS rounds; $(uname -m), $(nproc) processors," \

@@ -1,6 +1,6 @@
 #!/bin/sh
 # deps.sh - installs the Debian packages that a purpose needs.
-#   scripts/deps.sh [-n] build|test|boot|firmware|oracle|qemu|clients|stress|lint...
+#   scripts/deps.sh [-n] build|test|boot|firmware|oracle|qemu|clang|clients|stress|lint...
 # Does nothing if they are there; installs through apt-get as root or with
 # sudo; otherwise says what to install and fails.  -n only checks.
 set -u
@@ -20,6 +20,7 @@ for purpose; do
 		ovmf grub-efi-amd64-bin dosfstools mtools" ;;
 	oracle) want="$want qemu-system-x86" ;;
 	qemu) want="$want qemu-system-x86" ;;
+	clang) want="$want clang" ;;
 	clients) want="$want qemu-system-x86 qemu-utils ovmf grub-pc-bin
 		grub-common mtools guestfish libguestfs-tools linux-image-amd64" ;;
 	stress) want="$want stress-ng" ;;

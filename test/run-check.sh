@@ -4,7 +4,7 @@
 # suite that fails without such a line counts as one failure.
 #
 #   test/run-check.sh SUITE...   with SUITE of unit, code, asan, fuzz, insn, cli, bench, shim, api, guests-careful,
-#                                guests-fast, guests-direct, boot, firmware, clients, guests-tcg,
+#                                guests-fast, guests-direct, clang, boot, firmware, clients, guests-tcg,
 #                                guests-tsan, matrix, hundred, clock, parallel, stress,
 #                                compile
 set -u
@@ -32,6 +32,7 @@ suite() {
 	guests-fast) RING3_EXEC=fast test/run-guests.sh ;;
 	guests-direct) RING3_DIRECT=always test/run-guests.sh $DIRECT_GUESTS ;;
 	guests-tsan) MODE=tsan test/run-guests.sh $TSAN_GUESTS ;;
+	clang) clang_guests ;;
 	guests-tcg) test/run-guests.sh --vm tcg ;;
 	boot) test/boot/linux.sh ;;
 	firmware) test/boot/firmware.sh ;;
@@ -40,6 +41,16 @@ suite() {
 	matrix | hundred | clock | parallel | stress | compile) "test/boot/$1.sh" ;;
 	*) echo "run-check.sh: unknown suite $1"; return 2 ;;
 	esac
+}
+
+# All of it by the other compiler, and what that made of the engine.
+clang_guests() {
+	if ! command -v clang >/dev/null; then
+		echo "0 passed, 0 failed, 1 skipped"
+		return
+	fi
+	make O=build-clang CC=clang &&
+		O=build-clang CC=clang RING3_EXEC=fast test/run-guests.sh
 }
 
 # Those with user code.

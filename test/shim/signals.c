@@ -75,7 +75,8 @@ static void kicks(void)
 static void jumps(void)
 {
 	struct sigaction sa = { .sa_handler = leave };
-	pthread_t self = pthread_self(), thread;
+	static pthread_t thread; /* outlives the jump */
+	pthread_t self = pthread_self();
 
 	handled = 0;
 	sigaction(SIGUSR1, &sa, NULL);
