@@ -10,6 +10,8 @@
 #   REAL=1       the kit's real programs instead (root, mmdebstrap)
 #   RING3=PROG   (default build/ring3); RING3="A B" compares builds;
 #                exec:PROG is QEMU (-accel kvm) by `PROG exec`
+#   MODEL=CPU    for QEMU (default max)
+#   APPEND=..    more for the guest kernel's command line
 #   ARGS=..      options for `ring3 run`
 #   QEMU=PROG    (default qemu-system-x86_64); QEMU=no leaves TCG out
 #   TCG_ROUNDS=n rounds with TCG, which take longest (default ROUNDS)
@@ -48,7 +50,7 @@ if [ -n "$REAL" ]; then
 	list=${list:-gcc,python,sqlite,xz,spawn}
 	[ -f "$image" ] || "$KIT/real/mkroot.sh" "$busybox" "$out" >&2
 fi
-append="console=ttyS0 quiet reboot=t panic=-1 $scale ${list:+bench=$list}"
+append="console=ttyS0 quiet reboot=t panic=-1 $scale ${list:+bench=$list} ${APPEND:-}"
 pin=
 [ -z "$CPU" ] || pin="taskset -c $CPU"
 
@@ -76,7 +78,7 @@ vm() {
 qemu() {
 	log=$1 accel=$2
 	shift 2
-	vm "$log" "$@" -accel "$accel" -cpu max -M q35 -m "$mem" -smp 1 \
+	vm "$log" "$@" -accel "$accel" -cpu "${MODEL:-max}" -M q35 -m "$mem" -smp 1 \
 		-nodefaults -no-user-config -display none -serial stdio -no-reboot \
 		-kernel "$KERNEL" -initrd "$image" -append "$append"
 }
