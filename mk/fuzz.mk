@@ -11,7 +11,7 @@ FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -I. -pthread -fno-strict-aliasing \
 	-fno-sanitize-recover=undefined -fno-omit-frame-pointer
 fuzz_obj = $(patsubst %.c,$(FUZZ_O)/%.o,$(wildcard $(addsuffix /*.c,$1)))
 
-$(FUZZ_O)/fuzz_walk: $(call fuzz_obj,base mmu)
+$(FUZZ_O)/fuzz_walk: $(call fuzz_obj,base host x86 mmu)
 $(FUZZ_O)/fuzz_decode: $(call fuzz_obj,base x86)
 $(FUZZ_O)/fuzz_boot: $(filter-out %/bios.o,$(call fuzz_obj,base vmm/boot)) $(FUZZ_O)/vmm/ram.o $(FUZZ_O)/vmm/log.o
 # hvtest speaks to a VM, of which there is none.
