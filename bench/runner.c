@@ -181,6 +181,11 @@ int main(void)
 	measure("... and new registers", 20000, 1, stop_regs, 0);
 	measure("... and reading xstate", 20000, 1, stop_xstate, 0);
 	measure("... and writing xstate", 20000, 1, stop_xstate, 1);
+	runner_break(r, 0, CODE + 64);
+	measure("... with a breakpoint elsewhere", 20000, 1, stop_regs, 0);
+	runner_break(r, 0, CODE);
+	measure("stop at a breakpoint", 20000, 1, stop_regs, 0);
+	runner_break(r, 0, RUNNER_NO_BREAK);
 	put_code("\x0f\x0b", 2);
 	start();
 	measure("#UD stop", 20000, 1, stop_plain, 0);

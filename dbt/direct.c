@@ -287,6 +287,12 @@ static bool single_stepped(enum runner_stop stop,
 	return stop == RUNNER_TRAP && info->code == TRAP_TRACE;
 }
 
+/* Whether it has come to an instruction that must not run there. */
+static bool at_breakpoint(enum runner_stop stop, const struct runner_info *info)
+{
+	return stop == RUNNER_TRAP && info->code == TRAP_HWBKPT;
+}
+
 /* rip = the instruction that has stopped the runner behind it. */
 static void step_back(struct cpu *c, enum runner_stop stop,
 		      const struct runner_info *info,
@@ -295,7 +301,8 @@ static void step_back(struct cpu *c, enum runner_stop stop,
 	if (stop == RUNNER_SYSCALL) {
 		c->gpr[RAX] = u->orig_rax;
 		c->rip -= 2;
-	} else if (stop == RUNNER_TRAP && !single_stepped(stop, info)) {
+	} else if (stop == RUNNER_TRAP && !single_stepped(stop, info) &&
+		   !at_breakpoint(stop, info)) {
 		c->rip -= trap_len(c);
 	}
 }

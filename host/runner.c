@@ -1,7 +1,9 @@
 #include "host/runner.h"
 
+#include <asm/processor-flags.h>
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -40,6 +42,7 @@ struct runner {
 	int fd[STUB_FILES]; /* ours; the index is the number there */
 	bool regs_here, regs_there;
 	struct user_regs_struct regs;
+	uint64_t dr7;
 	size_t xstate_size;
 	void *xstate; /* for images that are shorter than the host's */
 };
@@ -230,10 +233,40 @@ int runner_unmap(struct runner *r, uint64_t gva, size_t len)
 	return err;
 }
 
+static int set_debug_reg(struct runner *r, unsigned int nr, uint64_t value)
+{
+	const size_t at = offsetof(struct user, u_debugreg[0]) + nr * 8;
+
+	return ptrace(PTRACE_POKEUSER, r->stub.pid, at, value) ? -errno : 0;
+}
+
+/* Bits 0 and 1 of each pair enable; type 0 is execution (SDM 3B 18.2.4). */
+static int set_dr7(struct runner *r, uint64_t dr7)
+{
+	int err = dr7 == r->dr7 ? 0 : set_debug_reg(r, 7, dr7);
+
+	if (!err)
+		r->dr7 = dr7;
+	return err;
+}
+
+int runner_break(struct runner *r, unsigned int nr, uint64_t gva)
+{
+	int err = set_dr7(r, r->dr7 & ~BIT(2 * nr));
+
+	if (!err && gva != RUNNER_NO_BREAK)
+		err = set_debug_reg(r, nr, gva);
+	if (!err && gva != RUNNER_NO_BREAK)
+		err = set_dr7(r, r->dr7 | BIT(2 * nr));
+	return err;
+}
+
 int runner_clear(struct runner *r)
 {
-	int err;
+	int err = set_dr7(r, 0);
 
+	if (err)
+		return err;
 	r->nr = 0;
 	err = runner_unmap(r, 0, STUB_BASE);
 	return err ? err : runner_unmap(r, STUB_END, STUB_TOP - STUB_END);
@@ -312,10 +345,27 @@ static enum runner_stop signal_stop(struct runner *r, struct runner_info *out)
 	return RUNNER_KICKED;
 }
 
+/*
+ * A fault leaves RF set, which keeps the instruction that is done again from
+ * stopping at its breakpoint (SDM 3B 18.3.1.1).
+ */
+static int clear_rf(struct runner *r)
+{
+	int err = fetch_regs(r);
+
+	if (err || !(r->regs.eflags & X86_EFLAGS_RF))
+		return err;
+	r->regs.eflags &= ~X86_EFLAGS_RF;
+	r->regs_there = false;
+	return 0;
+}
+
 static int let_go(struct runner *r)
 {
-	int err = load_regs(r);
+	int err = r->dr7 ? clear_rf(r) : 0;
 
+	if (!err)
+		err = load_regs(r);
 	if (err)
 		return err;
 	pin_together(&r->pair, r->stub.pid);

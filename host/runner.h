@@ -40,7 +40,7 @@ enum runner_stop {
 	RUNNER_FAULT,	/* SIGSEGV or SIGBUS: see runner_info */
 	RUNNER_UD,	/* SIGILL */
 	RUNNER_FP,	/* SIGFPE: #DE, #MF, #XM */
-	RUNNER_TRAP,	/* SIGTRAP: INT3, ICEBP, single step */
+	RUNNER_TRAP,	/* SIGTRAP: INT3, ICEBP, single step, runner_break() */
 	RUNNER_KICKED,	/* runner_kick(), or any other signal */
 	RUNNER_FAILED,	/* it did not go, all registers are as set: code is what
 			   runner_sync() failed with, or -ESRCH if it is dead */
@@ -111,9 +111,25 @@ int runner_unmap(struct runner *r, uint64_t gva, size_t len);
 int runner_sync(struct runner *r);
 
 /*
- * runner_clear - unmaps everything but the stub.
+ * runner_clear - unmaps everything but the stub, and takes all breakpoints.
  */
 int runner_clear(struct runner *r);
+
+/* The processor's address registers. */
+#define RUNNER_BREAKS 4
+
+#define RUNNER_NO_BREAK 0
+
+/*
+ * runner_break - from now on the runner stops at @gva before the instruction
+ * there is executed (RUNNER_TRAP, code TRAP_HWBKPT), or not any more at where
+ * @nr, below RUNNER_BREAKS, was (RUNNER_NO_BREAK).  Stops cost one or two
+ * microseconds more as long as there is a breakpoint.  0, -errno.
+ */
+int runner_break(struct runner *r, unsigned int nr, uint64_t gva);
+
+/* runner_can_break - whether it works on this host; after runner_probe(). */
+bool runner_can_break(void);
 
 /*
  * runner_set, runner_get - general registers (struct user_regs_struct:

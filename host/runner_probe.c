@@ -1,6 +1,7 @@
 #include "host/runner.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -11,17 +12,44 @@ static struct {
 	struct lock lock;
 	bool known;
 	int err, refused;
+	bool can_break;
 } probe;
 
 #define TEST_GVA 0x10000000ull
 
 /* MOV $0x1234, %EAX; SYSCALL */
 static const uint8_t test_code[] = { 0xb8, 0x34, 0x12, 0, 0, 0x0f, 0x05 };
+#define TEST_SYSCALL (TEST_GVA + 5)
+
+/* Whether a breakpoint at the SYSCALL stops it there. */
+static bool try_break(struct runner *r)
+{
+	struct user_regs_struct regs;
+	struct runner_info info;
+
+	if (runner_break(r, 0, TEST_SYSCALL) ||
+	    runner_run(r, &info) != RUNNER_TRAP || info.code != TRAP_HWBKPT ||
+	    runner_get_regs(r, &regs) || regs.rip != TEST_SYSCALL)
+		return false;
+	return !runner_break(r, 0, RUNNER_NO_BREAK) &&
+	       !runner_set_regs(r, &regs);
+}
+
+static int try_syscall(struct runner *r)
+{
+	struct user_regs_struct regs;
+	struct runner_info info;
+
+	if (runner_run(r, &info) != RUNNER_SYSCALL ||
+	    runner_get_regs(r, &regs) || regs.rip != TEST_SYSCALL + 2 ||
+	    regs.orig_rax != 0x1234)
+		return -ENOSYS;
+	return 0;
+}
 
 static int try_code(struct runner *r, int fd)
 {
 	struct user_regs_struct regs;
-	struct runner_info info;
 	int err = runner_map(r, TEST_GVA, PAGE_SIZE, fd, 0,
 			     PROT_READ | PROT_EXEC, true);
 
@@ -35,12 +63,14 @@ static int try_code(struct runner *r, int fd)
 		return err;
 	regs.rip = TEST_GVA;
 	err = runner_set_regs(r, &regs);
+	if (!err)
+		err = try_syscall(r);
 	if (err)
 		return err;
-	if (runner_run(r, &info) != RUNNER_SYSCALL ||
-	    runner_get_regs(r, &regs) || regs.rip != TEST_GVA + 7 ||
-	    regs.orig_rax != 0x1234)
-		return -ENOSYS;
+	__atomic_store_n(&probe.can_break,
+			 !runner_set_regs(r, &regs) && try_break(r) &&
+				 !try_syscall(r),
+			 __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -95,6 +125,11 @@ int runner_probe(void)
 	err = probe.err;
 	lock_drop(&probe.lock);
 	return err;
+}
+
+bool runner_can_break(void)
+{
+	return __atomic_load_n(&probe.can_break, __ATOMIC_RELAXED);
 }
 
 int runner_refused(void)

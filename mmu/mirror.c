@@ -2,10 +2,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "host/runner.h"
 #include "host/share.h"
 
 /*
@@ -29,6 +29,7 @@ void mirror_forget(struct mirror_space *s)
 		}
 		s->hash[h] = NULL;
 	}
+	memset(s->stop, 0, sizeof(s->stop));
 	s->nr_inval = 0;
 	s->flips = 0;
 	s->stale = s->gone = s->giant = false;

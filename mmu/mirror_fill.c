@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "host/runner.h"
 #include "host/share.h"
 #include "mmu/walk.h"
 #include "x86/scan.h"
@@ -125,9 +124,8 @@ static bool is_watched(const struct memslot *slot, gpa_t gpa)
 		(writable | PGF_EXEC)) == PGF_EXEC;
 }
 
-/* The bytes of page @i, or NULL. */
-static const uint8_t *page_bytes(struct mmu *mmu, const struct mirror_table *t,
-				 unsigned int i)
+const uint8_t *mirror_bytes(struct mmu *mmu, const struct mirror_table *t,
+			    unsigned int i)
 {
 	uint64_t e = i < 512 ? mirror_entry(t, i) : 0;
 	gpa_t gpa = e & MASK(52) & PAGE_MASK;
@@ -136,16 +134,17 @@ static const uint8_t *page_bytes(struct mmu *mmu, const struct mirror_table *t,
 	return slot ? memslot_hva(slot, gpa) : NULL;
 }
 
+static unsigned int scan_faults(void)
+{
+	return SCAN_TSC_FAULTS | (runner_traps_cpuid() ? SCAN_CPUID_FAULTS : 0);
+}
+
 /* Whether its code may run natively. */
 static bool may_execute(struct mmu *mmu, const struct mirror_table *t,
 			unsigned int i)
 {
-	unsigned int faults = SCAN_TSC_FAULTS;
-
-	if (runner_traps_cpuid())
-		faults |= SCAN_CPUID_FAULTS;
-	return !scan_page(page_bytes(mmu, t, i), page_bytes(mmu, t, i - 1),
-			  page_bytes(mmu, t, i + 1), faults);
+	return !scan_page(mirror_bytes(mmu, t, i), mirror_bytes(mmu, t, i - 1),
+			  mirror_bytes(mmu, t, i + 1), scan_faults());
 }
 
 /* What the guest's tables allow of a page, and what the runner gets of it. */
@@ -155,6 +154,18 @@ struct rights {
 	bool w, x;
 	bool alone; /* if both are allowed, one at a time */
 };
+
+/* Likewise, with breakpoints if it is needed now. */
+static bool make_executable(struct mirror_space *s, struct mmu *mmu,
+			    struct mirror_table *t, unsigned int i,
+			    const struct rights *r, enum mirror_access access)
+{
+	mirror_stops_drop(s, t->gva + i * PAGE_SIZE);
+	if (may_execute(mmu, t, i))
+		return true;
+	return access == MIRROR_FETCH && !r->alone &&
+	       mirror_stops_set(s, mmu, t, i, scan_faults());
+}
 
 static bool rights_get(const struct mirror_space *s, const struct mmu *mmu,
 		       const struct mirror_table *t, unsigned int i,
@@ -230,7 +241,7 @@ static int protection(struct mirror_space *s, struct mmu *mmu,
 		r->rec |= MAPPED_WATCH;
 	else if (access != MIRROR_FETCH && s->flips < MIRROR_FLIPS)
 		return prot;
-	if (!may_execute(mmu, t, i)) {
+	if (!make_executable(s, mmu, t, i, r, access)) {
 		r->rec |= MAPPED_DENIED;
 		return prot;
 	}

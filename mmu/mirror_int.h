@@ -1,5 +1,6 @@
 #pragma once
 
+#include "host/runner.h"
 #include "mmu/mirror.h"
 
 /* Guest processes that a vCPU has runners for. */
@@ -47,6 +48,7 @@ struct mirror_space {
 	bool giant; /* some tables are parts of 1 GiB pages */
 	bool nx;    /* EFER.NXE as the entries were understood */
 	uint64_t share_generation;
+	gva_t stop[RUNNER_BREAKS]; /* the page that each is in; 0: none */
 	gva_t inval[MIRROR_INVALS];
 	unsigned int nr_inval;
 	struct mirror_table *hash[MIRROR_HASH];
@@ -118,6 +120,22 @@ static inline uint64_t mirror_entry(const struct mirror_table *t,
 	return (leaf & ~(PTE_PS | (MASK(t->shift) & PAGE_MASK))) |
 	       (t->gva & MASK(t->shift)) | (uint64_t)i << PAGE_SHIFT;
 }
+
+/* mirror_bytes - the 4 KiB of page @i, or NULL. */
+const uint8_t *mirror_bytes(struct mmu *mmu, const struct mirror_table *t,
+			    unsigned int i);
+
+/*
+ * mirror_stops_set - breakpoints at all instructions of page @i of @t, which is
+ * not mapped for execution, for whose sake it may not be; @faults: SCAN_*.
+ * False: there are not enough.
+ */
+bool mirror_stops_set(struct mirror_space *s, struct mmu *mmu,
+		      const struct mirror_table *t, unsigned int i,
+		      unsigned int faults);
+
+/* mirror_stops_drop - takes those of the page at @gva. */
+void mirror_stops_drop(struct mirror_space *s, gva_t gva);
 
 /* mirror_table_ok - whether the entries above @t are what they were. */
 bool mirror_table_ok(const struct mirror_table *t);

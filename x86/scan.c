@@ -1,5 +1,6 @@
 #include "x86/scan.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "x86/defs.h"
@@ -103,11 +104,18 @@ bool scan_forbidden(const struct insn *insn, unsigned int faults)
 #define PAGE_START SCAN_BEFORE
 #define PAGE_END   (SCAN_BEFORE + PAGE_SIZE)
 
+/* Where forbidden instructions begin. */
+struct finds {
+	int *at;	      /* from the page's first byte on */
+	unsigned int nr, max; /* nr > max: too many */
+};
+
 /* The page and its surroundings; what is not known is 0. */
 struct text {
 	uint8_t bytes[PAGE_END + SCAN_BEHIND + INSN_LENGTH_READS];
 	unsigned int start, end; /* what is known */
 	unsigned int faults;
+	struct finds *finds; /* NULL: one is enough, wherever it is */
 };
 
 enum step {
@@ -163,18 +171,29 @@ static enum step step(const struct text *text, unsigned int at,
 	return STEP_FINE;
 }
 
-/* A stream from @at: is what it has at byte @target forbidden? */
-static enum step vote(const struct text *text, unsigned int at,
+/* A stream from *@at: is what it has at byte @target forbidden?  *@at = where
+ * that begins. */
+static enum step vote(const struct text *text, unsigned int *at,
 		      unsigned int target)
 {
 	enum step what;
 	unsigned int len;
 
-	for (;; at += len) {
-		what = step(text, at, &len);
-		if (at + len > target || what == STEP_BAD)
+	for (;; *at += len) {
+		what = step(text, *at, &len);
+		if (*at + len > target || what == STEP_BAD)
 			return what;
 	}
+}
+
+static void find(struct finds *f, int at)
+{
+	for (unsigned int i = 0; i < f->nr && i < f->max; i++)
+		if (f->at[i] == at)
+			return;
+	if (f->nr < f->max)
+		f->at[f->nr] = at;
+	f->nr++;
 }
 
 /* Whether at least one in @share streams has a forbidden instruction there. */
@@ -182,16 +201,18 @@ static bool elect(const struct text *text, unsigned int target,
 		  unsigned int share)
 {
 	unsigned int from = target - VOTE_FAR, stride = VOTE_STEP;
-	unsigned int yes = 0, no = 0;
+	unsigned int yes = 0, no = 0, at, begins[VOTERS] = { 0 };
+	bool elected;
 
 	if (target < text->start + VOTE_FAR) {
 		from = text->start;
 		stride = 1;
 	}
 	for (int i = 0; i < VOTERS && from <= target; i++, from += stride) {
-		switch (vote(text, from, target)) {
+		at = from;
+		switch (vote(text, &at, target)) {
 		case STEP_FORBIDDEN:
-			yes++;
+			begins[yes++] = at;
 			break;
 		case STEP_FINE:
 			no++;
@@ -200,7 +221,16 @@ static bool elect(const struct text *text, unsigned int target,
 			break;
 		}
 	}
-	return yes && yes * share >= yes + no;
+	elected = yes && yes * share >= yes + no;
+	for (unsigned int i = 0; i < yes && elected && text->finds; i++)
+		find(text->finds, (int)begins[i] - PAGE_START);
+	return elected;
+}
+
+/* Whether one more find tells nothing new. */
+static bool enough(const struct text *text)
+{
+	return !text->finds || text->finds->nr > text->finds->max;
 }
 
 /*
@@ -229,7 +259,8 @@ static bool sweep(const struct text *text)
 			}
 			seen[at[i]] = true;
 			if (step(text, at[i], &len) == STEP_FORBIDDEN &&
-			    at[i] >= first && elect(text, at[i], 2))
+			    at[i] >= first && elect(text, at[i], 2) &&
+			    enough(text))
 				return true;
 			at[i] += len;
 		}
@@ -258,11 +289,28 @@ static bool search(const struct text *text)
 
 			if ((at + 1 >= text->end ||
 			     suspects[M1][text->bytes[at + 1]]) &&
-			    elect(text, at, 4))
+			    elect(text, at, 4) && enough(text))
 				return true;
 		}
 	}
 	return false;
+}
+
+static void text_init(struct text *text, const uint8_t *page,
+		      const uint8_t *before, const uint8_t *next,
+		      unsigned int faults)
+{
+	text->start = before ? 0 : PAGE_START;
+	text->end = PAGE_END + (next ? SCAN_BEHIND : 0);
+	text->faults = faults;
+	text->finds = NULL;
+	if (before)
+		memcpy(text->bytes, before + PAGE_SIZE - SCAN_BEFORE,
+		       SCAN_BEFORE);
+	memcpy(text->bytes + PAGE_START, page, PAGE_SIZE);
+	memset(text->bytes + PAGE_END, 0, sizeof(text->bytes) - PAGE_END);
+	if (next)
+		memcpy(text->bytes + PAGE_END, next, SCAN_BEHIND);
 }
 
 bool scan_page(const uint8_t *page, const uint8_t *before, const uint8_t *next,
@@ -270,15 +318,19 @@ bool scan_page(const uint8_t *page, const uint8_t *before, const uint8_t *next,
 {
 	struct text text;
 
-	text.start = before ? 0 : PAGE_START;
-	text.end = PAGE_END + (next ? SCAN_BEHIND : 0);
-	text.faults = faults;
-	if (before)
-		memcpy(text.bytes, before + PAGE_SIZE - SCAN_BEFORE,
-		       SCAN_BEFORE);
-	memcpy(text.bytes + PAGE_START, page, PAGE_SIZE);
-	memset(text.bytes + PAGE_END, 0, sizeof(text.bytes) - PAGE_END);
-	if (next)
-		memcpy(text.bytes + PAGE_END, next, SCAN_BEHIND);
+	text_init(&text, page, before, next, faults);
 	return search(&text) || sweep(&text);
+}
+
+int scan_list(const uint8_t *page, const uint8_t *before, const uint8_t *next,
+	      unsigned int faults, int *at, unsigned int max)
+{
+	struct finds finds = { .at = at, .max = max };
+	struct text text;
+
+	text_init(&text, page, before, next, faults);
+	text.finds = &finds;
+	if (search(&text) || sweep(&text))
+		return -E2BIG;
+	return finds.nr;
 }

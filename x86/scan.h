@@ -41,3 +41,12 @@ bool scan_forbidden(const struct insn *insn, unsigned int faults);
  */
 bool scan_page(const uint8_t *page, const uint8_t *before, const uint8_t *next,
 	       unsigned int faults);
+
+/*
+ * scan_list - where the instructions begin for whose sake scan_page() says so:
+ * their offsets from @page to @at, in no order, @max at most; one that begins
+ * in the page before has a negative one.  Returns how many; -E2BIG: more than
+ * @max.  Where it is uncertain what is an instruction, some may be none.
+ */
+int scan_list(const uint8_t *page, const uint8_t *before, const uint8_t *next,
+	      unsigned int faults, int *at, unsigned int max);

@@ -530,6 +530,41 @@ static void test_host_secrets(void)
 	CHECK_EQ(regs.rip, runner_traps_cpuid() ? CODE : CODE + 2);
 }
 
+/* Also where a fault has come first, which leaves RF set. */
+static void test_break(void)
+{
+	if (!runner_can_break()) {
+		printf("no breakpoints on this host\n");
+		return;
+	}
+	PUT(loop);
+	start_regs();
+	regs.rax = 5;
+	CHECK_EQ(runner_break(r, 3, CODE + 3), 0);
+	for (unsigned int i = 6; i < 9; i++) {
+		CHECK_EQ(run(), RUNNER_TRAP);
+		CHECK_EQ(info.code, TRAP_HWBKPT);
+		CHECK_EQ(regs.rip, CODE + 3);
+		CHECK_EQ(regs.rax, i);
+		regs.rip = CODE;
+	}
+	CHECK_EQ(runner_break(r, 3, RUNNER_NO_BREAK), 0);
+	PUT(ud);
+	CHECK_EQ(runner_unmap(r, CODE, PAGE_SIZE), 0);
+	start_regs();
+	CHECK_EQ(run(), RUNNER_FAULT);
+	CHECK_EQ(runner_break(r, 1, CODE), 0);
+	map_all();
+	CHECK_EQ(runner_run(r, &info), RUNNER_TRAP);
+	CHECK_EQ(info.code, TRAP_HWBKPT);
+	CHECK_EQ(runner_clear(r), 0);
+	map_all();
+	start_regs();
+	CHECK_EQ(run(), RUNNER_UD);
+	CHECK(runner_break(r, 0, 1ull << 63));
+	CHECK_EQ(run(), RUNNER_UD);
+}
+
 /* Nothing but the memory files is open, nothing but the stub mapped. */
 static void test_bare(void)
 {
@@ -774,6 +809,7 @@ int main(void)
 	test_refused_regs();
 	test_isolation();
 	test_host_secrets();
+	test_break();
 	test_bare();
 	test_thief();
 	test_death();

@@ -5,6 +5,7 @@
  * Zydis as the oracle.
  */
 #include <elf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <string.h>
@@ -87,8 +88,28 @@ enum {
 
 static struct {
 	unsigned long pages, ours, theirs, missed, wrong, alone;
+	unsigned long sure, unlisted;
 	double us;
 } sum;
+
+/* Of a page of compiled code, which may have a table of INTs in it. */
+#define MANY 512
+
+/* Whether the list has what the oracle is sure about, @at of the file. */
+static void look_up(const struct program *prog, size_t at)
+{
+	const uint8_t *page = prog->file + (at & PAGE_MASK);
+	bool later = (at & PAGE_MASK) + 2 * PAGE_SIZE <= prog->size;
+	int list[MANY], nr, i;
+
+	nr = scan_list(page, at < PAGE_SIZE ? NULL : page - PAGE_SIZE,
+		       later ? page + PAGE_SIZE : NULL, 0, list, MANY);
+	for (i = 0; i < nr; i++)
+		if (list[i] == (int)(at & ~PAGE_MASK))
+			break;
+	sum.sure++;
+	sum.unlisted += i >= nr;
+}
 
 static void mark(struct program *prog, size_t from, size_t len,
 		 unsigned int how)
@@ -102,8 +123,11 @@ static void mark(struct program *prog, size_t from, size_t len,
 			at++;
 			continue;
 		}
-		if (theirs_forbidden(&z, ops))
+		if (theirs_forbidden(&z, ops)) {
 			prog->marks[at / PAGE_SIZE] |= how;
+			if (how == MARK_SURE)
+				look_up(prog, at);
+		}
 		if (z.mnemonic == ZYDIS_MNEMONIC_CPUID && how == MARK_SURE)
 			prog->marks[at / PAGE_SIZE] |= MARK_CPUID;
 		at += z.length;
@@ -311,6 +335,18 @@ static bool scan(bool before, bool next, unsigned int faults)
 			 next ? PAGE + PAGE_SIZE : NULL, faults);
 }
 
+/* Whether the list has it, @at of the code, and how long it is. */
+static bool listed(size_t at, int *nr)
+{
+	int list[4];
+
+	*nr = scan_list(PAGE, code, PAGE + PAGE_SIZE, 0, list, 4);
+	for (int i = 0; i < *nr; i++)
+		if (list[i] == (int)at - (int)PAGE_SIZE)
+			return true;
+	return false;
+}
+
 #define BYTES(s)                                                               \
 	{                                                                      \
 		s, sizeof(s) - 1                                               \
@@ -404,8 +440,12 @@ static void test_planted(void)
 		size_t at = PAGE_SIZE + places[i];
 
 		for (size_t j = 0; j < ARRAY_SIZE(samples); j++) {
-			plant(samples[j].bytes, samples[j].n, at);
+			size_t here = plant(samples[j].bytes, samples[j].n, at);
+			int nr;
+
 			CHECK(scan(true, true, 0));
+			CHECK(listed(here, &nr));
+			CHECK(nr <= 2);
 			CHECK(scan(true, false, 0));
 			CHECK(places[i] < 16 || scan(false, true, 0));
 		}
@@ -461,6 +501,25 @@ static void test_faults(void)
 	CHECK(scan(true, true, SCAN_TSC_FAULTS));
 }
 
+/* More than there is room for; none. */
+static void test_list(void)
+{
+	int at[2], nr;
+
+	memcpy(code, base, sizeof(base));
+	CHECK(!listed(PAGE_SIZE, &nr));
+	CHECK_EQ(nr, 0);
+	memset(PAGE, 0x90, PAGE_SIZE);
+	for (int i = 1; i <= 3; i++)
+		memcpy(PAGE + 1000 * i, "\x0f\xa2", 2);
+	CHECK_EQ(scan_list(PAGE, code, PAGE + PAGE_SIZE, 0, at, 2), -E2BIG);
+	CHECK(listed(PAGE_SIZE + 2000, &nr));
+	CHECK_EQ(nr, 3);
+	CHECK_EQ(scan_list(PAGE, code, PAGE + PAGE_SIZE, SCAN_CPUID_FAULTS, at,
+			   2),
+		 0);
+}
+
 /* A function behind a table of constants. */
 static void test_data(void)
 {
@@ -514,6 +573,7 @@ int main(void)
 	test_planted();
 	test_crossing();
 	test_faults();
+	test_list();
 	test_data();
 	walk_opcodes(CODE64, visit);
 	CHECK(both > 1000);
@@ -525,7 +585,10 @@ int main(void)
 	       "%lu without the page before; %.1f us each\n",
 	       sum.pages, sum.ours, sum.theirs, sum.missed, sum.wrong,
 	       sum.alone, sum.us / sum.pages);
+	printf("%lu instructions, not listed %lu\n", sum.sure, sum.unlisted);
 	CHECK(sum.pages > 100);
+	CHECK(sum.sure > 10);
+	CHECK_EQ(sum.unlisted, 0);
 	CHECK_EQ(sum.missed, 0);
 	CHECK(sum.wrong * 500 < sum.pages);
 	CHECK(sum.alone * 100 < sum.pages);

@@ -211,6 +211,43 @@ static void sensitive(void)
 			 U_APART("xor %%ecx, %%ecx; .byte 0x0f,1,0xee"), X_UD);
 }
 
+/* @n times CPUID of leaf 0; returns EBX. */
+static void put_cpuids(u64 at, unsigned n)
+{
+	for (; n; n--, at += 6)
+		memcpy((void *)at, "\x31\xc0\x31\xc9\x0f\xa2", 6);
+	memcpy((void *)at, "\x89\xd8\xc3", 3);
+}
+
+/* More of it than the processor has breakpoints for, and in turns. */
+static void sensitive_pages(void)
+{
+	static const unsigned nr[4] = { 1, 2, 3, 5 };
+	const u32 expected = cpuid(0, 0).b;
+
+	for (u32 i = 0; i < 4; i++) {
+		put_cpuids(page[i] + 0x10 * i, nr[i]);
+		put_code(page[i] + 0x800, i);
+		map4k(VA + i * PAGE, page[i], RU);
+	}
+	for (u32 round = 0; round < 12; round++) {
+		u64 at = VA + round % 4 * PAGE;
+
+		CHECK_EQ("plain", user_called(at + 0x800), round % 4);
+		CHECK_EQ("cpuid", user_called(at + 0x10 * (round % 4)),
+			 expected);
+	}
+	/* Where breakpoints have been. */
+	put_code(page[0] + 4, 7);
+	CHECK_EQ("again", user_called(VA), 7);
+	put_cpuids(page[0] + 0x20, 4);
+	CHECK_EQ("cpuid", user_called(VA + 0x20), expected);
+	set_pte(VA, page[3] | RU);
+	CHECK_EQ("other page", user_called(VA + 0x30), expected);
+	set_pte(VA, page[2] | RU);
+	CHECK_EQ("another page", user_called(VA + 0x20), expected);
+}
+
 void test_code(void)
 {
 	for (int i = 0; i < 4; i++)
@@ -223,4 +260,5 @@ void test_code(void)
 	RUN(page_ends);
 	RUN(cpuid_like_kernel);
 	RUN(sensitive);
+	RUN(sensitive_pages);
 }

@@ -1,0 +1,66 @@
+#include "mmu/mirror_int.h"
+
+#include "x86/scan.h"
+
+/*
+ * A page with a few instructions that must not run natively (x86/scan.h) can be
+ * executed with a breakpoint of the processor's at each of them.
+ */
+
+/* Whether the breakpoint is of no use any more. */
+static bool is_free(struct mirror_space *s, gva_t page)
+{
+	const struct mirror_table *t = page ? mirror_find(s, page) : NULL;
+
+	return !t || !(t->pte[page >> PAGE_SHIFT & 511] & MAPPED_X);
+}
+
+static unsigned int nr_free(struct mirror_space *s)
+{
+	unsigned int n = 0;
+
+	for (unsigned int k = 0; k < RUNNER_BREAKS; k++)
+		n += is_free(s, s->stop[k]);
+	return n;
+}
+
+static bool stop_set(struct mirror_space *s, unsigned int k, gva_t page,
+		     gva_t at)
+{
+	s->stop[k] = 0;
+	if (runner_break(s->runner, k, at))
+		return false;
+	s->stop[k] = page;
+	return true;
+}
+
+bool mirror_stops_set(struct mirror_space *s, struct mmu *mmu,
+		      const struct mirror_table *t, unsigned int i,
+		      unsigned int faults)
+{
+	const gva_t page = t->gva + i * PAGE_SIZE;
+	int at[RUNNER_BREAKS], nr;
+
+	if (!runner_can_break())
+		return false;
+	nr = scan_list(mirror_bytes(mmu, t, i), mirror_bytes(mmu, t, i - 1),
+		       mirror_bytes(mmu, t, i + 1), faults, at, RUNNER_BREAKS);
+	if (nr <= 0 || (unsigned int)nr > nr_free(s))
+		return false;
+	for (unsigned int k = 0; k < RUNNER_BREAKS && nr; k++) {
+		if (!is_free(s, s->stop[k]))
+			continue;
+		if (!stop_set(s, k, page, page + at[--nr])) {
+			mirror_stops_drop(s, page);
+			return false;
+		}
+	}
+	return true;
+}
+
+void mirror_stops_drop(struct mirror_space *s, gva_t gva)
+{
+	for (unsigned int k = 0; k < RUNNER_BREAKS; k++)
+		if (s->stop[k] == gva)
+			stop_set(s, k, 0, RUNNER_NO_BREAK);
+}
