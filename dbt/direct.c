@@ -17,14 +17,8 @@
 #define USER_CS 0x33
 #define USER_SS 0x2b
 
-/* Microseconds of user code at a time, on average, from which it pays, and
- * until which it still does; and what a process has to have computed before. */
-#define ENTER_US  25
-#define LEAVE_US  12
-#define CREDIT_US 8000
-
-/* Of a stop, what is not the guest's; and how many times longer translated code
- * takes. */
+/* Of a stop, what is not the guest's, in microseconds; and how many times
+ * longer translated code takes. */
 #define STOP_US 5
 #define SLOWER	4
 
@@ -72,9 +66,8 @@ void direct_init(struct cpu *c)
 	}
 	c->mmu.tlb->mirror = d->mirror;
 	d->fsgsbase = getauxval(AT_HWCAP2) & BIT(1);
-	d->enter = ns_to_tsc(ENTER_US * 1000);
-	d->leave = ns_to_tsc(LEAVE_US * 1000);
-	d->stop = ns_to_tsc(STOP_US * 1000);
+	d->us = ns_to_tsc(1000);
+	d->load = mirror_load(d->mirror, 0);
 }
 
 void direct_exit(struct cpu *c)
@@ -88,50 +81,6 @@ void direct_kick(struct cpu *c)
 
 	if (pid)
 		runner_kick(pid);
-}
-
-void direct_ends(struct cpu *c)
-{
-	struct direct *d = direct_of(c);
-
-	if (!d->since)
-		return;
-	d->burst = tsc_rough() - d->since;
-	d->since = 0;
-}
-
-/* A burst of user code is over.  More than a few times the limit tells nothing
- * but that the host did something else meanwhile. */
-static void account(struct direct *d)
-{
-	uint64_t most = 3 * d->enter;
-	uint64_t cycles = d->burst < most ? d->burst : most;
-
-	if (d->burst)
-		d->mean += (int64_t)(cycles - d->mean) / 8;
-	d->burst = 0;
-}
-
-/* Whether the current process has computed for long enough. */
-static bool has_credit(struct cpu *c, struct direct *d, uint64_t cycles)
-{
-	return mirror_credit(d->mirror, c->mmu.cr3, cycles) >
-	       d->enter / ENTER_US * CREDIT_US;
-}
-
-bool direct_returns(struct cpu *c)
-{
-	struct direct *d = direct_of(c);
-	uint64_t cycles;
-
-	if (likely(d->mode == DIRECT_OFF))
-		return false;
-	cycles = d->burst;
-	account(d);
-	d->want = d->mode == DIRECT_ALWAYS ||
-		  (d->mean > d->enter && has_credit(c, d, cycles));
-	d->since = tsc_rough();
-	return d->want;
 }
 
 static bool user_address(uint64_t a)
@@ -392,7 +341,7 @@ static enum runner_stop go_once(struct cpu *c, struct runner *r,
 {
 	struct direct *d = direct_of(c);
 	enum runner_stop stop = RUNNER_KICKED;
-	uint64_t began, cycles;
+	uint64_t began, cycles, idle = STOP_US * d->us;
 
 	__atomic_store_n(&d->pid, runner_pid(r), __ATOMIC_SEQ_CST);
 	/* Whoever clears it after this look sees the runner. */
@@ -400,8 +349,7 @@ static enum runner_stop go_once(struct cpu *c, struct runner *r,
 		began = tsc_rough();
 		stop = runner_run(r, info);
 		cycles = tsc_rough() - began;
-		d->burst = cycles > d->stop ? (cycles - d->stop) * SLOWER : 1;
-		account(d);
+		direct_burst(d, cycles > idle ? (cycles - idle) * SLOWER : 1);
 	}
 	__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
 	return stop;
@@ -507,20 +455,18 @@ static bool goes_on(struct cpu *c, uint64_t rip)
 	 * until the kernel is back here. */
 	if (d->fault_gva - rip < INSN_MAX)
 		return false;
-	return (d->mode == DIRECT_ALWAYS || d->mean > d->leave) &&
+	return (d->mode == DIRECT_ALWAYS || direct_stays(d)) &&
 	       !run_must_leave(c) && state_fits(c);
 }
 
-bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
+/* False: nothing has been done. */
+static bool run_stays(struct cpu *c, int *result, enum exit_reason *reason)
 {
 	struct direct *d = direct_of(c);
 	bool stayed = false;
 	uint64_t rip;
 	struct runner *r;
 
-	d->want = false;
-	if (!state_fits(c) || memory_logged(c))
-		return false;
 	do {
 		enum runner_stop stop;
 		struct runner_info info = { 0 };
@@ -543,5 +489,17 @@ bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
 		else if (stop != RUNNER_KICKED)
 			*result = careful_step(c, reason);
 	} while (*result == CAREFUL_ON && goes_on(c, rip));
+	return true;
+}
+
+bool direct_run(struct cpu *c, int *result, enum exit_reason *reason)
+{
+	struct direct *d = direct_of(c);
+	uint64_t began = tsc_rough();
+
+	d->want = false;
+	if (!state_fits(c) || memory_logged(c) || !run_stays(c, result, reason))
+		return false;
+	direct_turn(d, tsc_rough() - began);
 	return true;
 }

@@ -26,13 +26,25 @@ struct direct {
 	/* a page fault of the guest: when it is back it will touch it again */
 	uint64_t fault_root;
 	gva_t fault_gva;
-	bool fault_fetch;      /* ... as an instruction */
-	uint64_t since;	       /* TSC when the guest entered user mode; or 0 */
-	uint64_t burst;	       /* cycles that it was there the last time */
-	uint64_t mean;	       /* of all bursts lately */
-	uint64_t enter, leave; /* means that make it worth while, or not */
-	uint64_t stop;	       /* what a stop takes */
+	bool fault_fetch; /* ... as an instruction */
+	uint64_t since;	  /* TSC when the guest entered user mode; or 0 */
+	uint64_t burst;	  /* cycles that it was there the last time */
+	struct mirror_load *load; /* of the process that was */
+	uint64_t us;		  /* cycles of a microsecond */
 };
+
+/* Which process uses runners: direct_when.c. */
+
+/* direct_burst - user code has run for a time that would be @cycles in
+ * translated form. */
+void direct_burst(struct direct *d, uint64_t cycles);
+
+/* direct_stays - whether the present process should use its runner on. */
+bool direct_stays(const struct direct *d);
+
+/* direct_turn - from one return to user mode to the next event that a runner
+ * cannot serve it took @cycles. */
+void direct_turn(struct direct *d, uint64_t cycles);
 
 /* direct_init - for a vCPU whose TLB there is; without memory, off. */
 void direct_init(struct cpu *c);

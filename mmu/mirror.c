@@ -74,19 +74,25 @@ void mirror_note_pcid(struct mirror *m, unsigned int pcid)
 			m->space[i].stale = true;
 }
 
-static struct mirror_credit *credit_of(struct mirror *m, uint64_t root)
+static struct mirror_load *load_of(struct mirror *m, uint64_t root)
 {
 	uint64_t h = root * 0x9e3779b97f4a7c15ull;
-	struct mirror_credit *k = &m->credit[h >> 58];
 
-	if (k->root != root)
-		*k = (struct mirror_credit){ .root = root };
-	return k;
+	return &m->load[h >> 58];
 }
 
-uint64_t mirror_credit(struct mirror *m, uint64_t cr3, uint64_t cycles)
+static void load_begin(struct mirror *m, uint64_t root)
 {
-	return credit_of(m, mirror_root(cr3))->cycles += cycles;
+	*load_of(m, root) = (struct mirror_load){ .root = root };
+}
+
+struct mirror_load *mirror_load(struct mirror *m, uint64_t cr3)
+{
+	struct mirror_load *k = load_of(m, mirror_root(cr3));
+
+	if (k->root != mirror_root(cr3))
+		load_begin(m, mirror_root(cr3));
+	return k;
 }
 
 static struct mirror_space *space_find(struct mirror *m, uint64_t root)
@@ -100,7 +106,7 @@ static struct mirror_space *space_find(struct mirror *m, uint64_t root)
 void mirror_note_cr3(struct mirror *m, uint64_t cr3, unsigned int pcid)
 {
 	if (m && !space_find(m, mirror_root(cr3)))
-		credit_of(m, mirror_root(cr3))->cycles = 0;
+		load_begin(m, mirror_root(cr3));
 	for (unsigned int i = 0; m && i < MIRROR_SPACES; i++)
 		if (m->space[i].pcid == pcid ||
 		    m->space[i].root == mirror_root(cr3))
@@ -373,7 +379,7 @@ int mirror_enter(struct mirror *m, struct mmu *mmu, struct runner **out)
 		return r;
 	r = mirror_settle(s, mmu);
 	if (r == -EAGAIN) {
-		credit_of(m, s->root)->cycles = 0;
+		load_begin(m, s->root);
 		return r;
 	}
 	if (r) {

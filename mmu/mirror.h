@@ -57,11 +57,23 @@ void mirror_note_code(struct mirror *m, gpa_t gpa);
 /* mirror_note_written - some pages have lost PGF_EXEC.  Any thread. */
 void mirror_note_written(struct mirror *m);
 
-/*
- * mirror_credit - adds to what the process of @cr3 has computed, in cycles,
- * since it began as far as flushes tell.  Returns the sum.
- */
-uint64_t mirror_credit(struct mirror *m, uint64_t cr3, uint64_t cycles);
+/* What is known of a process's computing; dbt/direct_when.c keeps it.  Times
+ * are in cycles of the TSC. */
+struct mirror_load {
+	uint64_t root;
+	uint64_t cycles;	  /* in user mode, since it began */
+	uint64_t mean;		  /* a burst in user mode, lately */
+	uint64_t cost;		  /* what one takes by way of a runner */
+	uint64_t sum;		  /* of a trial's bursts */
+	unsigned int turns;	  /* in runners since the last trial ... */
+	unsigned int interval;	  /* ... and until the next one */
+	unsigned int trial;	  /* bursts of the present one; 0: none */
+	unsigned int nr_failures; /* of trials */
+};
+
+/* mirror_load - that of the process of @cr3, as far as flushes tell a new one
+ * from an old one; it is valid until another one is asked for. */
+struct mirror_load *mirror_load(struct mirror *m, uint64_t cr3);
 
 /*
  * mirror_enter - the runner of the current CR3, in accordance with the tables

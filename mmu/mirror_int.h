@@ -56,14 +56,10 @@ struct mirror_space {
 };
 
 /* Processes whose computing is remembered. */
-#define MIRROR_CREDITS 64
-
-struct mirror_credit {
-	uint64_t root, cycles;
-};
+#define MIRROR_LOADS 64
 
 struct mirror {
-	struct mirror_credit credit[MIRROR_CREDITS];
+	struct mirror_load load[MIRROR_LOADS];
 	struct mirror_space space[MIRROR_SPACES];
 	struct mirror_space *cur;
 	uint64_t clock;
