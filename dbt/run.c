@@ -190,8 +190,10 @@ static void where(struct cpu *c, enum leave_code code)
 	}
 }
 
+/* The mode is not the one at dbt_enter(): IRET and its like may have led to
+ * another one on the way. */
 static enum careful_result light_exit(struct cpu *c, enum leave_code code,
-				      uint32_t mode, enum exit_reason *reason)
+				      enum exit_reason *reason)
 {
 	const void *ra = (const void *)c->dbt[D_RA];
 
@@ -201,11 +203,11 @@ static enum careful_result light_exit(struct cpu *c, enum leave_code code,
 	case LEAVE_CHANGED:
 		return CAREFUL_ON;
 	case LEAVE_LINK:
-		link_jump(c, ra, mode);
+		link_jump(c, ra, mode_key(c));
 		vcpu_dbt(c)->plain = ((const struct link_stub *)ra)->plain;
 		return CAREFUL_ON;
 	case LEAVE_STALE:
-		jcache_drop(&run_table(c, mode)->jc, c->rip);
+		jcache_drop(&run_table(c, mode_key(c))->jc, c->rip);
 		return CAREFUL_ON;
 	case LEAVE_LIGHT:
 		*reason = vcpu_dbt(c)->light_reason;
@@ -283,7 +285,7 @@ static enum careful_result turn(struct cpu *c, enum exit_reason *reason)
 	leave = dbt_enter(c, code);
 	c->doing = DOING_LOOP;
 	where(c, leave);
-	return light_exit(c, leave, mode, reason);
+	return light_exit(c, leave, reason);
 }
 
 void dbt_put_fpu(struct cpu *c)
