@@ -160,9 +160,11 @@ static bool make_executable(struct mirror_space *s, struct mmu *mmu,
 			    struct mirror_table *t, unsigned int i,
 			    const struct rights *r, enum mirror_access access)
 {
-	mirror_stops_drop(s, t->gva + i * PAGE_SIZE);
-	if (may_execute(mmu, t, i))
+	if (may_execute(mmu, t, i)) {
+		mirror_stops_drop(s, t->gva + i * PAGE_SIZE);
 		return true;
+	}
+	/* For other accesses it may stay mapped as it is, with those it has. */
 	return access == MIRROR_FETCH && !r->alone &&
 	       mirror_stops_set(s, mmu, t, i, scan_faults());
 }

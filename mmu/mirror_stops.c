@@ -45,6 +45,7 @@ bool mirror_stops_set(struct mirror_space *s, struct mmu *mmu,
 		return false;
 	nr = scan_list(mirror_bytes(mmu, t, i), mirror_bytes(mmu, t, i - 1),
 		       mirror_bytes(mmu, t, i + 1), faults, at, RUNNER_BREAKS);
+	mirror_stops_drop(s, page);
 	if (nr <= 0 || (unsigned int)nr > nr_free(s))
 		return false;
 	for (unsigned int k = 0; k < RUNNER_BREAKS && nr; k++) {

@@ -211,22 +211,27 @@ static void sensitive(void)
 			 U_APART("xor %%ecx, %%ecx; .byte 0x0f,1,0xee"), X_UD);
 }
 
-/* @n times CPUID of leaf 0; returns EBX. */
-static void put_cpuids(u64 at, unsigned n)
+/* @n times SGDT; returns the sum of what it stored. */
+static void put_sgdts(u64 at, unsigned n)
 {
-	for (; n; n--, at += 6)
-		memcpy((void *)at, "\x31\xc0\x31\xc9\x0f\xa2", 6);
-	memcpy((void *)at, "\x89\xd8\xc3", 3);
+	memcpy((void *)at, "\x31\xc0", 2);
+	/* sgdt 8(%rdi); add 10(%rdi), %rax */
+	for (at += 2; n; n--, at += 8)
+		memcpy((void *)at, "\x0f\x01\x47\x08\x48\x03\x47\x0a", 8);
+	*(volatile u8 *)at = 0xc3;
 }
 
 /* More of it than the processor has breakpoints for, and in turns. */
 static void sensitive_pages(void)
 {
 	static const unsigned nr[4] = { 1, 2, 3, 5 };
-	const u32 expected = cpuid(0, 0).b;
+	const u64 base = (word)gdt, home = read_cr3(), root = page_alloc();
 
+	/* As in turned_sensitive(). */
+	memcpy((void *)root, (void *)home, PAGE);
+	write_cr3(root);
 	for (u32 i = 0; i < 4; i++) {
-		put_cpuids(page[i] + 0x10 * i, nr[i]);
+		put_sgdts(page[i] + 0x10 * i, nr[i]);
 		put_code(page[i] + 0x800, i);
 		map4k(VA + i * PAGE, page[i], RU);
 	}
@@ -234,18 +239,39 @@ static void sensitive_pages(void)
 		u64 at = VA + round % 4 * PAGE;
 
 		CHECK_EQ("plain", user_called(at + 0x800), round % 4);
-		CHECK_EQ("cpuid", user_called(at + 0x10 * (round % 4)),
-			 expected);
+		CHECK_EQ("sgdt", user_sgdt(at + 0x10 * (round % 4)),
+			 nr[round % 4] * base);
 	}
 	/* Where breakpoints have been. */
-	put_code(page[0] + 4, 7);
+	put_code(page[0] + 2, 7);
 	CHECK_EQ("again", user_called(VA), 7);
-	put_cpuids(page[0] + 0x20, 4);
-	CHECK_EQ("cpuid", user_called(VA + 0x20), expected);
+	put_sgdts(page[0] + 0x20, 4);
+	CHECK_EQ("four", user_sgdt(VA + 0x20), 4 * base);
 	set_pte(VA, page[3] | RU);
-	CHECK_EQ("other page", user_called(VA + 0x30), expected);
+	CHECK_EQ("other page", user_sgdt(VA + 0x30), 5 * base);
 	set_pte(VA, page[2] | RU);
-	CHECK_EQ("another page", user_called(VA + 0x20), expected);
+	CHECK_EQ("another page", user_sgdt(VA + 0x20), 3 * base);
+	write_cr3(home);
+	page_release(root);
+}
+
+typedef u64 code_fn(u64 *mem);
+
+/* A page with breakpoints that is written in vain: it holds translated code. */
+static void sensitive_written(void)
+{
+	put_sgdts(page[0] + 0x40, 1);
+	put_code(page[0] + 0x800, 3);
+	map4k(VA, page[0], RWU);
+	for (u32 i = 0; i < 100; i++) {
+		user_store(VA + 0x10, i);
+		CHECK_EQ("sgdt", user_sgdt(VA + 0x40), (word)gdt);
+	}
+	for (u32 i = 0; i < 4; i++) {
+		CHECK_EQ("kernel", ((code_fn *)(page[0] + 0x800))(0), 3);
+		user_store(VA + 0x18, i);
+		CHECK_EQ("written", user_sgdt(VA + 0x40), (word)gdt);
+	}
 }
 
 void test_code(void)
@@ -261,4 +287,5 @@ void test_code(void)
 	RUN(cpuid_like_kernel);
 	RUN(sensitive);
 	RUN(sensitive_pages);
+	RUN(sensitive_written);
 }
