@@ -128,8 +128,7 @@ int runner_clear(struct runner *r);
  */
 int runner_break(struct runner *r, unsigned int nr, uint64_t gva);
 
-/* runner_can_break - whether it works on this host, and RING3_BREAKPOINTS in
- * the environment asks for it; after runner_probe(). */
+/* runner_can_break - whether it works on this host; after runner_probe(). */
 bool runner_can_break(void);
 
 /*

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -130,9 +129,7 @@ int runner_probe(void)
 
 bool runner_can_break(void)
 {
-	/* Not by default: see docs/status.md, "Next". */
-	return getenv("RING3_BREAKPOINTS") &&
-	       __atomic_load_n(&probe.can_break, __ATOMIC_RELAXED);
+	return __atomic_load_n(&probe.can_break, __ATOMIC_RELAXED);
 }
 
 int runner_refused(void)

@@ -21,6 +21,9 @@
 #define VOTE_FAR  (VOTE_NEAR + (VOTERS - 1) * VOTE_STEP)
 _Static_assert(VOTE_FAR <= SCAN_BEFORE, "voters of the page's first byte");
 
+/* More of them than instructions hold, most of the time. */
+#define ZEROS 8
+
 #define MAX_LEN	     15
 #define SIDE_BY_SIDE 4
 /* Where nothing is known of the page before: too few streams to ask. */
@@ -196,12 +199,32 @@ static void find(struct finds *f, int at)
 	f->nr++;
 }
 
-/* Whether at least one in @share streams has a forbidden instruction there. */
+/*
+ * Streams do not join in zeros.  They fill up what lies between functions, or
+ * end a constant; either way an instruction begins behind them.  Where the last
+ * ones before @target end; 0: there are none.
+ */
+static unsigned int behind_zeros(const struct text *text, unsigned int target)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int at = target;
+	     at > text->start && at + VOTE_FAR > target; at--) {
+		nr = text->bytes[at - 1] ? 0 : nr + 1;
+		if (nr == ZEROS)
+			return at - 1 + ZEROS;
+	}
+	return 0;
+}
+
+/* Whether at least one in @share streams has a forbidden instruction there, or
+ * the one that is known best. */
 static bool elect(const struct text *text, unsigned int target,
 		  unsigned int share)
 {
 	unsigned int from = target - VOTE_FAR, stride = VOTE_STEP;
-	unsigned int yes = 0, no = 0, at, begins[VOTERS] = { 0 };
+	unsigned int yes = 0, no = 0, at;
+	unsigned int begins[VOTERS + 1] = { 0 };
 	bool elected;
 
 	if (target < text->start + VOTE_FAR) {
@@ -222,6 +245,11 @@ static bool elect(const struct text *text, unsigned int target,
 		}
 	}
 	elected = yes && yes * share >= yes + no;
+	at = behind_zeros(text, target);
+	if (at && vote(text, &at, target) == STEP_FORBIDDEN) {
+		begins[yes++] = at;
+		elected = true;
+	}
 	for (unsigned int i = 0; i < yes && elected && text->finds; i++)
 		find(text->finds, (int)begins[i] - PAGE_START);
 	return elected;
@@ -231,6 +259,40 @@ static bool elect(const struct text *text, unsigned int target,
 static bool enough(const struct text *text)
 {
 	return !text->finds || text->finds->nr > text->finds->max;
+}
+
+/* Where the first zeros from @at on end. */
+static unsigned int zeros_end(const struct text *text, unsigned int at)
+{
+	const uint8_t *b = text->bytes;
+	unsigned int nr = 0;
+
+	while (nr < ZEROS) {
+		if (at + ZEROS > PAGE_END)
+			return PAGE_END;
+		/* The last one that counts is most likely none. */
+		for (nr = 0; nr < ZEROS && !b[at + ZEROS - 1 - nr]; nr++)
+			;
+		at += ZEROS - nr;
+	}
+	for (at += ZEROS; at < PAGE_END && !b[at]; at++)
+		;
+	return at;
+}
+
+/* Beginnings of streams. */
+struct starts {
+	unsigned int first; /* those that begin with the text */
+	unsigned int zeros; /* how far zeros have been looked for */
+};
+
+/* One more; PAGE_END: there is none. */
+static unsigned int next_start(const struct text *text, struct starts *s)
+{
+	if (s->first < MAX_LEN)
+		return text->start + s->first++;
+	s->zeros = zeros_end(text, s->zeros);
+	return s->zeros;
 }
 
 /*
@@ -243,17 +305,17 @@ static bool sweep(const struct text *text)
 	const unsigned int first =
 		text->start ? PAGE_START + UNSURE : PAGE_START;
 	unsigned int at[SIDE_BY_SIDE], len, living = SIDE_BY_SIDE;
+	struct starts starts = { 1, text->start };
 	uint8_t seen[PAGE_END] = { 0 };
 
 	for (unsigned int i = 0; i < SIDE_BY_SIDE; i++)
 		at[i] = i ? PAGE_START + i * PAGE_SIZE / SIDE_BY_SIDE
 			  : text->start;
-	for (unsigned int from = 1; living;) {
+	while (living) {
 		for (unsigned int i = 0; i < living; i++) {
 			if (at[i] >= PAGE_END || seen[at[i]]) {
-				if (from < MAX_LEN)
-					at[i] = text->start + from++;
-				else
+				at[i] = next_start(text, &starts);
+				if (at[i] == PAGE_END)
 					at[i] = at[--living];
 				continue;
 			}

@@ -521,6 +521,24 @@ static void test_list(void)
 }
 
 /* A function behind a table of constants. */
+/* A function that begins with it, behind another one's end and padding. */
+static void test_behind_zeros(void)
+{
+	int nr;
+
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		for (size_t zeros = 8; zeros < 120; zeros++) {
+			size_t at = plant("\xc3", 1, PAGE_SIZE - 8 + zeros);
+
+			memset(code + at + 1, 0, zeros);
+			memcpy(code + at + 1 + zeros, samples[i].bytes,
+			       samples[i].n);
+			CHECK(scan(true, true, 0));
+			CHECK(listed(at + 1 + zeros, &nr));
+		}
+	}
+}
+
 static void test_data(void)
 {
 	size_t at = plant("\x90", 1, PAGE_SIZE + 1000);
@@ -574,6 +592,7 @@ int main(void)
 	test_crossing();
 	test_faults();
 	test_list();
+	test_behind_zeros();
 	test_data();
 	walk_opcodes(CODE64, visit);
 	CHECK(both > 1000);

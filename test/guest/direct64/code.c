@@ -231,6 +231,7 @@ static void sensitive_pages(void)
 	memcpy((void *)root, (void *)home, PAGE);
 	write_cr3(root);
 	for (u32 i = 0; i < 4; i++) {
+		memset((void *)page[i], 0, PAGE);
 		put_sgdts(page[i] + 0x10 * i, nr[i]);
 		put_code(page[i] + 0x800, i);
 		map4k(VA + i * PAGE, page[i], RU);
