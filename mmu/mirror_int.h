@@ -10,6 +10,9 @@
  * be used for both at once. */
 #define MIRROR_FLIPS 64
 
+/* Uses of spaces for which a page keeps its breakpoints. */
+#define MIRROR_STOPS_KEPT 16
+
 /* INVLPGs that a space remembers until it is stale as a whole. */
 #define MIRROR_INVALS 32
 
@@ -48,7 +51,10 @@ struct mirror_space {
 	bool giant; /* some tables are parts of 1 GiB pages */
 	bool nx;    /* EFER.NXE as the entries were understood */
 	uint64_t share_generation;
-	gva_t stop[RUNNER_BREAKS]; /* the page that each is in; 0: none */
+	struct {
+		gva_t page;	/* that it is in; 0: none */
+		uint64_t since; /* mirror.clock */
+	} stop[RUNNER_BREAKS];
 	gva_t inval[MIRROR_INVALS];
 	unsigned int nr_inval;
 	struct mirror_table *hash[MIRROR_HASH];
@@ -124,7 +130,8 @@ const uint8_t *mirror_bytes(struct mmu *mmu, const struct mirror_table *t,
 /*
  * mirror_stops_set - breakpoints at all instructions of page @i of @t, which is
  * not mapped for execution, for whose sake it may not be; @faults: SCAN_*.
- * False: there are not enough.
+ * Pages that have had theirs for some time lose them.  False: there are not
+ * enough.
  */
 bool mirror_stops_set(struct mirror_space *s, struct mmu *mmu,
 		      const struct mirror_table *t, unsigned int i,
