@@ -261,6 +261,7 @@ typedef u64 code_fn(u64 *mem);
 /* A page with breakpoints that is written in vain: it holds translated code. */
 static void sensitive_written(void)
 {
+	memset((void *)page[0], 0, PAGE);
 	put_sgdts(page[0] + 0x40, 1);
 	put_code(page[0] + 0x800, 3);
 	map4k(VA, page[0], RWU);
