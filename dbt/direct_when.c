@@ -12,7 +12,7 @@
  * which it still does; and what a process has to have computed before. */
 #define ENTER_US  25
 #define LEAVE_US  12
-#define CREDIT_US 8000
+#define CREDIT_US 5000
 
 /*
  * What a burst in a runner would be without it is but estimated.  So now and
@@ -32,6 +32,9 @@
  */
 #define BURST_MAX_US (3 * ENTER_US)
 #define TURN_MAX_US  (4 * TRIAL_US)
+
+/* But two such in a row are a process that computes. */
+#define LONG_US 1000
 
 static uint64_t average(uint64_t mean, uint64_t value, uint64_t most)
 {
@@ -100,6 +103,9 @@ static void burst_over(struct direct *d)
 	d->burst = 0;
 	k->cycles += cycles;
 	direct_burst(d, cycles);
+	if (k->was_long && cycles > LONG_US * d->us)
+		k->mean = BURST_MAX_US * d->us;
+	k->was_long = cycles > LONG_US * d->us;
 	if (k->trial)
 		trial_burst(k, cycles);
 }

@@ -63,6 +63,7 @@ struct mirror_load {
 	uint64_t root;
 	uint64_t cycles;	  /* in user mode, since it began */
 	uint64_t mean;		  /* a burst in user mode, lately */
+	bool was_long;		  /* the last one that was translated */
 	uint64_t cost;		  /* what one takes by way of a runner */
 	uint64_t sum;		  /* of a trial's bursts */
 	unsigned int turns;	  /* in runners since the last trial ... */

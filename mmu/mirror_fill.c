@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "host/share.h"
+#include "mmu/tlb.h"
 #include "mmu/walk.h"
 #include "x86/scan.h"
 
@@ -139,12 +140,12 @@ static unsigned int scan_faults(void)
 	return SCAN_TSC_FAULTS | (runner_traps_cpuid() ? SCAN_CPUID_FAULTS : 0);
 }
 
-/* Whether its code may run natively. */
+/* Whether the code at @page, which is page @i, may run natively. */
 static bool may_execute(struct mmu *mmu, const struct mirror_table *t,
-			unsigned int i)
+			unsigned int i, const uint8_t *page)
 {
-	return !scan_page(mirror_bytes(mmu, t, i), mirror_bytes(mmu, t, i - 1),
-			  mirror_bytes(mmu, t, i + 1), scan_faults());
+	return !mirror_scan(mmu->tlb->mirror, page, mirror_bytes(mmu, t, i - 1),
+			    mirror_bytes(mmu, t, i + 1), scan_faults());
 }
 
 /* What the guest's tables allow of a page, and what the runner gets of it. */
@@ -158,15 +159,16 @@ struct rights {
 /* Likewise, with breakpoints if it is needed now. */
 static bool make_executable(struct mirror_space *s, struct mmu *mmu,
 			    struct mirror_table *t, unsigned int i,
-			    const struct rights *r, enum mirror_access access)
+			    const uint8_t *page, const struct rights *r,
+			    enum mirror_access access)
 {
-	if (may_execute(mmu, t, i)) {
+	if (may_execute(mmu, t, i, page)) {
 		mirror_stops_drop(s, t->gva + i * PAGE_SIZE);
 		return true;
 	}
 	/* For other accesses it may stay mapped as it is, with those it has. */
 	return access == MIRROR_FETCH && !r->alone &&
-	       mirror_stops_set(s, mmu, t, i, scan_faults());
+	       mirror_stops_set(s, mmu, t, i, page, scan_faults());
 }
 
 static bool rights_get(const struct mirror_space *s, const struct mmu *mmu,
@@ -218,7 +220,13 @@ static void choose(struct mirror_space *s, struct mmu *mmu, struct rights *r,
 static void look_before(struct mirror_space *s, struct mmu *mmu,
 			struct mirror_table *t, unsigned int i)
 {
-	if (!i || !(t->pte[i - 1] & MAPPED_X) || may_execute(mmu, t, i - 1))
+	const uint8_t *page;
+
+	if (!i || !(t->pte[i - 1] & MAPPED_X))
+		return;
+	/* Another vCPU may have unmapped it. */
+	page = mirror_bytes(mmu, t, i - 1);
+	if (page && may_execute(mmu, t, i - 1, page))
 		return;
 	t->pte[i - 1] &= ~PTE_P;
 	s->stale = true;
@@ -243,7 +251,8 @@ static int protection(struct mirror_space *s, struct mmu *mmu,
 		r->rec |= MAPPED_WATCH;
 	else if (access != MIRROR_FETCH && s->flips < MIRROR_FLIPS)
 		return prot;
-	if (!make_executable(s, mmu, t, i, r, access)) {
+	if (!make_executable(s, mmu, t, i, memslot_hva(slot, r->gpa), r,
+			     access)) {
 		r->rec |= MAPPED_DENIED;
 		return prot;
 	}

@@ -64,7 +64,11 @@ struct mirror_space {
 /* Processes whose computing is remembered. */
 #define MIRROR_LOADS 64
 
+/* Pages of code of which it is remembered what they hold. */
+#define MIRROR_SEEN 8192
+
 struct mirror {
+	uint64_t seen[MIRROR_SEEN]; /* mirror_scan.c */
 	struct mirror_load load[MIRROR_LOADS];
 	struct mirror_space space[MIRROR_SPACES];
 	struct mirror_space *cur;
@@ -127,15 +131,20 @@ static inline uint64_t mirror_entry(const struct mirror_table *t,
 const uint8_t *mirror_bytes(struct mmu *mmu, const struct mirror_table *t,
 			    unsigned int i);
 
+/* mirror_scan - as scan_page(), or what it said of such pages before. */
+bool mirror_scan(struct mirror *m, const uint8_t *page, const uint8_t *before,
+		 const uint8_t *next, unsigned int faults);
+
 /*
  * mirror_stops_set - breakpoints at all instructions of page @i of @t, which is
- * not mapped for execution, for whose sake it may not be; @faults: SCAN_*.
+ * not mapped for execution and holds @page, for whose sake it may not be;
+ * @faults: SCAN_*.
  * Pages that have had theirs for some time lose them.  False: there are not
  * enough.
  */
 bool mirror_stops_set(struct mirror_space *s, struct mmu *mmu,
 		      const struct mirror_table *t, unsigned int i,
-		      unsigned int faults);
+		      const uint8_t *page, unsigned int faults);
 
 /* mirror_stops_drop - takes those of the page at @gva. */
 void mirror_stops_drop(struct mirror_space *s, gva_t gva);

@@ -66,23 +66,23 @@ static bool stop_set(struct mirror_space *s, unsigned int k, gva_t page,
 
 bool mirror_stops_set(struct mirror_space *s, struct mmu *mmu,
 		      const struct mirror_table *t, unsigned int i,
-		      unsigned int faults)
+		      const uint8_t *page, unsigned int faults)
 {
-	const gva_t page = t->gva + i * PAGE_SIZE;
+	const gva_t gva = t->gva + i * PAGE_SIZE;
 	int at[RUNNER_BREAKS], nr;
 
 	if (!runner_can_break())
 		return false;
-	nr = scan_list(mirror_bytes(mmu, t, i), mirror_bytes(mmu, t, i - 1),
+	nr = scan_list(page, mirror_bytes(mmu, t, i - 1),
 		       mirror_bytes(mmu, t, i + 1), faults, at, RUNNER_BREAKS);
-	mirror_stops_drop(s, page);
+	mirror_stops_drop(s, gva);
 	if (nr <= 0 || !make_free(s, nr))
 		return false;
 	for (unsigned int k = 0; k < RUNNER_BREAKS && nr; k++) {
 		if (!is_free(s, s->stop[k].page))
 			continue;
-		if (!stop_set(s, k, page, page + at[--nr])) {
-			mirror_stops_drop(s, page);
+		if (!stop_set(s, k, gva, gva + at[--nr])) {
+			mirror_stops_drop(s, gva);
 			return false;
 		}
 	}
