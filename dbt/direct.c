@@ -17,11 +17,6 @@
 #define USER_CS 0x33
 #define USER_SS 0x2b
 
-/* Of a stop, what is not the guest's, in microseconds; and how many times
- * longer translated code takes. */
-#define STOP_US 5
-#define SLOWER	4
-
 #define MAX_FAILURES 4
 
 #define NO_GVA	 (~0ull)
@@ -341,15 +336,14 @@ static enum runner_stop go_once(struct cpu *c, struct runner *r,
 {
 	struct direct *d = direct_of(c);
 	enum runner_stop stop = RUNNER_KICKED;
-	uint64_t began, cycles, idle = STOP_US * d->us;
+	uint64_t began;
 
 	__atomic_store_n(&d->pid, runner_pid(r), __ATOMIC_SEQ_CST);
 	/* Whoever clears it after this look sees the runner. */
 	if (__atomic_load_n(&c->dbt[D_GO], __ATOMIC_SEQ_CST)) {
 		began = tsc_rough();
 		stop = runner_run(r, info);
-		cycles = tsc_rough() - began;
-		direct_burst(d, cycles > idle ? (cycles - idle) * SLOWER : 1);
+		direct_stay(d, tsc_rough() - began);
 	}
 	__atomic_store_n(&d->pid, 0, __ATOMIC_SEQ_CST);
 	return stop;

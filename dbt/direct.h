@@ -30,6 +30,7 @@ struct direct {
 	uint64_t since;	  /* TSC when the guest entered user mode; or 0 */
 	uint64_t burst;	  /* cycles that it was there the last time */
 	struct mirror_load *load; /* of the process that was */
+	uint64_t stop;		  /* cycles of a runner's stop alone */
 	uint64_t us;		  /* cycles of a microsecond */
 };
 
@@ -38,6 +39,10 @@ struct direct {
 /* direct_burst - user code has run for a time that would be @cycles in
  * translated form. */
 void direct_burst(struct direct *d, uint64_t cycles);
+
+/* direct_stay - it has run in a runner, to the next stop; @cycles with all that
+ * comes with one. */
+void direct_stay(struct direct *d, uint64_t cycles);
 
 /* direct_stays - whether the present process should use its runner on. */
 bool direct_stays(const struct direct *d);

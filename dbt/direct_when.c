@@ -14,6 +14,12 @@
 #define LEAVE_US  12
 #define CREDIT_US 5000
 
+/* Of a stop, what is not the guest's, in microseconds; and how many times
+ * longer translated code takes. */
+#define STOP_US	     5
+#define STOP_MOST_US 20
+#define SLOWER	     4
+
 /*
  * What a burst in a runner would be without it is but estimated.  So now and
  * then some are translated, of which the first ones, with cold caches, do not
@@ -48,6 +54,29 @@ void direct_burst(struct direct *d, uint64_t cycles)
 	struct mirror_load *k = d->load;
 
 	k->mean = average(k->mean, cycles, BURST_MAX_US * d->us);
+}
+
+/*
+ * The shortest ones are nothing but stops.  How long these take depends on what
+ * else the host does; whoever takes it for constant believes that code computes
+ * that stops all the time.
+ */
+static void learn_stop(struct direct *d, uint64_t cycles)
+{
+	const uint64_t least = STOP_US * d->us, most = STOP_MOST_US * d->us;
+	uint64_t stop = d->stop + d->stop / 256;
+
+	if (stop > cycles)
+		stop = cycles;
+	if (stop < least)
+		stop = least;
+	d->stop = stop < most ? stop : most;
+}
+
+void direct_stay(struct direct *d, uint64_t cycles)
+{
+	learn_stop(d, cycles);
+	direct_burst(d, cycles > 2 * d->stop ? (cycles - d->stop) * SLOWER : 1);
 }
 
 bool direct_stays(const struct direct *d)

@@ -56,6 +56,11 @@ static void test_enter(void)
 	CHECK(bursts(100, 100));
 	begin(0x2000);
 	CHECK(!bursts(10000, 5));
+	/* One long burst may be the host's doing. */
+	CHECK(!bursts(1, 9000));
+	CHECK(!bursts(100, 5));
+	CHECK(!bursts(1, 4000));
+	CHECK(bursts(1, 4000));
 	/* Each process has its own account. */
 	begin(0x1000);
 	CHECK(direct_returns(&cpu));
@@ -96,9 +101,24 @@ static void test_trial_won(void)
 	CHECK(turns(2000, 1000));
 }
 
+/* Code that stops all the time, where stops take more than they should. */
+static void test_stops(void)
+{
+	begin(0x6000);
+	CHECK(bursts(200, 100));
+	for (unsigned int i = 0; i < 1000; i++)
+		direct_stay(d, (11 + i % 5) * US);
+	CHECK(!direct_stays(d));
+	/* What computes between them goes on. */
+	for (unsigned int i = 0; i < 1000; i++)
+		direct_stay(d, 50 * US);
+	CHECK(direct_stays(d));
+}
+
 int main(void)
 {
 	test_enter();
+	test_stops();
 	test_trial_lost();
 	test_trial_won();
 	mirror_destroy(d->mirror);
