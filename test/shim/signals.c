@@ -1,7 +1,9 @@
 /* Signals of a client of the preload library. */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <time.h>
 #include <ucontext.h>
 
 #include "test/shim/machine.h"
@@ -140,20 +142,55 @@ static void cancels(void)
 }
 
 /* A kick always ends KVM_RUN, at whatever point of the request it comes. */
-static volatile int stop;
+#define KICKS	   3000
+#define MIN_KICKS  100 /* however busy the machine is */
+#define STORM_SECS 3
+#define LOST_SECS  20
+
+static volatile int stop, stopped;
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec * 1e-9;
+}
+
+/* Whether @handled has changed from @before; not for ever. */
+static int is_handled(int before)
+{
+	double begin = now();
+
+	while (handled == before && now() - begin < LOST_SECS) {
+		for (int n = 0; handled == before && n < 10000; n++)
+			__builtin_ia32_pause();
+		/* The other thread may have this one's processor. */
+		if (handled == before)
+			sched_yield();
+	}
+	return handled != before;
+}
 
 static void *storm(void *arg)
 {
-	for (int i = 0; i < 3000 && !stop; i++) {
+	double begin = now();
+
+	for (int i = 0; i < KICKS && !stop; i++) {
 		int before = handled;
 
+		if (i > MIN_KICKS && now() - begin > STORM_SECS)
+			break;
 		pthread_kill(*(pthread_t *)arg, SIGUSR1);
-		for (int n = 0; handled == before && n < 5000000; n++)
-			__builtin_ia32_pause();
-		if (handled == before)
+		if (!is_handled(before))
 			return "lost";
 	}
 	stop = 1;
+	/* It may just have looked at that, and have gone on. */
+	while (!stopped) {
+		pthread_kill(*(pthread_t *)arg, SIGUSR1);
+		usleep(1000);
+	}
 	return NULL;
 }
 
@@ -162,10 +199,11 @@ static void storms(void)
 	pthread_t self = pthread_self(), thread;
 	void *lost;
 
-	handled = stop = 0;
+	handled = stop = stopped = 0;
 	pthread_create(&thread, NULL, storm, &self);
 	while (!stop)
 		CHECK_EQ(machine_run(&m), -EINTR);
+	stopped = 1;
 	pthread_join(thread, &lost);
 	CHECK(!lost);
 }
